@@ -1,0 +1,54 @@
+# Everything runs in .venv, made from requirements.lock; each target sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Each process of a test run has servers of its own; two keep two cores busy.
+PROCESSES ?= 2
+
+.PHONY: setup demo demo-down test test-fast lint format docs bench lock clean
+
+setup: $(STAMP)  ## Make the virtual environment with the locked dependencies
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup  ## Run a three-job chain and a job every 20 seconds on a server of its own; Ctrl-C ends it
+	$(BIN)/python docs/demo.py
+
+demo-down: setup  ## End what the demo left running
+	OCS_HOME=.demo $(BIN)/ocs down
+
+test: setup  ## All tests; Postgres ones when OCS_TEST_POSTGRES_URL is set
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
+
+test-fast: setup  ## Tests without servers
+	$(BIN)/python -m pytest -m "not e2e and not browser" -q
+
+lint: setup  ## ruff, pyright (strict), import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: setup  ## Write docs/job.md and docs/cli.md from the code
+	$(BIN)/python docs/reference.py
+
+bench: setup  ## This worker beside Prefect's stock process worker, in one run
+	$(BIN)/python -m bench
+
+lock: setup  ## Resolve pyproject.toml anew (exact versions, hashes, no registry address)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .demo .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Measurements: our worker beside Prefect's stock process worker, in one run on one server."""

@@ -1,0 +1,218 @@
+"""The catalogue: a project's job files, read and checked as a whole, and written without losing a comment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from ruamel.yaml.error import YAMLError
+
+from deployments import yaml_text
+from ocs.errors import InvalidJob, NotFound, Problem
+from ocs.spec import Job, check_catalogue, violations
+
+JOBS = Path("deployments") / "jobs"
+SETTINGS = "prefect.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A project's jobs, as far as they are valid, and everything that is wrong with the rest."""
+
+    project: Path
+    name: str
+    jobs: Mapping[str, Job] = field(default_factory=dict[str, Job])
+    problems: tuple[Problem, ...] = ()
+    files: int = 0
+
+    def checked(self) -> Catalogue:
+        """Itself, when nothing is wrong with any file.
+
+        Raises:
+            InvalidJob: with all problems of all files.
+        """
+        if self.problems:
+            broken = len({problem.file for problem in self.problems})
+            raise InvalidJob(
+                f"{len(self.problems)} problem{'s' * (len(self.problems) != 1)} in {broken} of {self.files} files; "
+                "nothing was changed.",
+                problems=self.problems,
+            )
+        return self
+
+
+def read(project: Path) -> Catalogue:
+    """All jobs of a project, and what is wrong with them."""
+    return _examine(project, {path.name: path for path in _job_files(project)})
+
+
+def read_files(texts: Mapping[str, str]) -> Catalogue:
+    """Check documents on their own, by name; parents may stand elsewhere."""
+    jobs: dict[str, Job] = {}
+    problems: list[Problem] = []
+    for name, text in texts.items():
+        job, found = _job(text, name, None)
+        problems += found
+        if job is not None:
+            jobs[job.id] = job
+    return Catalogue(Path(), "", jobs, tuple(problems), len(texts))
+
+
+def parse_text(text: str, name: str) -> dict[str, Any]:
+    """The keys and values of a document, not checked yet.
+
+    Raises:
+        InvalidJob: it is not YAML, or not keys and values.
+    """
+    try:
+        document: Any = yaml_text.load(text)
+    except YAMLError as broken:
+        raise InvalidJob(f"{name} cannot be read.", problems=[yaml_text.problem_of(broken, name)]) from broken
+    if not isinstance(document, dict):
+        raise InvalidJob(f"{name} is not a job; it has to be keys and values such as  id: my-job")
+    return cast("dict[str, Any]", document)
+
+
+def path_of(project: Path, job_id: str) -> Path:
+    """Where a job's file is, or will be."""
+    short = project / JOBS / f"{job_id}.yml"
+    return short if short.exists() else short.with_suffix(".yaml")
+
+
+def add(project: Path, document: Mapping[str, Any]) -> Catalogue:
+    """Write a new job's file, if the catalogue stays whole with it; returns the new catalogue.
+
+    Raises:
+        InvalidJob: the document, or the catalogue with it, breaks rules; nothing was written.
+    """
+    return write(project, str(document.get("id", "")), yaml_text.dump(document))
+
+
+def write(project: Path, job_id: str, text: str) -> Catalogue:
+    """Replace a job's file by `text`, if the catalogue stays whole with it; returns the new catalogue.
+
+    Raises:
+        InvalidJob: it would not; nothing was written.
+    """
+    changed = check_with(project, job_id, text)
+    replace_file(path_of(project, job_id), text)
+    return changed
+
+
+def check_with(project: Path, job_id: str, text: str) -> Catalogue:
+    """The catalogue as it would be with `text` as a job's file.
+
+    Raises:
+        InvalidJob: it would not be whole.
+    """
+    files: dict[str, Path | str] = {found.name: found for found in _job_files(project)}
+    return _examine(project, {**files, path_of(project, job_id).name: text}).checked()
+
+
+def set_values(project: Path, job_id: str, values: Mapping[str, Any]) -> Catalogue:
+    """Set dotted paths in a job's file, keeping its comments and order; returns the new catalogue.
+
+    Raises:
+        NotFound: there is no such job.
+        InvalidJob: the catalogue would not be whole; nothing was written.
+    """
+    path = path_of(project, job_id)
+    if not path.exists():
+        raise NotFound(f'There is no job "{job_id}".', hint="See all: ocs jobs list")
+    return write(project, job_id, yaml_text.with_values(path.read_text(encoding="utf-8"), values))
+
+
+def remove(project: Path, job_id: str) -> Catalogue:
+    """Delete a job's file, if the catalogue stays whole without it; returns the new catalogue.
+
+    Raises:
+        InvalidJob: jobs run after it; they are named and nothing was deleted.
+    """
+    path = path_of(project, job_id)
+    files = {found.name: found for found in _job_files(project) if found != path}
+    changed = _examine(project, files).checked()
+    path.unlink()
+    return changed
+
+
+def _job_files(project: Path) -> list[Path]:
+    return sorted([*(project / JOBS).glob("*.yaml"), *(project / JOBS).glob("*.yml")])
+
+
+def _examine(project: Path, files: Mapping[str, Path | str]) -> Catalogue:
+    jobs: dict[str, Job] = {}
+    texts: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name, source in sorted(files.items()):
+        shown = str(JOBS / name)
+        try:
+            texts[shown] = source if isinstance(source, str) else source.read_text(encoding="utf-8")
+            job, found = _job(texts[shown], shown, name)
+        except UnicodeDecodeError:
+            job, found = None, [Problem("", "is not UTF-8 text; save it as UTF-8", shown, 1)]
+        problems += found
+        if job is not None:
+            jobs[job.id] = job
+    broken = {Path(name).stem for name in files} - set(jobs)
+    for job_id, problem in check_catalogue(jobs):
+        after = jobs[job_id].after
+        if after is not None and after.job in broken:
+            continue  # the parent is there; what is wrong with it has been said
+        shown = str(JOBS / f"{job_id}.yaml")
+        line = yaml_text.line_of(texts.get(shown, ""), problem.path)
+        problems.append(Problem(problem.path, problem.message, shown, line))
+    problems.sort(key=lambda problem: (problem.file or "", problem.line or 0))
+    return Catalogue(project, _project_name(project), jobs, tuple(problems), len(files))
+
+
+def _job(text: str, shown: str, name: str | None) -> tuple[Job | None, list[Problem]]:
+    """The job of one file, or what is wrong with it."""
+    try:
+        document: Any = yaml_text.load(text)
+    except YAMLError as broken:
+        return None, [yaml_text.problem_of(broken, shown)]
+    if not isinstance(document, dict):
+        return None, [Problem("", "is not a job; it has to be keys and values such as  id: my-job", shown, 1)]
+    found = violations(cast("dict[str, Any]", document))
+    if found:
+        return None, [Problem(each.path, each.message, shown, yaml_text.line_of(text, each.path)) for each in found]
+    job = Job.model_validate(document)
+    if name is not None and Path(name).stem != job.id:
+        wrong = f'is "{job.id}", but the file is called {name}; they have to be the same'
+        return None, [Problem("id", wrong, shown, yaml_text.line_of(text, "id"))]
+    return job, []
+
+
+def _project_name(project: Path) -> str:
+    with contextlib.suppress(OSError, YAMLError):
+        document: Any = yaml_text.load((project / SETTINGS).read_text(encoding="utf-8"))
+        if isinstance(document, dict) and (name := cast("dict[str, Any]", document).get("name")):
+            return str(name)
+    return project.resolve().name
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file so that a crash leaves the old or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary_beside(path) as temporary:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _temporary_beside(path: Path) -> Generator[Path]:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,142 @@
+"""Compile: a job to the Prefect deployment it becomes, as plain values for prefect.yaml and for the API alike."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ocs import settings
+from ocs.rules.occurrences import EVERY_ANCHOR, clock_of, counts_days
+from ocs.spec import EventTrigger, Job, Schedule, format_duration
+from ocs.spec.braces import guard
+from ocs.spec.cron import apart, with_seconds_last
+
+ENTRYPOINT = "flows.job.run_job"
+DIGEST_LENGTH = 16
+JOB_VARIABLES = {"env": {"PYTHONSAFEPATH": "1"}}
+"""Under Prefect's process worker a `tasks.py` in the current folder must not stand in for ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledDeployment:
+    """Everything that a rollout sends. `version` is a digest of all the rest: equal means nothing to send."""
+
+    name: str
+    tags: list[str]
+    description: str
+    parameters: dict[str, Any]
+    paused: bool
+    schedules: list[dict[str, Any]]
+    triggers: list[dict[str, Any]]
+    version: str = ""
+    entrypoint: str = ENTRYPOINT
+    work_pool: str = settings.WORK_POOL
+    job_variables: dict[str, Any] = field(default_factory=lambda: JOB_VARIABLES)
+
+    def in_yaml(self) -> dict[str, Any]:
+        """The form of an entry under `deployments` in prefect.yaml."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "tags": self.tags,
+            "description": self.description,
+            "entrypoint": self.entrypoint,
+            "parameters": self.parameters,
+            "paused": self.paused,
+            "schedules": self.schedules,
+            "triggers": self.triggers,
+            "work_pool": {"name": self.work_pool, "job_variables": self.job_variables},
+        }
+
+
+def compile_job(job: Job, project: str) -> CompiledDeployment:
+    """The deployment of a job in a project."""
+    compiled = CompiledDeployment(
+        name=job.id,
+        tags=[guard(tag) for tag in _tags(job, project)],
+        description=guard(_description(job)),
+        parameters={"job": guard(job.document())},
+        paused=not job.enabled,
+        schedules=_schedules(job.schedule) if job.schedule else [],
+        triggers=[_trigger(job, number, trigger) for number, trigger in enumerate(job.on_event, start=1)],
+    )
+    canonical = json.dumps(asdict(compiled), sort_keys=True, ensure_ascii=True)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
+    return replace(compiled, version=digest)
+
+
+def project_tag(project: str) -> str:
+    """The tag that says which project a deployment belongs to."""
+    return f"project:{project}"
+
+
+def _tags(job: Job, project: str) -> list[str]:
+    family = [f"after:{job.after.job}"] if job.after else []
+    return ["ocs", project_tag(project), f"job:{job.id}", *family, *job.tags]
+
+
+def _schedules(schedule: Schedule) -> list[dict[str, Any]]:
+    """Jitter is not Prefect's: runs are made for the due time and started a little later by the worker."""
+    if schedule.cron is None:
+        return [_schedule(schedule)]
+    parts = apart(with_seconds_last(schedule.cron))
+    clock = clock_of(schedule.cron, schedule.timezone)
+    return [{"cron": part, "timezone": clock, "active": True} for part in parts]
+
+
+def _schedule(schedule: Schedule) -> dict[str, Any]:
+    if schedule.every is not None:
+        return {
+            "interval": schedule.every.total_seconds(),
+            "anchor_date": EVERY_ANCHOR.isoformat(),
+            "timezone": schedule.timezone if counts_days(schedule.every) else "UTC",
+            "active": True,
+        }
+    if schedule.moment is not None:
+        once = f"DTSTART:{schedule.moment:%Y%m%dT%H%M%S}\nRRULE:FREQ=DAILY;COUNT=1"
+        return {"rrule": once, "timezone": "UTC", "active": True}
+    return {"rrule": schedule.rrule, "timezone": schedule.timezone, "active": True}
+
+
+def _trigger(job: Job, number: int, trigger: EventTrigger) -> dict[str, Any]:
+    return {
+        "name": f"{job.id}: event {number}",
+        "type": "event",
+        "enabled": job.enabled,
+        "expect": [trigger.expect] if isinstance(trigger.expect, str) else list(trigger.expect),
+        "match": dict(trigger.match),
+        "match_related": dict(trigger.match_related),
+        "after": list(trigger.after),
+        "for_each": list(trigger.for_each),
+        "posture": trigger.posture,
+        "threshold": trigger.threshold,
+        "within": trigger.within.total_seconds(),
+    }
+
+
+def _description(job: Job) -> str:
+    """What the deployment's page in the UI says, in markdown."""
+    parts = [job.description or "", f"**Runs** {_when(job)}."]
+    if job.run.shell is not None:
+        fence = "~~~~"
+        parts.append(f"{fence}bash\n{job.run.shell.command.rstrip()}\n{fence}")
+    if job.origin:
+        parts.append(f"Asked for by {job.origin}.")
+    parts.append(f"Defined in `deployments/jobs/{job.id}.yaml`; change it there and run `ocs deploy`.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _when(job: Job) -> str:
+    if job.after is not None:
+        delay = f", {format_duration(job.after.delay)} later" if job.after.delay else ""
+        return f"after `{job.after.job}` ({job.after.on}){delay}"
+    schedule = job.schedule
+    if schedule is None:
+        return "by hand or on events" if job.on_event else "by hand"
+    if schedule.every is not None:
+        return f"every {format_duration(schedule.every)}"
+    if schedule.moment is not None:
+        return f"once, at {schedule.moment:%Y-%m-%d %H:%M:%S} UTC"
+    return f"`{schedule.cron or schedule.rrule}` ({schedule.timezone})"

@@ -1,0 +1,176 @@
+"""Crontabs: what cron would run, read line by line; what cannot be carried over is named with its line.
+
+Both forms: a user's own (`crontab -l`), and the system's with a user's name in each entry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ocs.spec.cron import NICKNAMES, check
+from ocs.spec.values import no_control_characters
+
+FIELDS = 5
+ZONES = ("CRON_TZ", "TZ")
+MONTHS = ("", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+NAMES: tuple[Sequence[str], ...] = ((), (), (), MONTHS, WEEKDAYS)
+"""What may stand for a number in each of the five fields."""
+_ASSIGNMENT = re.compile(
+    r"""(?:"([^"=]*)"|'([^'=]*)'|([A-Za-z_][A-Za-z0-9_]*))\s*=\s*(?:"([^"]*)"|'([^']*)'|([^"'\s].*)?)"""
+)
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VALUE = r"([0-9]+|[A-Za-z]{3})"
+_ITEM = re.compile(rf"\*(?:/[0-9]+)?|{_VALUE}(?:-{_VALUE}(?:/[0-9]+)?)?")
+"""Cron's own grammar: a step only after * or a range."""
+_NO_PROSE = re.compile(r"@\w+\s|([0-9*]\S*\s+){4}|m\s+h\s")
+"""An entry that somebody switched off, or the heading of the columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line that runs something. `stdin` is what stands after the first % of the command, lines apart."""
+
+    line: int
+    text: str
+    schedule: str
+    command: str
+    stdin: tuple[str, ...] = ()
+    user: str | None = None
+    comment: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A line that cannot be carried over, and why."""
+
+    line: int
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crontab:
+    """A file, as far as it can be understood. Assignments hold for the entries after them."""
+
+    entries: tuple[Entry, ...] = ()
+    left: tuple[Left, ...] = ()
+
+
+def parse(text: str, *, with_user: bool = False) -> Crontab:
+    """Read a crontab; `with_user` when each entry names the user after its schedule."""
+    entries: list[Entry] = []
+    left: list[Left] = []
+    environment: dict[str, str] = {}
+    comment: str | None = None
+    for number, line in enumerate(text.split("\n"), start=1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            comment = _prose(stripped)
+            continue
+        try:
+            no_control_characters(stripped)
+            if assigned := _ASSIGNMENT.fullmatch(stripped):
+                environment |= _assignment(assigned)
+            else:
+                entries.append(_entry(number, stripped, comment, dict(environment), with_user=with_user))
+        except ValueError as wrong:
+            left.append(Left(number, stripped, str(wrong)))
+        comment = None
+    return Crontab(tuple(entries), tuple(left))
+
+
+def _prose(comment: str) -> str | None:
+    """What a comment says of the entry below it; an entry that is switched off says nothing."""
+    said = comment.lstrip("# ").strip()
+    return None if not said or _NO_PROSE.match(said) or _ASSIGNMENT.fullmatch(said) else said
+
+
+def _assignment(found: re.Match[str]) -> dict[str, str]:
+    name = found[1] or found[2] or found[3] or ""
+    if not _ENVIRONMENT_NAME.fullmatch(name):
+        raise ValueError("sets what no job's environment can have; a name is letters, digits and _")
+    return {name: found[4] or found[5] or found[6] or ""}
+
+
+def _entry(number: int, line: str, comment: str | None, environment: dict[str, str], *, with_user: bool) -> Entry:
+    count = 1 if line.startswith("@") else FIELDS
+    words = line.removeprefix("-").split(maxsplit=count + with_user)  # a leading - only keeps it out of cron's log
+    if len(words) < count + with_user + 1:
+        raise ValueError("has no command" if len(words) >= count else "is neither an assignment nor an entry")
+    schedule = _schedule(words[:count])
+    command, *stdin = _lines(words[-1])
+    if not command.strip():
+        raise ValueError("has no command")
+    user = words[count] if with_user else None
+    return Entry(number, line, schedule, command.strip(), tuple(stdin), user, comment, environment)
+
+
+def _schedule(fields: list[str]) -> str:
+    expression = " ".join(fields)
+    if expression.startswith("@"):
+        if expression.lower() == "@reboot":
+            raise ValueError("runs when the machine starts, which is no time; a systemd unit can do that")
+        if expression.lower() not in NICKNAMES:
+            raise ValueError(f"{expression} is no schedule that cron knows")
+        return expression.lower()
+    read = [_field(written, names) for written, names in zip(fields, NAMES, strict=True)]
+    _refuse_both_days(fields[2], fields[4])
+    return check(" ".join(read))
+
+
+def _field(written: str, names: Sequence[str]) -> str:
+    """Our schedules know more (5/10, L, nov-feb), of which crons make different things or nothing."""
+    return ",".join(_item(item, names) for item in written.split(","))
+
+
+def _item(written: str, names: Sequence[str]) -> str:
+    found = _ITEM.fullmatch(written)
+    if found is None:
+        raise ValueError(f"{written} is not what every cron understands")
+    first, last = (None if value is None else _number(value, names) for value in found.groups())
+    if first is None or last is None:
+        return written
+    if first > last:
+        raise ValueError(f"{written} is a range that ends before it begins")
+    # Croniter takes 7-7, Sunday, for the whole week.
+    return str(first) if first == last else written
+
+
+def _number(value: str, names: Sequence[str]) -> int:
+    if value.isdecimal():
+        return int(value)
+    if value.lower() not in names:
+        raise ValueError(f"{value} is not a name that cron has for it")
+    return names.index(value.lower())
+
+
+def _refuse_both_days(day: str, weekday: str) -> None:
+    """Cron runs when either day field fits, but when one of them begins with * only where both do."""
+    if "*" in (day, weekday):
+        return
+    if day.startswith("*") or weekday.startswith("*"):
+        raise ValueError(f"cron runs it only on days that are both {day} of the month and {weekday} of the week")
+    if "*" in (*day.split(","), *weekday.split(",")):
+        raise ValueError(
+            f"cron runs it on days that are {day} of the month or {weekday} of the week, which is every day"
+        )
+
+
+def _lines(command: str) -> list[str]:
+    """The command, and its standard input line by line: a bare % ends a line, \\% is one.
+
+    As cron does, the command is read in pairs (\\\\% is two backslashes and its end), the input is not; and the last
+    line of the input is ended only if it is not empty.
+    """
+    end = next((found.start() for found in re.finditer(r"\\.|%", command) if found[0] == "%"), len(command))
+    lines = re.split(r"(?<!\\)%", command[end + 1 :])
+    kept = lines if lines[-1] else lines[:-1]
+    return [re.sub(r"\\.", _bare, command[:end]), *(line.replace("\\%", "%") for line in kept)]
+
+
+def _bare(escaped: re.Match[str]) -> str:
+    return "%" if escaped[0] == "\\%" else escaped[0]

@@ -1,0 +1,253 @@
+"""Rollout: compare a catalogue with what the server has, and send only what changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.events import DeploymentTriggerTypes
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.utilities.callables import parameter_schema
+from pydantic import TypeAdapter
+
+from deployments.catalogue import JOBS, Catalogue
+from deployments.compile import CompiledDeployment, compile_job, project_tag
+from deployments.drift import document_of, edited_there, keeping_pauses, paused_there, schedule_of
+from flows.job import run_job
+from ocs import settings
+from ocs.errors import InvalidJob, NotFound, Problem, Refused
+from ocs.spec import Job, unsupported
+
+PAGE = 200
+AT_ONCE = 6
+WORKER_TYPE = "openclaw"
+DYNAMIC_TAG = "ocs:dynamic"
+
+
+class Action(StrEnum):
+    """What a rollout does with a job."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UNCHANGED = "unchanged"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One job of a plan.
+
+    `paused_in_ui` says that a person paused what the catalogue has enabled; that stays. `edited_in_ui` names what
+    else was changed on the server; that is set back. `before` is the document that is rolled out now.
+    """
+
+    job_id: str
+    action: Action
+    compiled: CompiledDeployment | None = None
+    deployment_id: UUID | None = None
+    paused_in_ui: bool = False
+    edited_in_ui: tuple[str, ...] = ()
+    before: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    run_now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a rollout would do. Removals happen only when asked for."""
+
+    project: str
+    steps: tuple[Step, ...]
+
+    def having(self, *actions: Action) -> list[Step]:
+        return [step for step in self.steps if step.action in actions]
+
+
+async def plan(client: PrefectClient, catalogue: Catalogue, only: Sequence[str] = ()) -> Plan:
+    """Compare. Nothing is sent.
+
+    Raises:
+        InvalidJob: a job is invalid, or asks for what is not supported yet; all problems are told.
+        NotFound: a job named in `only` is not in the catalogue.
+        Refused: a job's id belongs to another project on this server.
+    """
+    jobs = _to_roll_out(catalogue.checked(), only)
+    mine = await _deployed(client, ["ocs", project_tag(catalogue.name)])
+    missing = [job.id for job in jobs if job.id not in mine]
+    await _refuse_taken(client, missing, catalogue.name)
+    steps = [_step(job, catalogue.name, mine.get(job.id)) for job in jobs]
+    if not only:
+        steps += [
+            Step(name, Action.REMOVE, deployment_id=deployment.id, before=document_of(deployment))
+            for name, deployment in sorted(mine.items())
+            if name not in catalogue.jobs and DYNAMIC_TAG not in deployment.tags
+        ]
+    return Plan(catalogue.name, tuple(steps))
+
+
+async def apply(
+    client: PrefectClient, planned: Plan, *, prune: bool = False, on_progress: Callable[[Step], None] | None = None
+) -> None:
+    """Do what the plan says; repeating it after an interruption does the rest.
+
+    `on_progress` hears of each step once the server has taken it.
+    """
+    wanted = planned.having(Action.CREATE, Action.UPDATE) + (planned.having(Action.REMOVE) if prune else [])
+    if not wanted:
+        return
+    await ensure_work_pool(client)
+    flow_id = await client.create_flow_from_name(settings.FLOW_NAME)
+    schema = parameter_schema(run_job).model_dump_for_openapi()
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def take(step: Step) -> None:
+        async with gate:
+            await _send(client, step, flow_id, schema)
+            if on_progress is not None:
+                on_progress(step)
+
+    await asyncio.gather(*(take(step) for step in wanted))
+
+
+async def remove(client: PrefectClient, deployment_id: UUID) -> None:
+    """Delete a deployment and the automations it owns, which would outlive it."""
+    await client.delete_resource_owned_automations(f"prefect.deployment.{deployment_id}")
+    await client.delete_deployment(deployment_id)
+
+
+async def resume(client: PrefectClient, deployment_id: UUID) -> None:
+    """Undo a person's pause, of the whole job and of single schedules."""
+    await client.resume_deployment(deployment_id)
+    for schedule in await client.read_deployment_schedules(deployment_id):
+        if not schedule.active:
+            await client.update_deployment_schedule(deployment_id, schedule.id, active=True)
+
+
+async def ensure_work_pool(client: PrefectClient) -> None:
+    """Make the work pool, for our worker; one that is there is kept, whatever its type."""
+    try:
+        await client.read_work_pool(settings.WORK_POOL)
+    except ObjectNotFound:
+        pool = WorkPoolCreate(name=settings.WORK_POOL, type=WORKER_TYPE, base_job_template=JOB_TEMPLATE)
+        try:
+            await client.create_work_pool(pool)
+        except ObjectAlreadyExists:
+            return
+
+
+JOB_TEMPLATE: dict[str, Any] = {
+    "job_configuration": {"env": "{{ env }}"},
+    "variables": {
+        "type": "object",
+        "properties": {
+            "env": {
+                "title": "Environment Variables",
+                "type": "object",
+                "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                "description": "For Prefect's process worker; jobs have their own environment in run.shell.env.",
+            }
+        },
+    },
+}
+
+
+def _to_roll_out(catalogue: Catalogue, only: Sequence[str]) -> list[Job]:
+    unknown = [job_id for job_id in only if job_id not in catalogue.jobs]
+    if unknown:
+        raise NotFound(f"There is no job {', '.join(unknown)}.", hint="See all: ocs jobs list")
+    jobs = [job for job_id, job in sorted(catalogue.jobs.items()) if not only or job_id in only]
+    refused = [
+        Problem(problem.path, problem.message, str(JOBS / f"{job.id}.yaml"))
+        for job in jobs
+        for problem in unsupported(job)
+    ]
+    if refused:
+        raise InvalidJob("Some jobs ask for what is not supported yet; nothing was rolled out.", problems=refused)
+    return jobs
+
+
+async def _deployed(client: PrefectClient, tags: list[str]) -> dict[str, DeploymentResponse]:
+    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=tags))
+    found: dict[str, DeploymentResponse] = {}
+    offset = 0
+    while page := await client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=offset):
+        found.update({deployment.name: deployment for deployment in page})
+        offset += len(page)
+        if len(page) < PAGE:
+            break
+    return found
+
+
+async def _refuse_taken(client: PrefectClient, job_ids: Iterable[str], project: str) -> None:
+    for job_id in job_ids:
+        try:
+            other = await client.read_deployment_by_name(f"{settings.FLOW_NAME}/{job_id}")
+        except ObjectNotFound:
+            continue
+        owner = next((tag.partition(":")[2] for tag in other.tags if tag.startswith("project:")), "another project")
+        if owner != project:
+            raise Refused(
+                f'The id "{job_id}" belongs to the project "{owner}" on this server; nothing was rolled out.',
+                hint="Give the job another id, or remove it from that project.",
+            )
+
+
+def _step(job: Job, project: str, deployed: DeploymentResponse | None) -> Step:
+    compiled = compile_job(job, project)
+    if deployed is None:
+        run_now = job.schedule is not None and job.schedule.run_now
+        return Step(job.id, Action.CREATE, compiled, run_now=run_now)
+    edited = edited_there(deployed, compiled)
+    action = Action.UNCHANGED if deployed.version == compiled.version and not edited else Action.UPDATE
+    return Step(
+        job.id,
+        action,
+        keeping_pauses(deployed, compiled),
+        deployed.id,
+        paused_there(deployed, compiled),
+        edited,
+        document_of(deployed),
+    )
+
+
+async def _send(client: PrefectClient, step: Step, flow_id: UUID, schema: dict[str, Any]) -> None:
+    if step.compiled is None:
+        if step.deployment_id is not None:
+            await remove(client, step.deployment_id)
+        return
+    compiled = step.compiled
+    deployment_id = await client.create_deployment(
+        flow_id=flow_id,
+        name=compiled.name,
+        version=compiled.version,
+        tags=compiled.tags,
+        description=compiled.description,
+        parameters=compiled.parameters,
+        paused=compiled.paused,
+        schedules=[schedule_of(schedule) for schedule in compiled.schedules],
+        entrypoint=compiled.entrypoint,
+        work_pool_name=compiled.work_pool,
+        job_variables=compiled.job_variables,
+        parameter_openapi_schema=schema,
+        enforce_parameter_schema=True,
+        pull_steps=[],
+    )
+    await _send_triggers(client, deployment_id, compiled, is_new=step.action is Action.CREATE)
+
+
+async def _send_triggers(
+    client: PrefectClient, deployment_id: UUID, compiled: CompiledDeployment, *, is_new: bool
+) -> None:
+    if not is_new:
+        await client.delete_resource_owned_automations(f"prefect.deployment.{deployment_id}")
+    for spec in compiled.triggers:
+        trigger = TypeAdapter[DeploymentTriggerTypes](DeploymentTriggerTypes).validate_python(spec)
+        trigger.set_deployment_id(deployment_id)
+        await client.create_automation(trigger.as_automation())

@@ -1,0 +1,116 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""YAML with line numbers, comments and order: all that is known here of ruamel.yaml, which has no complete types."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import ScalarNode
+
+from ocs.errors import Problem
+
+SHORT_FORMS = {"run": "shell", "shell": "command", "schedule": "cron"}
+"""What a text in the place of a group means."""
+
+
+def load(text: str) -> Any:
+    """The values of a document.
+
+    Raises:
+        YAMLError: it is not YAML.
+    """
+    return _plain().load(text)
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """A document as YAML."""
+    buffer = io.StringIO()
+    _round_trip().dump(dict(document), buffer)
+    return buffer.getvalue()
+
+
+def with_values(text: str, values: Mapping[str, Any]) -> str:
+    """The text with dotted paths set to values, or taken away where the value is None; comments and order stay."""
+    yaml = _round_trip()
+    document: Any = yaml.load(text)
+    for dotted, value in values.items():
+        _set(document, dotted.split("."), value)
+    buffer = io.StringIO()
+    yaml.dump(document, buffer)
+    return buffer.getvalue()
+
+
+def problem_of(broken: YAMLError, shown: str) -> Problem:
+    """What is wrong with a text that is not YAML, with line and column."""
+    if not isinstance(broken, MarkedYAMLError) or broken.problem_mark is None:
+        return Problem("", f"is not YAML: {broken}", shown, 1)
+    mark = broken.problem_mark
+    if isinstance(broken, DuplicateKeyError):
+        quoted = str(broken.problem).split('"')
+        key = f'"{quoted[1]}"' if len(quoted) > 1 else "a key"
+        return Problem("", f"{key} stands twice in one group; keep one", shown, mark.line + 1)
+    return Problem("", f"is not YAML: {broken.problem} (column {mark.column + 1})", shown, mark.line + 1)
+
+
+def line_of(text: str, dotted: str) -> int:
+    """The line of a dotted path, or of the nearest group around it that is there."""
+    line = 1
+    try:
+        here: Any = _round_trip().load(text)
+    except YAMLError:
+        return line
+    for step in filter(None, dotted.split(".")):
+        try:
+            if isinstance(here, CommentedMap):
+                line = here.lc.key(step)[0] + 1
+                here = cast("Any", here)[step]
+            elif isinstance(here, CommentedSeq):
+                line = here.lc.item(int(step))[0] + 1
+                here = cast("Any", here)[int(step)]
+        except (KeyError, IndexError, ValueError):
+            break
+    return line
+
+
+def _set(document: Any, path: list[str], value: Any) -> None:
+    """Set a value, making the groups on the way and opening short forms (`run: "..."`); None takes the key away."""
+    *groups, last = path
+    for group in groups:
+        inner = document.get(group)
+        if not isinstance(inner, dict):
+            document[group] = CommentedMap({} if inner is None else {SHORT_FORMS.get(group, group): inner})
+        document = document[group]
+    if value is None:
+        document.pop(last, None)
+    else:
+        document[last] = value
+
+
+class _TimesAsText(SafeConstructor):
+    """Moments stay as they are written: the job document reads them itself, with its own time zone."""
+
+
+def _as_text(_constructor: SafeConstructor, node: ScalarNode) -> str:
+    return str(node.value)
+
+
+_TimesAsText.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
+
+
+def _plain() -> Any:
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.Constructor = _TimesAsText
+    return yaml
+
+
+def _round_trip() -> Any:
+    yaml: Any = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    return yaml

@@ -1,0 +1,158 @@
+"""Writes docs/job.md and docs/cli.md from the code. `make docs` runs it; a test holds the files against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ocs.cli.main import app
+from ocs.spec import job_schema
+
+DOCS = Path(__file__).parent
+GENERATED = "<!-- Generated from the code by `make docs`; change it there. -->\n"
+EXAMPLE = """\
+```yaml
+id: nightly-report
+description: Reports of the day, by mail.
+schedule: {cron: "0 2 * * mon-fri", timezone: Europe/Vienna, jitter: 2m}
+run:
+  shell:
+    command: ./report.sh
+    cwd: ~/work
+    secrets: {PGPASSWORD: pg-report}
+  timeout: 20m
+retry: {max: 2, delay: 1m}
+limits: {overlap: queue, pool: database}
+```
+"""
+
+
+def job_document() -> str:
+    """Every key of the job document: what it is, its default, what it means."""
+    schema = job_schema()
+    groups = schema["$defs"]
+    parts = [
+        f"# The job document\n\n{GENERATED}",
+        "A job is one YAML file in `deployments/jobs`, called like its `id`. `ocs jobs validate` checks all of them\n"
+        "and names every problem with its line; `ocs schema job` prints the JSON Schema for editors. Durations are\n"
+        "written `90s`, `15m`, `1.5h` or `2d`. Groups that are not built yet are refused at rollout, never ignored.\n",
+        EXAMPLE,
+        _table("The document", schema, groups),
+    ]
+    for path, group in _groups(schema, groups):
+        about = f"{group['description']}\n\n" if "description" in group else ""
+        parts.append(_table(f"`{path}`", group, groups, about))
+    return "\n".join(parts)
+
+
+def command_line() -> str:
+    """Every command: what it does, its arguments and options, an example."""
+    command = typer.main.get_command(app)
+    parts = [
+        f"# The command line\n\n{GENERATED}",
+        "Every command takes `--json`, before or after it, and then prints exactly one JSON document:\n"
+        '`{"ok": true, ...}` or `{"ok": false, "error": {"code", "message", "hint"}, "errors": [...]}`.\n\n'
+        "Exit status: 0 done; 1 refused or failed (also: the run that was waited for failed); 2 wrong usage; 3 the\n"
+        "server cannot be reached; 130 interrupted. Ids may be shortened while they are unambiguous.\n",
+    ]
+    for path, each in _commands(command, ("ocs",)):
+        parts.append(_command(path, each))
+    return "\n".join(parts)
+
+
+def _groups(node: Mapping[str, Any], groups: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, value in node["properties"].items():
+        here = f"{path}.{key}" if path else key
+        if name := _reference(value):
+            group = groups[name]
+            if "properties" in group:
+                yield here, group
+                yield from _groups(group, groups, here)
+
+
+def _reference(value: Mapping[str, Any]) -> str | None:
+    """The group that a value is, or holds a list of."""
+    choices = [value, value.get("items", {}), *value.get("anyOf", [])]
+    choices += [choice.get("items", {}) for choice in choices]
+    found = (choice["$ref"].rpartition("/")[2] for choice in choices if "$ref" in choice)
+    return next((name for name in found if name != "JsonValue"), None)
+
+
+def _table(title: str, group: Mapping[str, Any], groups: Mapping[str, Any], about: str = "") -> str:
+    rows = [
+        f"| `{key}` | {_kind(value, groups)} | {_default(key, value, group)} | {value.get('description', '')} |"
+        for key, value in group["properties"].items()
+    ]
+    return f"## {title}\n\n{about}| Key | Is | Default | Meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _kind(value: Mapping[str, Any], groups: Mapping[str, Any]) -> str:
+    if "anyOf" in value:
+        kinds = [_kind(choice, groups) for choice in value["anyOf"] if choice.get("type") != "null"]
+        return " or ".join(dict.fromkeys(kinds))
+    if "$ref" in value:
+        name = value["$ref"].rpartition("/")[2]
+        return "group" if "properties" in groups[name] else "anything"
+    if "enum" in value:
+        return ", ".join(f"`{choice}`" for choice in value["enum"])
+    if "const" in value:
+        return f"`{value['const']}`"
+    if value.get("type") == "array":
+        return f"list of {_kind(value.get('items', {}), groups)}"
+    kind = str(value.get("type", "anything"))
+    if "pattern" in value and value.get("examples"):
+        return f"{kind} like `{value['examples'][0]}`"
+    bounds = [
+        f"≥ {value['minimum']}" if "minimum" in value else "",
+        f"≤ {value['maximum']}" if "maximum" in value else "",
+    ]
+    return " ".join([{"object": "keys and values"}.get(kind, kind), *filter(None, bounds)])
+
+
+def _default(key: str, value: Mapping[str, Any], group: Mapping[str, Any]) -> str:
+    if key in group.get("required", ()):
+        return "**required**"
+    default = value.get("default")
+    if default is None or default == {}:
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    inner = getattr(command, "commands", {})
+    if not inner:
+        yield path, command
+    for name in inner:
+        yield from _commands(inner[name], (*path, name))
+
+
+def _command(path: tuple[str, ...], command: Any) -> str:
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    options = [each for each in command.params if each.param_type_name == "option" and not each.hidden]
+    words = [f"[{each.name.upper()}]" if not each.required else each.name.upper() for each in arguments]
+    synopsis = " ".join([*path, *words, *(["[OPTIONS]"] if options else [])])
+    about = " ".join((command.help or "").split())
+    example = str(command.epilog).removeprefix("Example:").strip()
+    rows = [f"- `{each.name.upper()}`: {each.help}" for each in arguments]
+    rows += [f"- `{', '.join(each.opts)}`{_default_of(each)}: {each.help}" for each in options if each.name != "help"]
+    listed = "\n".join(rows) + "\n\n" if rows else ""
+    return f"## {' '.join(path)}\n\n{about}\n\n`{synopsis}`\n\n{listed}```console\n$ {example}\n```\n"
+
+
+def _default_of(option: Any) -> str:
+    if option.is_flag:
+        return ""
+    return "" if option.default in (None, (), []) else f" (by default {option.default})"
+
+
+def main() -> None:
+    """Write both files."""
+    (DOCS / "job.md").write_text(job_document(), encoding="utf-8")
+    (DOCS / "cli.md").write_text(command_line(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

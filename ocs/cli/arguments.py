@@ -1,0 +1,77 @@
+"""Arguments that many commands share, and how a shell completes them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Annotated, Any, cast
+
+import typer
+
+from ocs import settings
+from ocs.cli import session
+from ocs.errors import UsageError
+
+OFFERED = 50
+
+
+def _job_ids(incomplete: str) -> Iterator[str]:
+    with contextlib.suppress(Exception):  # completion never disturbs what one types
+        for path in sorted((settings.project_dir() / "deployments" / "jobs").glob("*.y*ml")):
+            if path.stem.startswith(incomplete):
+                yield path.stem
+
+
+def _run_ids(incomplete: str) -> Iterator[tuple[str, str]]:
+    with contextlib.suppress(Exception):  # completion never disturbs what one types
+        for run_id, about in session.run(_newest_runs()):
+            if run_id.startswith(incomplete):
+                yield run_id, about
+
+
+async def _newest_runs() -> list[tuple[str, str]]:
+    if not session.has_store():
+        return []
+    from ocs.store import queries
+
+    async with session.store() as store:
+        return [(str(run.id), f"{run.job_id} {run.status}") for run in await queries.runs(store, limit=OFFERED)]
+
+
+JobId = Annotated[str, typer.Argument(help="The job's id, or the beginning of it.", autocompletion=_job_ids)]
+JobIds = Annotated[list[str] | None, typer.Argument(help="Only these jobs; by default all.", autocompletion=_job_ids)]
+SomeJob = Annotated[str | None, typer.Option("--job", help="Only of this job.", autocompletion=_job_ids)]
+RunId = Annotated[str, typer.Argument(help="The run's id, or the beginning of it.", autocompletion=_run_ids)]
+NoDeploy = Annotated[bool, typer.Option("--no-deploy", help="Only write the file.")]
+SETTING = "path=value, such as run.timeout=20m; null takes it away. Repeatable."
+Settings = Annotated[list[str] | None, typer.Option("--set", help=SETTING)]
+
+
+def settings_of(given: list[str] | None) -> dict[str, Any]:
+    """What --set says, by dotted path.
+
+    Raises:
+        UsageError: something is not path=value.
+    """
+    return dict(_setting(text) for text in given or ())
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    path, equals, value = text.partition("=")
+    if not equals or not all(path.split(".")):
+        raise UsageError(f'--set "{text}": write path=value, such as run.timeout=20m')
+    return path, _value(value)
+
+
+def _value(text: str) -> Any:
+    """A number, yes or no, a list in brackets; whatever else is text, as typed."""
+    from ruamel.yaml.error import YAMLError
+
+    from deployments import yaml_text
+
+    try:
+        value: Any = yaml_text.load(text)
+    except YAMLError:
+        return text
+    plain = not isinstance(value, dict | list)
+    return cast("Any", value) if plain or text.startswith(("{", "[")) else text

@@ -1,0 +1,67 @@
+"""Jobs as they are rolled out: found by id on the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocs import settings
+from ocs.cli import session
+from ocs.errors import NotFound
+from ocs.spec import Job, parse
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
+
+PAGE = 200
+
+
+async def deployed_job(client: PrefectClient, given: str) -> Job:
+    """The job that `given` names, as it is rolled out.
+
+    Raises:
+        NotFound: there is none of that id, or it is not rolled out; says what to type next.
+    """
+    deployment = await by_id(client, given)
+    if deployment is None:
+        rolled_out = await all_deployed(client)
+        chosen = session.pick(given, [*rolled_out, *session.catalogue_ids()])
+        if chosen not in rolled_out:
+            raise NotFound(f'"{chosen}" is not rolled out yet.', hint=f"Do it with: ocs deploy {chosen}")
+        deployment = rolled_out[chosen]
+    return parse(deployment.parameters["job"])
+
+
+async def by_id(client: PrefectClient, job_id: str) -> DeploymentResponse | None:
+    """The deployment of exactly that job, None when there is none."""
+    from prefect.exceptions import ObjectNotFound
+
+    if not job_id.replace("-", "").isalnum():
+        return None
+    try:
+        found = await client.read_deployment_by_name(f"{settings.FLOW_NAME}/{job_id}")
+    except ObjectNotFound:
+        return None
+    return found if "ocs" in found.tags else None
+
+
+async def all_deployed(client: PrefectClient) -> dict[str, DeploymentResponse]:
+    """Every job on the server, of whatever project, by id."""
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=["ocs"]))
+    found: dict[str, DeploymentResponse] = {}
+    offset = 0
+    while page := await client.read_deployments(deployment_filter=ours, limit=PAGE, offset=offset):
+        found.update({deployment.name: deployment for deployment in page})
+        offset += len(page)
+    return found
+
+
+async def descendants(client: PrefectClient, job_id: str) -> list[str]:
+    """The jobs that run after this one, and those after them."""
+    everything = await all_deployed(client)
+    found = [job_id]
+    for parent in found:  # grows while it is walked
+        found += [name for name, deployment in everything.items() if f"after:{parent}" in deployment.tags]
+    return found[1:]

@@ -1,0 +1,174 @@
+"""Following a run from its dispatch to the end of its last attempt, with its output as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from ocs.cli.output import COLOURS, Mode, answer, fail, say, tell
+from ocs.errors import OcsError
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
+    from ocs.store import Store
+    from ocs.store.tables import DispatchRow, Run
+
+LOOK_AGAIN = 0.15
+LOOKS_PER_LOG = 5
+"""How often the run is looked at for one look at its log, which costs the server more."""
+NOBODY_CAME = 40
+"""Looks after which people are told that no worker has taken the run."""
+LAST_LINES = 15
+PAGE = 200
+STREAMS = ("stdout", "stderr")
+"""The loggers that a job's output goes to are called after its streams."""
+
+
+async def follow(client: PrefectClient, store: Store, dispatch_id: UUID) -> Run | None:
+    """Wait for the end of the last attempt, showing output meanwhile; None when it ended before it began."""
+    log = LiveLog(client)
+    run = await _begun(client, store, dispatch_id)
+    while run is not None:
+        ended = await _ended(store, run, log)
+        run = await _next_attempt(store, ended)
+        if run is None:
+            return ended
+    return None
+
+
+class LiveLog:
+    """What jobs print, each line shown once: live from Prefect's log, the rest from the store in the end."""
+
+    def __init__(self, client: PrefectClient) -> None:
+        self._client = client
+        self._read: Counter[UUID] = Counter()
+        self._shown: Counter[tuple[UUID, str]] = Counter()
+
+    async def show(self, flow_run_id: UUID) -> None:
+        """Print what came since the last look."""
+        from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+        from prefect.client.schemas.sorting import LogSort
+
+        mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
+        while page := await self._client.read_logs(
+            mine, limit=PAGE, offset=self._read[flow_run_id], sort=LogSort.TIMESTAMP_ASC
+        ):
+            self._read[flow_run_id] += len(page)
+            for line in page:
+                stream = line.name.rpartition(".")[2]
+                if stream in STREAMS:  # the job's own words, not Prefect's about it
+                    self._show(flow_run_id, stream, line.message)
+
+    def show_rest(self, run: Run) -> None:
+        """Print what the log has not brought yet: it comes in batches, and the run has ended."""
+        for stream, text, path in (("stdout", run.stdout, run.stdout_path), ("stderr", run.stderr, run.stderr_path)):
+            if path is not None:
+                option = " --stderr" if stream == "stderr" else ""
+                tell(f"All of its {stream}:  ocs runs output {str(run.id)[:8]}{option}")
+                continue
+            # Blank lines are not counted: those at both ends are not stored.
+            words = [line for line in text.split("\n") if line.strip()]
+            for line in words[self._shown[run.flow_run_id, stream] :]:
+                self._show(run.flow_run_id, stream, line)
+
+    def _show(self, flow_run_id: UUID, stream: str, line: str) -> None:
+        if line.strip():
+            self._shown[flow_run_id, stream] += 1
+        (tell if Mode.json or stream == "stderr" else say)(line)
+
+
+class RunFailed(OcsError):
+    """The run that was waited for did not end well."""
+
+    code = "run_failed"
+
+
+def answer_end(said: dict[str, Any], run: Run, view: dict[str, Any], link: str | None) -> int:
+    """Tell the outcome; returns the exit status."""
+    whole = {**said, "run": view, "status": view["status"]}
+    if view["status"] == "ok" or not Mode.json:
+        answer(whole, lambda: show_end(run, view, link))
+        return 0 if view["status"] == "ok" else RunFailed.exit_status
+    why = f"{run.job_id} ended with status {view['status']}: {run.error or run.summary}"
+    return fail(RunFailed(why, hint=f"See: ocs runs show {str(run.id)[:8]}"), whole)
+
+
+def show_end(run: Run, view: dict[str, Any], link: str | None) -> None:
+    """The outcome for people; a failed run's last words again, where one looks first."""
+    if view["status"] not in ("ok", "skipped") and run.stderr:
+        tell("Its last words on stderr:", style="red")
+        for line in run.stderr.splitlines()[-LAST_LINES:]:
+            tell(f"| {line}")
+    why = run.error or (run.summary if view["status"] == "skipped" else f"exit code {run.exit_code}")
+    say(f"{view['status']}  {run.job_id}  {view['duration_s']} s  {why}", style=COLOURS.get(view["status"]))
+    if link:
+        say(link, style="dim")
+
+
+async def _begun(client: PrefectClient, store: Store, dispatch_id: UUID) -> Run | None:
+    """The dispatch's run, once a worker has claimed it; None when it never will be one."""
+    from ocs.store import queries
+
+    looks, told = 0, False
+    while (run := await queries.run_of_dispatch(store, dispatch_id)) is None:
+        looks += 1
+        row = await queries.dispatch(store, dispatch_id)
+        if row is not None and row.status == "waiting" and not told:
+            told = True
+            what = f"a slot of the pool {row.pool}" if row.waits_for == "pool" else "an earlier run of the job"
+            tell(f"It waits for {what}.  See: ocs queue list", style="yellow")
+        if looks == NOBODY_CAME and not told:
+            tell("No worker has taken it yet; waiting.  Is one running?  ocs status", style="yellow")
+        if looks % LOOKS_PER_LOG == 0 and await _was_ended(client, store, row):
+            return await queries.run_of_dispatch(store, dispatch_id)
+        await asyncio.sleep(LOOK_AGAIN)
+    return run
+
+
+async def _was_ended(client: PrefectClient, store: Store, row: DispatchRow | None) -> bool:
+    """Whether it was withdrawn, or Prefect ended its flow run before it began."""
+    from ocs.store import queries
+
+    if row is None or row.status == "cancelled":
+        return True
+    if row.status != "published" or row.flow_run_id is None:
+        return False
+    state = (await client.read_flow_run(row.flow_run_id)).state
+    if state is None or not state.is_final():
+        return False
+    now = await queries.dispatch(store, row.id)  # its flow run may have ended by putting it in line
+    return now is not None and now.status == "published" and now.turn == row.turn
+
+
+async def _ended(store: Store, run: Run, log: LiveLog) -> Run:
+    from ocs.store import queries
+
+    looks = 0
+    while (now := await queries.run(store, run.id) or run) and not now.status.final:
+        looks += 1
+        if looks % LOOKS_PER_LOG == 0:
+            await log.show(run.flow_run_id)
+        await asyncio.sleep(LOOK_AGAIN)
+    await log.show(run.flow_run_id)
+    log.show_rest(now)
+    return now
+
+
+async def _next_attempt(store: Store, run: Run) -> Run | None:
+    """The next attempt once it has begun; None when there will be none."""
+    from ocs.store import queries
+
+    told = False
+    while True:
+        # In this order: a retry that begins between the two looks is seen by the second.
+        coming = [waiting for waiting in await queries.waiting(store) if waiting.retry_of == run.id]
+        following = await queries.retry_of(store, run.id)
+        if following is not None or not coming:
+            return following
+        if not told:
+            told = True
+            tell(f"Attempt {run.attempt}: {run.error}", style="yellow")
+        await asyncio.sleep(LOOK_AGAIN)

@@ -1,0 +1,151 @@
+"""`ocs jobs run` and `jobs cancel`: starting and stopping by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from ocs.cli import session
+from ocs.cli.arguments import JobId, Settings, settings_of
+from ocs.cli.deployed import deployed_job, descendants
+from ocs.cli.follow import answer_end, follow
+from ocs.cli.output import answer, count_of, say
+from ocs.cli.stopping import stop_jobs
+from ocs.cli.views import run_views
+from ocs.errors import Refused, UsageError
+from ocs.spec import Job, parse
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+    from ocs.store import PendingDispatch
+    from ocs.store.tables import Run
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("run", epilog="Example:  ocs jobs run nightly-report --wait --set run.timeout=20m")(run_job)
+    app.command("cancel", epilog="Example:  ocs jobs cancel nightly-report")(cancel)
+
+
+def run_job(
+    job: JobId,
+    values: Settings = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it and end with its outcome.")] = False,
+) -> None:
+    """Run a job now, beside its schedule; values of --set are for this run only."""
+    raise typer.Exit(session.run(_run(job, settings_of(values), wait=wait)))
+
+
+def cancel(
+    job: JobId,
+    no_cascade: Annotated[bool, typer.Option("--no-cascade", help="Leave the jobs that run after it alone.")] = False,
+) -> None:
+    """End a job's running runs and withdraw its waiting ones. Its schedule goes on; ocs jobs disable ends that."""
+    ended = session.run(_cancel(job, cascade=not no_cascade))
+
+    def people() -> None:
+        runs = ended["cancelled"]
+        jobs = ", ".join(ended["jobs"])
+        said = f"Cancelled {count_of(len(runs), 'run')}" if runs else "Nothing was running or waiting"
+        say(f"{said} of {jobs}.  The schedule goes on; pause it with: ocs jobs disable {ended['job']}")
+
+    answer(ended, people)
+
+
+async def dispatch(
+    client: PrefectClient,
+    job: Job,
+    *,
+    parameters: Mapping[str, Any] | None,
+    source: str = session.SOURCE,
+    after: Run | None = None,
+) -> tuple[PendingDispatch, FlowRun | None]:
+    """Write a dispatch, manual or `after` an ended run, and send it.
+
+    Returns it and its flow run (None when the server did not take it yet).
+    """
+    from ocs.store import enqueue
+    from tasks.publish import publish
+
+    async with session.store() as store:
+        pending = await enqueue(
+            store,
+            job.id,
+            now=session.now(),
+            actor=session.user(),
+            source=source,
+            max_queued=job.limits.max_queued,
+            parameters=parameters,
+            after=after,
+        )
+        sent = await publish(client, store, [pending])
+        return pending, sent.get(pending.id)
+
+
+async def _run(given: str, changes: Mapping[str, Any], *, wait: bool) -> int:
+    async with session.server() as client:
+        return await start(client, await deployed_job(client, given), changes, wait=wait)
+
+
+async def start(
+    client: PrefectClient, job: Job, changes: Mapping[str, Any], *, wait: bool, after: Run | None = None
+) -> int:
+    """Run a job with some values changed, and answer; with `wait` follow it to its end. Returns the exit status."""
+    chosen = _changed(job, changes)
+    parameters = {"job": chosen.document()} if changes else None
+    pending, flow_run = await dispatch(client, chosen, parameters=parameters, after=after)
+    link = session.flow_run_link(flow_run.id) if flow_run else None
+    said = {
+        "job": job.id,
+        "dispatch": str(pending.id),
+        "flow_run_id": str(flow_run.id) if flow_run else None,
+        "ui_url": link,
+    }
+    if not wait:
+        answer(said, lambda: say(f"Dispatched {job.id} as {pending.id}.  {link or 'It is sent later.'}"))
+        return 0
+    if flow_run is None:
+        raise Refused(f"The server did not take the run of {job.id}; it is sent later.", hint="See: ocs status")
+    async with session.store() as store:
+        ended = await follow(client, store, pending.id)
+        if ended is None:
+            raise Refused(f"The run of {job.id} ended before it started.", hint=f"Its flow run says why: {link}")
+        (view,) = await run_views(store, [ended])
+    return answer_end(said, ended, view, session.flow_run_link(ended.flow_run_id))
+
+
+def _changed(job: Job, changes: Mapping[str, Any]) -> Job:
+    """The job with other values; all that is wrong with them is told at once."""
+    document = job.document()
+    for path, value in changes.items():
+        _set(document, path, value)
+    if document.get("id") != job.id:
+        raise UsageError("--set: the id of a job cannot be changed for a run.")
+    return parse(document) if changes else job
+
+
+def _set(document: dict[str, Any], path: str, value: Any) -> None:
+    *groups, last = path.split(".")
+    here = document
+    for group in groups:
+        inner: Any = here.setdefault(group, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set {path}: {group} is not a group of keys.")
+        here = cast("dict[str, Any]", inner)
+    if value is None:
+        here.pop(last, None)
+    else:
+        here[last] = value
+
+
+async def _cancel(given: str, *, cascade: bool) -> dict[str, Any]:
+    async with session.server() as client, session.store() as store:
+        job = await deployed_job(client, given)
+        ids = [job.id, *(await descendants(client, job.id) if cascade else [])]
+        stopped = await stop_jobs(client, store, ids)
+        cancelled = [str(flow_run_id) for flow_run_id in stopped.flow_runs]
+        return {"job": job.id, "jobs": ids, "cancelled": cancelled, "withdrawn": stopped.withdrawn}

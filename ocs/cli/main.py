@@ -1,0 +1,161 @@
+"""The `ocs` command: its groups, and how every call ends."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocs import settings
+from ocs.cli import (
+    doctor,
+    idem,
+    jobs,
+    jobs_add,
+    jobs_edit,
+    jobs_import,
+    jobs_run,
+    jobs_tree,
+    overview,
+    pools,
+    project,
+    queue,
+    rollout,
+    runs,
+    runs_retry,
+    runs_watch,
+    serve,
+    status,
+)
+from ocs.cli.group import Group
+from ocs.cli.output import Mode, fail
+from ocs.errors import OcsError, UsageError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    cls=Group,
+    name="ocs",
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    epilog="Example:  ocs init demo && cd demo && ocs up --detach && ocs jobs run hello --wait",
+)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(runs.app, name="runs")
+app.add_typer(queue.app, name="queue")
+app.add_typer(pools.app, name="pools")
+app.add_typer(idem.app, name="idem")
+app.add_typer(project.schema_app, name="schema")
+for module in (serve, status, doctor, rollout, project):
+    module.register(app)
+jobs_add.register(jobs.app)
+jobs_edit.register(jobs.app)
+jobs_run.register(jobs.app)
+jobs_tree.register(jobs.app)
+jobs.app.add_typer(jobs_import.app, name="import")
+runs_retry.register(runs.app)
+runs_watch.register(runs.app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"ocs {version('prefect-openclaw')}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    context: typer.Context,
+    project_folder: Annotated[
+        Path | None, typer.Option("--project", help="The project's folder; by default the nearest one upwards.")
+    ] = None,
+    json: Annotated[  # noqa: ARG001  taken out of the arguments before they are parsed; here for the help
+        bool, typer.Option("--json", help="Print one JSON document; works before and after a command.")
+    ] = False,
+    version: Annotated[  # noqa: ARG001  its callback answers
+        bool, typer.Option("--version", help="Print the version and end.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Scheduled shell and agent jobs on Prefect: nothing runs twice, nothing is lost."""
+    if project_folder is not None:
+        os.environ["OCS_PROJECT"] = str(project_folder)
+    if context.invoked_subcommand is None:
+        overview.show()
+
+
+def main() -> None:
+    """Run the command line and end the process with the status that says how it went."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows a question mark, not a traceback
+    try:
+        exit_status = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing more may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        exit_status = 0
+    except KeyboardInterrupt:
+        exit_status = INTERRUPTED
+    sys.exit(exit_status)
+
+
+def _run(arguments: list[str]) -> int:
+    ours, rest = _split(arguments)
+    Mode.json = "--json" in ours
+    kept = [argument for argument in ours if argument != "--json"]
+    try:
+        result = app([*kept, *rest], prog_name="ocs", standalone_mode=False)
+    except OcsError as refused:
+        return fail(refused)
+    except typer.Exit as ended:
+        return ended.exit_code
+    except typer.Abort:
+        return INTERRUPTED
+    except typer.TyperException as wrong:
+        return _wrong_usage(wrong)
+    except BrokenPipeError:
+        raise
+    except Exception as bug:  # a person never sees a traceback they did not ask for
+        return _report_bug(bug)
+    return result if isinstance(result, int) else 0
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What is ours to read, and what comes after `--`."""
+    if "--" in arguments:
+        end = arguments.index("--")
+        return arguments[:end], arguments[end:]
+    return arguments, []
+
+
+def _wrong_usage(wrong: typer.TyperException) -> int:
+    if type(wrong).__name__ == "NoArgsIsHelpError":  # not public; the help has been shown
+        return UsageError.exit_status
+    context = getattr(wrong, "ctx", None)
+    command = context.command_path if context is not None else "ocs"
+    return fail(UsageError(wrong.format_message(), hint=f"See: {command} --help"))
+
+
+def _report_bug(bug: Exception) -> int:
+    """A short sentence; the traceback goes to the log, or to standard error with OCS_DEBUG."""
+    if os.environ.get("OCS_DEBUG"):
+        traceback.print_exception(bug)
+    what = f"Something unexpected went wrong: {type(bug).__name__}: {bug}"
+    try:
+        log = settings.home() / "logs" / "cli.log"
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with log.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(f"{datetime.now(UTC).isoformat()}\n{''.join(traceback.format_exception(bug))}\n")
+    except OSError:
+        return fail(OcsError(what, hint="See where: set OCS_DEBUG=1"))
+    return fail(OcsError(what, hint=f"This is a bug; where it happened is in {log}"))

@@ -1,0 +1,147 @@
+"""How a command answers: one JSON document for programs, tables and sentences for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.control import strip_control_codes
+from rich.markup import escape
+from rich.table import Table
+
+from ocs.errors import OcsError
+
+COLOURS = {
+    "ok": "green",
+    "error": "red",
+    "timeout": "red",
+    "crashed": "red",
+    "cancelled": "yellow",
+    "skipped": "dim",
+    "running": "cyan",
+    "retrying": "yellow",
+    "waiting_approval": "magenta",
+    "warning": "yellow",
+    "problem": "red",
+    "fixed": "green",
+}
+UNCUT = 100_000
+"""A width that no line reaches: what goes into a pipe or a file is not folded."""
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    folds = (stream is not None and stream.isatty()) or "COLUMNS" in os.environ
+    return Console(stderr=stderr, highlight=False, width=None if folds else UNCUT)
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
+
+
+class Mode:
+    """Whether this call speaks JSON."""
+
+    json = False
+
+
+def answer(payload: Mapping[str, Any], people: Callable[[], None]) -> None:
+    """Say the result: `payload` as JSON, or whatever `people` prints."""
+    if Mode.json:
+        print_json({"ok": True, **payload})
+    else:
+        people()
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """The one document of this call."""
+    sys.stdout.write(json.dumps(document, indent=2, default=_plain, ensure_ascii=True) + "\n")
+    sys.stdout.flush()
+
+
+def say(sentence: str, *, style: str | None = None) -> None:
+    """A part of the result, for people. Lines stay as long as they are, so that they can be copied."""
+    out.print(strip_control_codes(sentence), style=style, markup=False, soft_wrap=True)
+
+
+def tell(sentence: str, *, style: str | None = None) -> None:
+    """A sentence on standard error, so that it never mixes with a result."""
+    err.print(strip_control_codes(sentence), style=style, markup=False, soft_wrap=True)
+
+
+def fail(error: OcsError, more: Mapping[str, Any] | None = None) -> int:
+    """Say what went wrong, with `more` keys in its JSON; returns the exit status."""
+    if Mode.json:
+        problems = [
+            {"path": problem.path, "message": problem.message, "file": problem.file, "line": problem.line}
+            for problem in error.problems
+        ]
+        said = {"code": error.code, "message": error.message, "hint": error.hint}
+        print_json({"ok": False, "error": said, "errors": problems, **(more or {})})
+        return error.exit_status
+    for problem in error.problems:
+        tell(str(problem))
+    err.print(f"[red]{escape(error.message)}[/red]" + (f"  {escape(error.hint)}" if error.hint else ""), soft_wrap=True)
+    return error.exit_status
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table for people."""
+    out.print(drawn_table(headings, rows))
+
+
+def drawn_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A table; a status shows its colour."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold", show_header=any(headings))
+    for heading in headings:
+        drawn.add_column(heading, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(_cell(value) for value in row))
+    return drawn
+
+
+def local(moment: datetime | str | None) -> str:
+    """A moment (or its ISO 8601 form) in the local zone with its offset."""
+    known = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return f"{known.astimezone():%Y-%m-%d %H:%M:%S %z}" if known else ""
+
+
+def utc(moment: datetime | None) -> str | None:
+    """A moment in UTC, ISO 8601."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
+
+
+def seconds(span: timedelta | None) -> float | None:
+    """A span as seconds with milliseconds."""
+    return round(span.total_seconds(), 3) if span is not None else None
+
+
+def took(duration: float | None) -> str:
+    """A number of seconds for people."""
+    return "" if duration is None else f"{duration:.1f} s"
+
+
+def first_line(text: str | None, width: int = 80) -> str:
+    """The first line that says something, cut to `width`."""
+    line = next((line.strip() for line in (text or "").splitlines() if line.strip()), "")
+    return line if len(line) <= width else f"{line[: width - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def count_of(number: int, thing: str) -> str:
+    """A number and what it counts: 1 job, 2 jobs."""
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else strip_control_codes(str(value))
+    colour = COLOURS.get(text)
+    return f"[{colour}]{text}[/{colour}]" if colour else escape(text)
+
+
+def _plain(value: object) -> object:
+    return utc(value) if isinstance(value, datetime) else str(value)

@@ -1,0 +1,149 @@
+"""`ocs deploy`: roll the catalogue out, sending only what changed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocs.cli import session
+from ocs.cli.arguments import JobIds
+from ocs.cli.difference import changed_paths, diff, show_diff
+from ocs.cli.output import Mode, answer, err, say, table, tell
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
+    from deployments.catalogue import Catalogue
+    from deployments.rollout import Plan, Step
+
+FEW = 3
+"""A rollout of fewer jobs is over before a progress bar is read."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog="Example:  ocs deploy --plan")(deploy)
+
+
+def deploy(
+    jobs: JobIds = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would change; change nothing.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove deployments whose file is gone.")] = False,
+) -> None:
+    """Roll out what changed in the catalogue, and regenerate prefect.yaml."""
+    from deployments import prefect_yaml
+
+    found = session.catalogue().checked()
+    chosen = [session.pick(job, found.jobs) for job in jobs or ()]
+    if plan:
+        planned = session.run(_plan(found, chosen))
+    else:
+        prefect_yaml.regenerate(found)
+        planned = session.run(roll_out(found, chosen, prune=prune))
+    _show(planned, done=not plan, prune=prune)
+
+
+async def roll_out(
+    found: Catalogue,
+    only: Sequence[str] = (),
+    *,
+    prune: bool = False,
+    resume: bool = False,
+    api_url: str | None = None,
+) -> Plan:
+    """Plan, apply with progress, and dispatch jobs that run at their first rollout.
+
+    `resume` also unpauses what a person has paused in the UI.
+    """
+    async with session.server(api_url) as client:
+        from deployments import rollout
+
+        planned = await rollout.plan(client, found, only)
+        changing = planned.having(rollout.Action.CREATE, rollout.Action.UPDATE)
+        with _progress(len(changing)) as advance:
+            await rollout.apply(client, planned, prune=prune, on_progress=lambda _: advance())
+        for step in planned.steps:
+            if resume and step.paused_in_ui and step.deployment_id:
+                await rollout.resume(client, step.deployment_id)
+            if step.run_now:
+                await _run_now(client, found, step.job_id)
+        return planned
+
+
+async def take_back(job_id: str, project: str) -> None:
+    """Remove a job's deployment and whatever waits of it; another project's job of the same id stays."""
+    async with session.server() as client, session.store() as store:
+        from deployments.compile import project_tag
+        from deployments.rollout import remove
+        from ocs.cli.deployed import by_id
+        from ocs.cli.stopping import stop_jobs
+
+        deployment = await by_id(client, job_id)
+        if deployment is not None and project_tag(project) in deployment.tags:
+            await stop_jobs(client, store, [job_id])
+            await remove(client, deployment.id)
+
+
+async def _run_now(client: PrefectClient, found: Catalogue, job_id: str) -> None:
+    from ocs.cli.jobs_run import dispatch
+
+    await dispatch(client, found.jobs[job_id], parameters=None, source="rollout")
+
+
+async def _plan(found: Catalogue, only: Sequence[str]) -> Plan:
+    async with session.server() as client:
+        from deployments import rollout
+
+        return await rollout.plan(client, found, only)
+
+
+def _show(planned: Plan, *, done: bool, prune: bool) -> None:
+    """Say what was, or would be, done to each job."""
+    from deployments.rollout import Action
+
+    changed = [step for step in planned.steps if step.action is not Action.UNCHANGED]
+    steps = [
+        {
+            "job": step.job_id,
+            "action": str(step.action),
+            "changes": changed_paths(step),
+            "edited_in_ui": list(step.edited_in_ui),
+            "paused_in_ui": step.paused_in_ui,
+            "diff": diff(step) if step.action is Action.UPDATE else "",
+        }
+        for step in planned.steps
+    ]
+
+    def people() -> None:
+        if changed:
+            table(("JOB", "ACTION", ""), [(step.job_id, step.action, _remark(step, prune=prune)) for step in changed])
+        for step in planned.having(Action.UPDATE) if not done else ():
+            show_diff(diff(step))
+        for step in planned.steps:
+            if step.paused_in_ui:
+                tell(f"{step.job_id} was paused in the UI and stays paused; go on with: ocs jobs enable {step.job_id}")
+        acted = [step for step in changed if prune or step.action is not Action.REMOVE]
+        verb = "Rolled out" if done else "Would change"
+        say(f"{verb}: {len(acted)} of {len(planned.steps)} jobs of {planned.project}.")
+
+    answer({"project": planned.project, "applied": done, "steps": steps}, people)
+
+
+def _remark(step: Step, *, prune: bool) -> str:
+    if step.action == "remove" and not prune:
+        return "its file is gone; remove it with --prune"
+    edited = f"set back what was edited in the UI: {', '.join(step.edited_in_ui)}" if step.edited_in_ui else ""
+    return edited or ", ".join(changed_paths(step))
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Generator[Callable[[], None]]:
+    """A progress bar on standard error, where a rollout is long enough to need one."""
+    from rich.progress import Progress
+
+    with Progress(console=err, transient=True, disable=Mode.json or total < FEW or not err.is_terminal) as bar:
+        task = bar.add_task("Rolling out", total=total)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,233 @@
+"""What commands work with: the project's catalogue, the store, and the server's client, opened when needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import getpass
+import os
+from collections.abc import AsyncGenerator, Coroutine, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ocs import settings
+from ocs.errors import NotFound, Refused, ServerUnreachable, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
+    from deployments.catalogue import Catalogue
+    from ocs.spec import Job
+    from ocs.store import Store
+
+T = TypeVar("T")
+SOURCE = "cli"
+UNAUTHORIZED = (401, 403)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Do something asynchronous from a command."""
+    return asyncio.run(work)
+
+
+def catalogue() -> Catalogue:
+    """The catalogue of the project one stands in, valid or not.
+
+    Raises:
+        UsageError: one does not stand in a project.
+    """
+    from deployments import catalogue as catalogues
+
+    return catalogues.read(settings.project_dir())
+
+
+def has_project() -> bool:
+    """Whether one stands in a project.
+
+    Raises:
+        UsageError: OCS_PROJECT or --project names a folder that is none.
+    """
+    try:
+        settings.project_dir()
+    except UsageError:
+        if "OCS_PROJECT" in os.environ:
+            raise
+        return False
+    return True
+
+
+def catalogue_ids() -> list[str]:
+    """The ids of the project's valid jobs; none outside of projects."""
+    return list(catalogue().jobs) if has_project() else []
+
+
+def ids_of(found: Catalogue) -> list[str]:
+    """The ids in a catalogue, those of invalid files too."""
+    return [*found.jobs, *(Path(problem.file).stem for problem in found.problems if problem.file)]
+
+
+def job_of(found: Catalogue, given: str) -> Job:
+    """The job that `given` names, shortened or not.
+
+    Raises:
+        NotFound: none or several begin so; the nearest are named.
+        InvalidJob: its file is not valid.
+    """
+    chosen = pick(given, ids_of(found))
+    if chosen not in found.jobs:
+        found.checked()
+    return found.jobs[chosen]
+
+
+@contextlib.asynccontextmanager
+async def store() -> AsyncGenerator[Store]:
+    """The store, migrated.
+
+    Raises:
+        StoreError: it cannot be used, or OCS_STORE_URL is not an address.
+    """
+    from sqlalchemy.exc import ArgumentError, DBAPIError
+
+    from ocs.store import open_store
+
+    try:
+        opened = open_store()
+    except (ArgumentError, ModuleNotFoundError) as wrong:
+        hint = "Such as sqlite+aiosqlite:////var/lib/ocs/store.db or postgresql+asyncpg://user@host/database"
+        raise StoreError(f"OCS_STORE_URL is not an address of a store: {wrong}", hint=hint) from wrong
+    try:
+        await opened.migrate()
+        yield opened
+    except DBAPIError as failed:
+        where = opened.engine.url.render_as_string()
+        raise StoreError(
+            f"The store {where} cannot be used: {failed.orig}", hint="Is it whole, and is it ours?"
+        ) from failed
+    finally:
+        await opened.close()
+
+
+def has_store() -> bool:
+    """Whether there can be anything in the store: a file that is not there yet is not made by looking."""
+    url = settings.store_url()
+    return not url.startswith("sqlite") or Path(url.partition("///")[2]).exists()
+
+
+@contextlib.asynccontextmanager
+async def server(api_url: str | None = None) -> AsyncGenerator[PrefectClient]:
+    """A client of the server: the one given, else the one PREFECT_API_URL names, else the embedded one.
+
+    Raises:
+        ServerUnreachable: there is none, or it does not answer.
+        Refused: it wants another password.
+        NotFound: what is asked for was deleted there.
+    """
+    address = reachable(api_url)
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    try:
+        with temporary_settings({PREFECT_API_URL: address}):
+            async with get_client() as client:
+                yield client
+    except ObjectNotFound as gone:
+        raise NotFound(
+            "The server no longer has it; it was deleted there.", hint="See what it has: ocs status"
+        ) from gone
+    except httpx.TransportError as lost:
+        raise _silent(address) from lost
+    except httpx.HTTPStatusError as refused:
+        status = refused.response.status_code
+        if status in UNAUTHORIZED:
+            hint = "Set PREFECT_API_AUTH_STRING (or PREFECT_API_KEY) to what it was started with."
+            raise Refused(f"The Prefect server at {address} wants another password.", hint=hint) from refused
+        raise Refused(f"The Prefect server at {address} answered {status}: {refused.response.text[:200]}") from refused
+
+
+def reachable(api_url: str | None = None) -> str:
+    """The API's address, after it has answered; Prefect's own settings are made ready for it.
+
+    Raises:
+        ServerUnreachable: there is none, or it does not answer.
+    """
+    from ocs.server import answers, running
+
+    running()  # forgets an embedded server that was killed
+    address = api_url or settings.api_url()
+    if address is None:
+        raise ServerUnreachable("No Prefect server is running here.", hint="Start one: ocs up --detach")
+    if not answers(address):
+        raise _silent(address)
+    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+    if password:
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
+    if address == (settings.embedded_state() or {}).get("api_url"):
+        os.environ.setdefault("PREFECT_HOME", str(settings.home() / "prefect"))
+    return address
+
+
+def _silent(address: str) -> ServerUnreachable:
+    hint = "Start one: ocs up --detach, or set PREFECT_API_URL."
+    return ServerUnreachable(f"The Prefect server at {address} does not answer.", hint=hint)
+
+
+def ui_url() -> str | None:
+    """The address of the UI."""
+    api_url = settings.api_url()
+    return api_url.removesuffix("/api") if api_url else None
+
+
+def flow_run_link(flow_run_id: object) -> str | None:
+    """The page of a flow run in the UI."""
+    base = ui_url()
+    return f"{base}/runs/flow-run/{flow_run_id}" if base else None
+
+
+def user() -> str:
+    """Who types: for the audit trail."""
+    with contextlib.suppress(OSError, KeyError):
+        return getpass.getuser()
+    return str(os.getuid())
+
+
+def now() -> datetime:
+    """Now, in UTC."""
+    return datetime.now(UTC)
+
+
+def pick(given: str, known: Iterable[str]) -> str:
+    """The job id that `given` names, shortened or not.
+
+    Raises:
+        NotFound: none or several begin so; the nearest are named.
+    """
+    ids = sorted(set(known))
+    if given in ids:
+        return given
+    begun = [job_id for job_id in ids if given and job_id.startswith(given)]
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
+        raise NotFound(f'"{given}" could be {", ".join(begun)}.', hint="Give more of the id.")
+    if not ids:
+        raise NotFound(
+            f'No job "{given}".', hint="There are none yet; make one: ocs jobs add hello --shell 'echo hello'"
+        )
+    nearest = difflib.get_close_matches(given, ids, n=2)
+    named = f" Nearest: {', '.join(nearest)}." if nearest else ""
+    raise NotFound(f'No job "{given}".{named}', hint="See all: ocs jobs list")
+
+
+async def pick_ever_run(opened: Store, given: str) -> str:
+    """The id that `given` names, of a job in the catalogue or of one that has ever run.
+
+    Raises:
+        NotFound: none or several begin so; the nearest are named.
+    """
+    from ocs.store import queries
+
+    return pick(given, [*catalogue_ids(), *await queries.known_jobs(opened)])

@@ -1,0 +1,145 @@
+"""Stopping for real: runs are told to end through Prefect, whose worker ends everything they started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from ocs.cli import session
+from ocs.cli.output import count_of
+from ocs.errors import Refused
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+    from ocs.store import PendingDispatch, Store
+    from ocs.store.tables import Run
+
+PATIENCE = timedelta(seconds=30)
+"""How long a run may take to end: a shell's own grace is shorter."""
+LOOK_AGAIN = 0.1
+PAGE = 200
+
+
+@dataclass(slots=True)
+class Stopped:
+    """What was ended: dispatches that waited in the store, and flow runs that waited or ran."""
+
+    withdrawn: int = 0
+    flow_runs: list[UUID] = field(default_factory=list[UUID])
+
+
+async def stop_jobs(client: PrefectClient, store: Store, job_ids: Sequence[str]) -> Stopped:
+    """Withdraw what waits of these jobs and end what runs, and wait until that is so.
+
+    Occurrences to come of their schedules stay.
+
+    Raises:
+        Refused: something did not end in time.
+    """
+    from ocs.store import withdraw
+
+    before = {waiting.id for waiting in await _waiting(store, job_ids)}
+    for job_id in job_ids:
+        await withdraw(store, job_id, now=session.now(), actor=session.user(), source=session.SOURCE)
+    left = {waiting.id for waiting in await _waiting(store, job_ids)}
+    flow_runs = [flow_run for job_id in job_ids for flow_run in await _unfinished(client, job_id)]
+    await asyncio.gather(*(tell_to_end(client, flow_run.id) for flow_run in flow_runs))
+    ended = await asyncio.gather(*(_ends(client, flow_run.id) for flow_run in flow_runs))
+    _all_ended(ended)
+    return Stopped(len(before - left), [flow_run.id for flow_run in flow_runs])
+
+
+async def stop_run(client: PrefectClient, store: Store, run: Run) -> Run:
+    """End a run, and wait until it has; returns it as it ended.
+
+    Raises:
+        Refused: it ended by itself meanwhile, did not end in time, or Prefect does not know it any more.
+    """
+    from ocs.store import queries
+
+    short = str(run.id)[:8]
+    if not await tell_to_end(client, run.flow_run_id):
+        raise Refused(f"Prefect no longer has the flow run of run {short}, so nobody can be told to end it.")
+    _all_ended([await _ends(client, run.flow_run_id)])
+    ended = await queries.run_by_prefix(store, str(run.id))
+    if ended.status != "cancelled":
+        raise Refused(f"Run {short} was not cancelled: it is {ended.status}.", hint=f"See: ocs runs show {short}")
+    return ended
+
+
+async def _waiting(store: Store, job_ids: Sequence[str]) -> list[PendingDispatch]:
+    from ocs.store import queries
+
+    return [waiting for waiting in await queries.waiting(store) if waiting.job_id in job_ids]
+
+
+async def _unfinished(client: PrefectClient, job_id: str) -> list[FlowRun]:
+    """The job's flow runs that run or are due; those that its schedule has made in advance are not."""
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+        FlowRunFilterTags,
+    )
+    from prefect.client.schemas.objects import StateType
+
+    open_states = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]
+    wanted = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=["ocs", f"job:{job_id}"]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=open_states)),
+    )
+    found: list[FlowRun] = []
+    offset = 0
+    while page := await client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=offset):
+        found += [flow_run for flow_run in page if not _is_to_come(flow_run)]
+        offset += len(page)
+    return found
+
+
+def _is_to_come(flow_run: FlowRun) -> bool:
+    due = flow_run.expected_start_time
+    waits = flow_run.state is not None and flow_run.state.is_scheduled()
+    return waits and flow_run.auto_scheduled and due is not None and due > session.now()
+
+
+async def tell_to_end(client: PrefectClient, flow_run_id: UUID) -> bool:
+    """Whether Prefect has the run; one that has ended meanwhile stays as it ended."""
+    from prefect.exceptions import ObjectNotFound
+    from prefect.states import Cancelling
+
+    try:
+        await client.set_flow_run_state(flow_run_id, Cancelling(message=f"Cancelled by {session.user()} with ocs."))
+    except ObjectNotFound:
+        return False
+    return True
+
+
+async def _ends(client: PrefectClient, flow_run_id: UUID) -> bool:
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            while True:
+                state = (await client.read_flow_run(flow_run_id)).state
+                if state is not None and state.is_final():
+                    return True
+                await asyncio.sleep(LOOK_AGAIN)
+    except TimeoutError:
+        return False
+    except ObjectNotFound:
+        return True
+
+
+def _all_ended(ended: Sequence[bool]) -> None:
+    missing = ended.count(False)
+    if missing:
+        raise Refused(
+            f"{count_of(missing, 'run')} told to end, and not ended after {PATIENCE.total_seconds():.0f} s.",
+            hint="Is a worker alive?  ocs status",
+        )

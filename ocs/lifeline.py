@@ -1,0 +1,30 @@
+"""A child that ends when its parent does: the parent holds the other end of its standard input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+VARIABLE = "OCS_LIFELINE"
+"""Set for children whose standard input is a lifeline."""
+
+
+def end_with_parent(patience: float) -> None:
+    """Send this process SIGTERM when its input ends, and end it for good `patience` seconds later.
+
+    Without effect when the parent gave no lifeline.
+    """
+    if os.environ.pop(VARIABLE, None) is None:
+        return
+    threading.Thread(target=_watch, args=(patience,), daemon=True, name="lifeline").start()
+
+
+def _watch(patience: float) -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(patience)
+    os._exit(1)

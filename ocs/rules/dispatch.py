@@ -1,0 +1,111 @@
+"""The three values that travel through a run: Dispatch, DispatchContext, DispatchResult."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class DispatchKind(StrEnum):
+    """Why a run exists."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    CHAIN = "chain"
+    RETRY = "retry"
+    REPLAY = "replay"
+    QUEUED = "queued"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. All but RUNNING and WAITING_APPROVAL are final."""
+
+    RUNNING = "running"
+    WAITING_APPROVAL = "waiting_approval"
+    OK = "ok"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    SKIPPED = "skipped"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self not in (RunStatus.RUNNING, RunStatus.WAITING_APPROVAL)
+
+
+class IdempotencyAction(StrEnum):
+    """What becomes of the run's idempotency key when it ends (B-4.0).
+
+    KEEP stores the result's hash, RELEASE frees the key, NOOP leaves it claimed.
+    """
+
+    KEEP = "keep"
+    RELEASE = "release"
+    NOOP = "noop"
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """One request to run a job once.
+
+    `id` is the store's dispatch row, or None when Prefect's scheduler or its UI made the run.
+    `scheduled_for` is the instant it was meant for (UTC). `source_run` is the run that caused it,
+    `retry_of` the failed run this is a further attempt of. `attempt` counts from 1.
+    """
+
+    kind: DispatchKind
+    scheduled_for: datetime
+    id: UUID | None = None
+    source_run: UUID | None = None
+    retry_of: UUID | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchContext:
+    """What prepare hands on: the claimed run and everything resolved for it."""
+
+    run_id: UUID
+    job_id: str
+    flow_run_id: UUID
+    dispatch: Dispatch
+    idempotency_key: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOutput:
+    """One captured stream: `text` as stored, `bytes` as produced, `path` of the whole when it was offloaded."""
+
+    text: str = ""
+    bytes: int = 0
+    path: str | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchResult:
+    """What a strategy returns (B-4.0). It never raises for what a job can do wrong.
+
+    `summary` is stored, `content` is the delivery text and what children's `match` looks at, `error` is
+    one sentence for people. The skip flags suppress that step of finalize.
+    """
+
+    status: RunStatus
+    summary: str = ""
+    content: str = ""
+    error: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    stdout: StreamOutput = field(default_factory=StreamOutput)
+    stderr: StreamOutput = field(default_factory=StreamOutput)
+    delivery_override: str | None = None
+    images: tuple[str, ...] = ()
+    skip_delivery: bool = False
+    skip_job_update: bool = False
+    skip_children: bool = False
+    skip_dequeue: bool = False
+    idempotency_action: IdempotencyAction = IdempotencyAction.NOOP

@@ -1,0 +1,155 @@
+"""Guards: may this dispatch run now? Asked inside the claim transaction, so a guard sees what it changes (W25)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from ocs.rules import backoff, misfire
+from ocs.rules.dispatch import Dispatch, DispatchKind
+from ocs.spec import Job
+
+
+class SkipReason(StrEnum):
+    """Which guard stood against a run."""
+
+    DISABLED = "disabled"
+    WITHDRAWN = "withdrawn"
+    MISSED = "missed"
+    BACKOFF = "backoff"
+    OVERLAP = "overlap"
+    DUPLICATE = "duplicate"
+    BACKLOG = "backlog"
+
+
+class WaitsFor(StrEnum):
+    """What a dispatch waits for that may not run yet."""
+
+    POOL = "pool"
+    OVERLAP = "overlap"
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """Nothing stands against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """It does not run. `why` is a sentence that people read in the UI."""
+
+    reason: SkipReason
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """It runs later: as soon as what it waits for is free."""
+
+    waits_for: WaitsFor
+    why: str
+
+
+Verdict = Proceed | Skip | Wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What the store knows at the moment of the claim.
+
+    `running` counts the job's runs under a live lease, and those that were let go on before this one. `pool_free`
+    is how many slots the job's pool has for this dispatch, `queued` how many other dispatches of the job wait,
+    `has_waited` says that this one has waited for its turn already. `key_claimed` says that the dispatch's occasion
+    already had its run, `withdrawn` that its dispatch was cancelled meanwhile.
+    """
+
+    running: int = 0
+    pool_free: int = 1
+    queued: int = 0
+    has_waited: bool = False
+    key_claimed: bool = False
+    withdrawn: bool = False
+    consecutive_errors: int = 0
+    last_finished_at: datetime | None = None
+
+
+Guard = Callable[[Job, Dispatch, Snapshot, datetime], Skip | Wait | None]
+
+
+def decide(job: Job, dispatch: Dispatch, snapshot: Snapshot, now: datetime) -> Verdict:
+    """Ask the guards in the reference's order (B-3); the first that objects decides.
+
+    What would have to wait behind `limits.max_queued` others is skipped.
+    """
+    objection = next((objection for guard in GUARDS if (objection := guard(job, dispatch, snapshot, now))), None)
+    if isinstance(objection, Wait) and snapshot.queued >= job.limits.max_queued:
+        why = f"{snapshot.queued} runs of the job wait already, and limits.max_queued is {job.limits.max_queued}."
+        return Skip(SkipReason.BACKLOG, why)
+    return objection or Proceed()
+
+
+def _withdrawn(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:
+    if not snapshot.withdrawn:
+        return None
+    return Skip(SkipReason.WITHDRAWN, "Its dispatch was cancelled before it started.")
+
+
+def _enabled(job: Job, dispatch: Dispatch, _snapshot: Snapshot, _now: datetime) -> Skip | None:
+    """A disabled job runs only by hand (B-2.6)."""
+    if job.enabled or dispatch.kind is DispatchKind.MANUAL:
+        return None
+    return Skip(SkipReason.DISABLED, "The job is disabled; only manual runs start.")
+
+
+def _on_time(job: Job, dispatch: Dispatch, snapshot: Snapshot, now: datetime) -> Skip | None:
+    if dispatch.kind is not DispatchKind.SCHEDULED or job.schedule is None or snapshot.has_waited:
+        return None
+    why = misfire.missed(job.schedule, dispatch.scheduled_for, now)
+    return Skip(SkipReason.MISSED, why) if why else None
+
+
+def _not_backing_off(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:
+    """Only recurring schedules back off: a one-shot has no next chance (B-2.5)."""
+    recurring = job.schedule is not None and job.schedule.at is None
+    if dispatch.kind is not DispatchKind.SCHEDULED or not job.backoff or not recurring or snapshot.has_waited:
+        return None
+    until = backoff.paused_until(snapshot.consecutive_errors, snapshot.last_finished_at)
+    if until is None or dispatch.scheduled_for >= until:
+        return None
+    return Skip(
+        SkipReason.BACKOFF,
+        f"Backing off until {until:%Y-%m-%d %H:%M:%S} UTC after {snapshot.consecutive_errors} failed in a row.",
+    )
+
+
+def _slot_in_pool(job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Wait | None:
+    if job.limits.pool is None or snapshot.pool_free > 0:
+        return None
+    return Wait(WaitsFor.POOL, f'Waits for a slot of the pool "{job.limits.pool}"; runs as soon as one is free.')
+
+
+def _no_overlap(job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | Wait | None:
+    if job.limits.overlap == "allow" or snapshot.running == 0:
+        return None
+    if job.limits.overlap == "queue":
+        return Wait(WaitsFor.OVERLAP, "Waits for an earlier run of the job; runs as soon as that has ended.")
+    return Skip(SkipReason.OVERLAP, "An earlier run of the job is still running, and limits.overlap is skip.")
+
+
+def _first_of_its_occasion(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:
+    if not snapshot.key_claimed:
+        return None
+    return Skip(SkipReason.DUPLICATE, "This occurrence already had its run; nothing runs twice.")
+
+
+GUARDS: tuple[Guard, ...] = (
+    _withdrawn,
+    _enabled,
+    _on_time,
+    _not_backing_off,
+    _slot_in_pool,
+    _no_overlap,
+    _first_of_its_occasion,
+)

@@ -1,0 +1,44 @@
+"""Retry: may a failed attempt be tried again, and when?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ocs.rules.dispatch import RunStatus
+from ocs.spec import Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try again as attempt number `attempt`, no sooner than `delay` from now."""
+
+    attempt: int
+    delay: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """No further attempt. `why` is a sentence for people, empty when nobody would ask."""
+
+    why: str
+
+
+def next_attempt(policy: Retry, *, attempt: int, status: RunStatus, queue_free: int, spread: float) -> Again | GiveUp:
+    """Decide what follows attempt number `attempt` (1 is the first run), which ended with `status`.
+
+    `spread` in [-1, 1] is drawn by the caller, so the rule itself has no chance in it.
+    The ladder is the reference's (B-5.4) with the cap and jitter it lacks (W38); timeouts are retried too (W15).
+    """
+    if policy.max == 0 or status not in (RunStatus.ERROR, RunStatus.TIMEOUT):
+        return GiveUp("")
+    if status not in policy.on:
+        return GiveUp(f"After this kind of end ({status}) it is not retried.")
+    if attempt > policy.max:
+        return GiveUp(f"All {policy.max} retries are used." if policy.max > 1 else "Its one retry is used.")
+    if queue_free < 1:
+        return GiveUp("Not retried: the job's queue is full.")
+    # The exponent is bounded so that a long ladder cannot overflow; the cap is reached long before.
+    factor = policy.factor ** min(attempt - 1, 64)
+    seconds = min(policy.delay.total_seconds() * factor, policy.cap.total_seconds())
+    return Again(attempt + 1, timedelta(seconds=seconds * (1 + policy.jitter * spread)))

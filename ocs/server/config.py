@@ -1,0 +1,75 @@
+"""What an embedded server is told: where it keeps its data and where it listens, and what stands against that."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocs.errors import Refused
+
+AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+"""Prefect's own setting for a password, `user:password`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """`port` 0 takes a free one; `limit` is how many runs the worker executes at the same time.
+
+    `worker` is the command line of the worker, when it is not to be ours.
+    """
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = 4200
+    limit: int = 50
+    worker: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Refuse what must not be started, before anything is.
+
+        Raises:
+            Refused: it would be reachable from elsewhere without a password, or has nowhere to keep its data.
+        """
+        if not is_loopback(self.host) and not os.environ.get(AUTH):
+            raise Refused(
+                f"Listening on {self.host or 'every address'} would let anybody who reaches it"
+                " run commands on this machine.",
+                hint=f'Set {AUTH}="user:password" first, or leave --host away.',
+            )
+        for folder in (self.home, self.logs, self.prefect_home):
+            _make_usable(folder)
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def prefect_home(self) -> Path:
+        return self.home / "prefect"
+
+    def url(self, port: int) -> str:
+        """Where programs on this machine reach it: a server that listens everywhere listens on loopback too."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _make_usable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(13, "it is not writable")
+    except OSError as failed:
+        raise Refused(
+            f"{folder} cannot be used for data: {failed.strerror}.",
+            hint="Set OCS_HOME to a folder you can write to.",
+        ) from failed

@@ -1,0 +1,71 @@
+"""The environment of the server's and the worker's process: ours, and nothing that was meant for another Prefect."""
+
+from __future__ import annotations
+
+import os
+
+from ocs.server.config import AUTH, Config
+
+NOT_OURS = frozenset(
+    {
+        "PREFECT_API_AUTH_STRING",
+        "PREFECT_API_KEY",
+        "PREFECT_API_URL",
+        "PREFECT_HOME",
+        "PREFECT_PROFILE",
+        "PREFECT_PROFILES_PATH",
+        "PREFECT_SERVER_API_BASE_PATH",
+        "PREFECT_SERVER_UI_API_URL",
+        "PREFECT_SERVER_UI_SERVE_BASE",
+        "PREFECT_UI_API_URL",
+        "PREFECT_UI_SERVE_BASE",
+        "PREFECT_UI_URL",
+    }
+)
+"""Settings that say where another Prefect is, or who one is there."""
+
+PRIVATE = "PREFECT__"
+"""How Prefect's processes talk to their children: `ocs up` from within a flow run is not one of them."""
+
+ANOTHER_DATABASE = tuple(
+    f"PREFECT_{part}_DATABASE_{setting}" for part in ("API", "SERVER") for setting in ("CONNECTION_URL", "DRIVER")
+)
+"""Whoever sets one of these wants Prefect's data elsewhere than in the SQLite file, on Postgres."""
+
+
+def server_environment(config: Config, port: int) -> dict[str, str]:
+    """For the server's process. Another database than the SQLite file is taken from the caller's environment."""
+    environment = {
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",  # as shipped, runs are kept for ever
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": config.url(port),  # as shipped, every web page may call
+        **_inherited(),
+        "PREFECT_HOME": str(config.prefect_home),
+        "PREFECT_API_URL": f"{config.url(port)}/api",
+        "PREFECT_SERVER_UI_API_URL": "/api",  # right behind a tunnel and under any name of this host, too
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(config.prefect_home / "ui"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    if not any(environment.get(name) for name in ANOTHER_DATABASE):
+        database = config.prefect_home / "prefect.db"
+        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{database}"
+    return environment
+
+
+def worker_environment(config: Config, port: int) -> dict[str, str]:
+    """For the worker's process, and for whoever else talks to this server."""
+    environment = {
+        **_inherited(),
+        "PREFECT_HOME": str(config.prefect_home),
+        "PREFECT_API_URL": f"{config.url(port)}/api",
+        "OCS_HOME": str(config.home),
+        "DO_NOT_TRACK": "1",
+    }
+    if password := os.environ.get(AUTH):
+        environment["PREFECT_API_AUTH_STRING"] = password
+    return environment
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in NOT_OURS and not name.startswith(PRIVATE)}

@@ -1,0 +1,33 @@
+"""Whether a Prefect server answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import httpx
+
+from ocs.server.config import is_loopback
+
+START_WITHIN = 180.0
+
+
+def answers(api_url: str) -> bool:
+    """One question, one second. It needs no password; and no proxy, where it is asked of this machine."""
+    try:
+        asked = httpx.URL(f"{api_url}/health")
+        return httpx.get(asked, timeout=1.0, trust_env=not is_loopback(asked.host)).is_success
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+
+
+def wait_until_it_answers(api_url: str, given_up: Callable[[], bool], within: float = START_WITHIN) -> bool:
+    """Wait until the server answers; False when `given_up` says there is no point any more, or it takes too long."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if given_up():
+            return False
+        if answers(api_url):
+            return True
+        time.sleep(0.1)
+    return False

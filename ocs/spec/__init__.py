@@ -1,0 +1,35 @@
+"""The job document: its parts, its rules, its messages. The ground floor: imports nothing else of ours."""
+
+from ocs.spec.catalogue_rules import check_catalogue
+from ocs.spec.chain import After, EventTrigger, Match
+from ocs.spec.job import Job, Kind
+from ocs.spec.policies import Limits, Output, Retry
+from ocs.spec.problems import parse, violations
+from ocs.spec.run import Run, Shell
+from ocs.spec.schedule import Schedule
+from ocs.spec.schema import job_schema
+from ocs.spec.support import unsupported
+from ocs.spec.values import format_duration, format_size, parse_duration, parse_size
+
+__all__ = [
+    "After",
+    "EventTrigger",
+    "Job",
+    "Kind",
+    "Limits",
+    "Match",
+    "Output",
+    "Retry",
+    "Run",
+    "Schedule",
+    "Shell",
+    "check_catalogue",
+    "format_duration",
+    "format_size",
+    "job_schema",
+    "parse",
+    "parse_duration",
+    "parse_size",
+    "unsupported",
+    "violations",
+]

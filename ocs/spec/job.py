@@ -1,0 +1,132 @@
+"""The job: the whole document, and the rules that hold across its groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ocs.spec.braces import unguard
+from ocs.spec.chain import After, EventTrigger
+from ocs.spec.policies import Approval, Deliver, Lifecycle, Limits, Output, Retry
+from ocs.spec.run import KINDS, Run
+from ocs.spec.schedule import Schedule
+from ocs.spec.trust import Authorization, Contract, Evidence, Identity
+from ocs.spec.values import Maybe200, Maybe256, Maybe4096, Part, Slug, Text200, Text256, broken, quoted
+
+Kind = Literal["shell", "agent", "main", "watchdog"]
+OUR_TAGS = ("job:", "after:", "project:", "kind:", "parent-run:", "retry-of:", "ocs:")
+"""What deployments and runs are found by; a job that took one for itself would be taken for another."""
+
+
+def _free(tag: str) -> str:
+    if tag == "ocs" or tag.startswith(OUR_TAGS):
+        raise ValueError(f"{quoted(tag)} is a tag that ocs sets itself; choose another")
+    return tag
+
+
+class Job(Part):
+    """One job: what to run, when or after what, who may approve it, who hears of it."""
+
+    id: Slug = Field(examples=["nightly-report"])
+    """Unique; equals the file's and the deployment's name."""
+    name: Maybe200 = None
+    """Shown instead of the id."""
+    description: Maybe4096 = None
+    """What it is for."""
+    enabled: bool = True
+    """False pauses its schedules."""
+    origin: Maybe256 = None
+    """Who or what asked for the job."""
+    tags: tuple[Annotated[Text200, AfterValidator(_free)], ...] = ()
+    """Free tags."""
+    aliases: tuple[Text256, ...] = ()
+    """Other ids it is known by, such as one it was imported under."""
+    schedule: Schedule | None = None
+    """When it runs by itself; a string is a cron expression."""
+    after: After | None = None
+    """Runs after another job, instead of by a schedule."""
+    on_event: tuple[EventTrigger, ...] = ()
+    """Also runs on events that Prefect sees."""
+    run: Run
+    """What it does; a string is a shell command."""
+    limits: Limits = Limits()
+    """What may happen at the same time."""
+    retry: Retry = Retry()
+    """Further attempts after a failure."""
+    backoff: bool = True
+    """Scheduled runs pause for longer the more of them fail in a row."""
+    approval: Approval = Approval()
+    """A person has to agree."""
+    deliver: Deliver | None = None
+    """Who hears how it ended; nobody when absent."""
+    output: Output = Output()
+    """How much of its output is kept."""
+    lifecycle: Lifecycle = Lifecycle()
+    """When it goes away."""
+    identity: Identity | None = None
+    """As whom it runs."""
+    authorization: Authorization | None = None
+    """By what right."""
+    evidence: Evidence | None = None
+    """What has to be recorded."""
+    contract: Contract | None = None
+    """The limits it has to keep."""
+    child_credentials: Literal["none", "inherit", "downscope", "independent"] = "none"
+    """What its children inherit of its identity."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_written(cls, value: Any) -> Any:
+        return unguard(value)
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Job:
+        if rules := dict(_across_fields(self)):
+            raise broken(rules)
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """Which strategy runs it."""
+        return next(kind for kind in KINDS if getattr(self.run, kind) is not None)
+
+    def document(self) -> dict[str, Any]:
+        """The smallest JSON form that reads back to an equal job."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    def changed(self, changes: Mapping[str, Any]) -> Job:
+        """A copy with other values in some top-level fields, checked anew."""
+        return Job.model_validate({**self.document(), **changes})
+
+
+def _across_fields(job: Job) -> Iterator[tuple[str, str]]:
+    """The rules of B-1.2 that protect people, as (path, message)."""
+    if job.after is not None:
+        if job.schedule is not None:
+            yield "schedule", "a job that runs after another has no time of its own; remove schedule or after"
+        if job.after.job == job.id:
+            yield "after.job", "a job cannot run after itself; name another job"
+    yield from _delivery(job)
+    blob = (job.identity.document if job.identity else None) or {}
+    if job.kind != "shell":
+        for key in ("presentation", "credential_handoff"):
+            if isinstance(blob.get(key), dict):
+                yield f"identity.document.{key}", "is only for shell jobs; take it out"
+
+
+def _delivery(job: Job) -> Iterator[tuple[str, str]]:
+    """A shell job without `deliver` tells nobody; an agent's job must say whom, or why nobody (B-1.2, 17-19)."""
+    deliver = job.deliver
+    if deliver is not None and deliver.when != "never" and deliver.to is None:
+        yield "deliver.to", "is missing; name whom to tell, or write when: never"
+    if job.kind != "agent" or job.after is not None:
+        return
+    if deliver is None:
+        yield (
+            "deliver",
+            "is missing; say where the agent's reply goes (to), or when: never and an opt_out_reason",
+        )
+    elif deliver.when == "never" and deliver.opt_out_reason is None:
+        yield "deliver.opt_out_reason", "is missing; an agent's job that delivers never has to say why"

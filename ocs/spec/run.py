@@ -1,0 +1,191 @@
+"""What a job does: a shell command, an agent's turn, a turn of the main session, or a watchdog's check."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+
+from ocs.spec.schedule import Moment, moment_in
+from ocs.spec.target import MaybeTarget
+from ocs.spec.values import (
+    PRINTABLE,
+    AtLeast,
+    Count,
+    CountOrNone,
+    EnvironmentName,
+    Maybe64,
+    Maybe256,
+    Maybe4096,
+    Part,
+    PositiveDuration,
+    Text128,
+    Text256,
+    Text512,
+    Text4096,
+    broken,
+    no_control_characters,
+    quoted,
+)
+
+KINDS = ("shell", "agent", "main", "watchdog")
+LONGEST_COMMAND = 100_000
+LONGEST_CHECK = 4096
+BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=256)]
+Command = Annotated[str, StringConstraints(max_length=LONGEST_COMMAND), PRINTABLE]
+
+
+def _auth_profile(profile: str | None) -> str | None:
+    provider, colon, label = (profile or "").partition(":")
+    if profile not in (None, "inherit") and not (provider and colon and label):
+        raise ValueError(f"{quoted(profile)} is not a profile; write inherit, or provider:label")
+    return profile
+
+
+def _with_offset(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("has no offset; write it like 2027-02-01T16:00:00Z")
+    return moment_in("UTC", moment)
+
+
+class Shell(Part):
+    """A command for a shell, in a clean environment and a process group of its own."""
+
+    command: Command
+    """Passed to the interpreter as it stands."""
+    cwd: Maybe4096 = Field(None, examples=["~/work"])
+    """The folder it starts in; the user's home by default."""
+    env: dict[EnvironmentName, Annotated[str, AfterValidator(no_control_characters)]] = Field(default_factory=dict)
+    """Plain values beside PATH, HOME, USER, LANG, TZ, SHELL and TMPDIR."""
+    secrets: dict[EnvironmentName, BlockName] = Field(default_factory=dict)
+    """Environment name to Prefect Secret block; never stored, logged or shown."""
+    inherit_env: bool = False
+    """Give it the worker's own environment too (never the worker's credentials)."""
+    interpreter: Text4096 = "/bin/bash"
+    """The program that is given `-c` and the command."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _command_as_text(cls, value: Any) -> Any:
+        return {"command": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _no_name_twice(self) -> Shell:
+        if both := sorted(self.env.keys() & self.secrets.keys()):
+            told = "stands in env too; keep one of them"
+            raise broken({f"secrets.{name}": told for name in both})
+        return self
+
+
+class Retrieval(Part):
+    """What of earlier runs an agent is shown."""
+
+    from_: Literal["none", "recent", "hybrid"] = Field("none", alias="from")
+    """Nothing, the newest runs, or the best matching ones."""
+    limit: Count = 5
+    """How many runs."""
+
+
+class Agent(Part):
+    """A turn of an agent over the OpenClaw gateway."""
+
+    message: Command
+    """What the agent is asked to do."""
+    agent: Text128 = "main"
+    """The agent's id."""
+    model: Maybe256 = None
+    """provider/model, instead of the agent's own."""
+    thinking: Maybe64 = None
+    """How hard it should think."""
+    session: Text512 = "fresh"
+    """fresh, job (one conversation per job), main, or a key of your own."""
+    auth_profile: Annotated[Maybe256, AfterValidator(_auth_profile)] = None
+    """inherit, or provider:label."""
+    idle_timeout: PositiveDuration = timedelta(seconds=120)
+    """No sign of life for this long ends the turn."""
+    scope: Literal["own", "global"] = "own"
+    """Its own sessions, or all."""
+    context: Retrieval = Field(default_factory=lambda: Retrieval.model_validate({}))
+    """Which earlier runs it is shown."""
+    intent: Literal["execute", "plan"] = "execute"
+    """Do it, or only plan it."""
+    read_only: bool = False
+    """Tell it to change nothing."""
+    job_class: Literal["standard", "pre_compaction_flush"] = "standard"
+    """A flush asks for a summary before the session is compacted."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _message_as_text(cls, value: Any) -> Any:
+        return {"message": value} if isinstance(value, str) else value
+
+
+class Main(Part):
+    """A turn of the gateway's main session."""
+
+    message: Command
+    """What the main session is told."""
+    mode: Literal["turn", "event"] = "turn"
+    """Wait for the reply, or fire and forget."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _message_as_text(cls, value: Any) -> Any:
+        return {"message": value} if isinstance(value, str) else value
+
+
+class Watchdog(Part):
+    """A check that watches something else until it is done, and raises an alarm when it is not in time."""
+
+    label: Text256
+    """What is watched."""
+    check: Shell
+    """The check, in the same forms as a shell job."""
+    timeout: Annotated[PositiveDuration, AfterValidator(AtLeast("1m"))] | None = None
+    """Raise the alarm when it is not done this long after `started_at`."""
+    started_at: Annotated[Moment, AfterValidator(_with_offset)] | None = None
+    """When what is watched began."""
+    alert: MaybeTarget = None
+    """Where the alarm goes."""
+    self_destruct: bool = True
+    """Remove the job when what is watched is done."""
+
+    @field_validator("check")
+    @classmethod
+    def _short_check(cls, check: Shell) -> Shell:
+        if len(check.command) > LONGEST_CHECK:
+            raise ValueError(f"is longer than {LONGEST_CHECK} characters; put it in a script")
+        return check
+
+
+class Run(Part):
+    """Exactly one of shell, agent, main and watchdog, and how long it may take."""
+
+    shell: Shell | None = None
+    """A shell command."""
+    agent: Agent | None = None
+    """An agent's turn."""
+    main: Main | None = None
+    """A turn of the main session."""
+    watchdog: Watchdog | None = None
+    """A check until something is done."""
+    timeout: PositiveDuration = timedelta(minutes=5)
+    """Wall clock; at its end the run is ended."""
+    guarantee: Literal["at-most-once", "at-least-once"] = "at-most-once"
+    """Whether a run is repeated when its worker died."""
+    max_replays: CountOrNone = 3
+    """How often an at-least-once run is repeated after crashes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _command_as_text(cls, value: Any) -> Any:
+        return {"shell": {"command": value}} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Run:
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            found = "; keep one of " + " and ".join(given) if given else "; it has none of them"
+            raise ValueError(f"needs exactly one of shell, agent, main and watchdog{found}")
+        return self

@@ -1,0 +1,122 @@
+"""The store: one database, opened once per event loop, with transactions that lock what they will change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from ocs import settings
+from ocs.errors import StoreError
+from ocs.store import schema
+
+BUSY_SECONDS = 30
+WRITES = "ocs_writes"
+
+
+class Store:
+    """The scheduler's own records. Made by `open_store`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.on_sqlite = engine.dialect.name == "sqlite"
+        # SQLite has one writer; queueing for it here is fairer and quicker than its own busy waiting.
+        self._writer = asyncio.Lock()
+
+    async def migrate(self) -> None:
+        """Bring the schema up to date; several processes may do so at once.
+
+        Raises:
+            StoreError: the database cannot be reached or written, or belongs to a newer version.
+        """
+        try:
+            async with self.transaction(lock=("schema",)) as session:
+                await (await session.connection()).run_sync(schema.upgrade)
+        except (DatabaseError, OSError) as failed:
+            raise StoreError(
+                f"The store cannot be used: {_cause(failed)}",
+                hint=f"It is {self.engine.url.render_as_string()}; set OCS_STORE_URL or OCS_HOME to change it.",
+            ) from failed
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, *, lock: Sequence[str] = ()) -> AsyncGenerator[AsyncSession]:
+        """A transaction that writes, alone on everything named in `lock` until it ends."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self.on_sqlite:
+                await stack.enter_async_context(self._writer)
+            connection = await stack.enter_async_context(self.engine.connect())
+            await connection.execution_options(**{WRITES: True})
+            await stack.enter_async_context(connection.begin())
+            session = await stack.enter_async_context(AsyncSession(connection, expire_on_commit=False))
+            if not self.on_sqlite:
+                await _advisory_locks(session, lock)
+            yield session
+            await session.flush()
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncSession]:
+        """A transaction that only reads."""
+        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            yield session
+
+
+def open_store(url: str | None = None) -> Store:
+    """Open the store at `url`, by default where `settings.store_url` says. Nothing is read or written yet.
+
+    Raises:
+        StoreError: the folder of its file cannot be made.
+    """
+    address = make_url(url or settings.store_url())
+    if address.get_backend_name() != "sqlite":
+        return Store(create_async_engine(address, pool_pre_ping=True))
+    if address.database:
+        _private_file(Path(address.database))
+    engine = create_async_engine(address, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return Store(engine)
+
+
+def _private_file(path: Path) -> None:
+    """Make the file, readable by its owner only, before SQLite would make it readable by all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600, exist_ok=True)
+    except OSError as failed:
+        raise StoreError(
+            f"The store's file {path} cannot be made: {failed.strerror}.",
+            hint="Set OCS_HOME to a folder you can write to.",
+        ) from failed
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say, see _begin
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """A writer takes its lock at once: one that read first could not get it later (SQLITE_BUSY_SNAPSHOT)."""
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+async def _advisory_locks(session: AsyncSession, names: Sequence[str]) -> None:
+    """In one order everywhere, so that two transactions never wait for each other."""
+    for name in sorted(names):
+        await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"ocs:{name}"})
+
+
+def _cause(failed: Exception) -> str:
+    return str(getattr(failed, "orig", None) or failed)

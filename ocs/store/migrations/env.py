@@ -1,0 +1,14 @@
+"""Run by Alembic: migrates the connection that the store hands over, inside the store's own transaction."""
+
+from alembic import context
+from sqlmodel import SQLModel
+
+import ocs.store.tables  # noqa: F401  # pyright: ignore[reportUnusedImport]  its tables are migrated to
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=SQLModel.metadata,
+    render_as_batch=True,
+    transactional_ddl=False,
+)
+context.run_migrations()

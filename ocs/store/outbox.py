@@ -1,0 +1,170 @@
+"""The outbox: dispatches written with what caused them, and published as flow runs afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from ocs.errors import Refused
+from ocs.rules.dispatch import DispatchKind
+from ocs.store.audit import record
+from ocs.store.engine import Store
+from ocs.store.tables import DispatchRow, DispatchStatus, Run
+
+OPEN = (DispatchStatus.PENDING, DispatchStatus.WAITING, DispatchStatus.PUBLISHED)
+"""What has not become a run yet counts against a job's queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDispatch:
+    """An outbox row as publish needs it. `parameters` replace the deployment's own for this run.
+
+    `turn` counts how often it waited and was let go on; each turn is a flow run of its own.
+    """
+
+    id: UUID
+    job_id: str
+    kind: DispatchKind
+    scheduled_for: datetime
+    source_run: UUID | None = None
+    retry_of: UUID | None = None
+    attempt: int = 1
+    parameters: dict[str, Any] | None = None
+    turn: int = 0
+
+
+async def enqueue(
+    store: Store,
+    job_id: str,
+    *,
+    now: datetime,
+    actor: str,
+    source: str,
+    max_queued: int = 25,
+    parameters: Mapping[str, Any] | None = None,
+    after: Run | None = None,
+) -> PendingDispatch:
+    """Write a dispatch that a person asks for, due now: a manual one, or the next attempt `after` an ended run.
+
+    Raises:
+        Refused: `max_queued` dispatches of the job are waiting already (B-2.6).
+    """
+    async with store.transaction(lock=(f"job:{job_id}",)) as session:
+        waiting = await backlog(session, job_id)
+        if waiting >= max_queued:
+            raise Refused(
+                f'{waiting} runs of "{job_id}" are waiting already, and limits.max_queued is {max_queued}.',
+                hint=f"See them: ocs runs list --job {job_id}   Withdraw them: ocs jobs cancel {job_id}",
+            )
+        row = DispatchRow(
+            job_id=job_id,
+            kind=DispatchKind.RETRY if after else DispatchKind.MANUAL,
+            scheduled_for=now,
+            attempt=after.attempt + 1 if after else 1,
+            source_run=after.parent_run if after else None,
+            retry_of=after.id if after else None,
+            created_at=now,
+            parameters=dict(parameters) if parameters else None,
+        )
+        session.add(row)
+        asked = {"parameters": dict(parameters)} if parameters else None
+        action, run_id = ("retry", after.id) if after else ("run", None)
+        record(session, action, job_id=job_id, run_id=run_id, actor=actor, source=source, now=now, after=asked)
+        return pending(row)
+
+
+async def pending_dispatches(store: Store, *, created_before: datetime, limit: int) -> list[PendingDispatch]:
+    """What waits to be published, oldest first; younger rows are being published by whoever wrote them."""
+    waiting = (
+        select(DispatchRow)
+        .where(DispatchRow.status == DispatchStatus.PENDING, col(DispatchRow.created_at) <= created_before)
+        .order_by(col(DispatchRow.scheduled_for), col(DispatchRow.created_at))
+        .limit(limit)
+    )
+    async with store.reading() as session:
+        return [pending(row) for row in await session.scalars(waiting)]
+
+
+async def mark_published(store: Store, dispatch: PendingDispatch, flow_run_id: UUID, now: datetime) -> None:
+    """Note that Prefect has the run. Harmless when the run has already begun, or waits for its next turn."""
+    async with store.transaction() as session:
+        row = await session.get_one(DispatchRow, dispatch.id)
+        if row.turn != dispatch.turn:
+            return
+        row.flow_run_id, row.published_at = flow_run_id, now
+        if row.status is DispatchStatus.PENDING:
+            row.status = DispatchStatus.PUBLISHED
+
+
+async def abandon(store: Store, dispatch_id: UUID, *, why: str, now: datetime) -> None:
+    """Give up a dispatch that can never become a run, and say so in the audit trail."""
+    async with store.transaction() as session:
+        row = await session.get_one(DispatchRow, dispatch_id)
+        row.status = DispatchStatus.CANCELLED
+        record(
+            session,
+            "dispatch-abandoned",
+            job_id=row.job_id,
+            actor="scheduler",
+            source="publish",
+            now=now,
+            after={"dispatch": str(dispatch_id), "why": why},
+        )
+
+
+async def withdraw(store: Store, job_id: str, *, now: datetime, actor: str, source: str) -> list[UUID]:
+    """Cancel every waiting dispatch of a job; returns the flow runs that were already made for them."""
+    async with store.transaction(lock=(f"job:{job_id}",)) as session:
+        waiting = select(DispatchRow).where(DispatchRow.job_id == job_id, col(DispatchRow.status).in_(OPEN))
+        rows = list(await session.scalars(waiting))
+        for row in rows:
+            row.status = DispatchStatus.CANCELLED
+        if rows:
+            count = {"withdrawn": len(rows)}
+            record(session, "withdraw", job_id=job_id, actor=actor, source=source, now=now, after=count)
+    return [row.flow_run_id for row in rows if row.flow_run_id]
+
+
+async def withdraw_one(store: Store, dispatch_id: UUID, *, now: datetime, actor: str, source: str) -> UUID | None:
+    """Cancel one waiting dispatch; returns the flow run that was made for it, if there is one.
+
+    Raises:
+        Refused: it has become a run, or was withdrawn before.
+    """
+    async with store.transaction() as session:
+        row = await session.get_one(DispatchRow, dispatch_id, with_for_update=True)
+        if row.status not in OPEN:
+            raise Refused(f"The dispatch {str(dispatch_id)[:8]} of {row.job_id} does not wait any more: {row.status}.")
+        row.status = DispatchStatus.CANCELLED
+        one = {"dispatch": str(dispatch_id)}
+        record(session, "withdraw", job_id=row.job_id, actor=actor, source=source, now=now, after=one)
+        return row.flow_run_id
+
+
+async def backlog(session: AsyncSession, job_id: str, *, besides: UUID | None = None) -> int:
+    """How many dispatches of the job have not become runs yet; `besides` is not counted."""
+    of_job = (col(DispatchRow.job_id) == job_id, col(DispatchRow.status).in_(OPEN))
+    waiting = select(func.count()).where(*of_job, col(DispatchRow.id) != besides)
+    return (await session.scalars(waiting)).one()
+
+
+def pending(row: DispatchRow) -> PendingDispatch:
+    """The row as a value that outlives its session."""
+    return PendingDispatch(
+        row.id,
+        row.job_id,
+        row.kind,
+        row.scheduled_for,
+        row.source_run,
+        row.retry_of,
+        row.attempt,
+        row.parameters,
+        row.turn,
+    )

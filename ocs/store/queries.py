@@ -1,0 +1,168 @@
+"""What people ask of the store: runs, what waits, states. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import String, cast, func
+from sqlmodel import col, select
+
+from ocs.errors import NotFound
+from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.store.engine import Store
+from ocs.store.outbox import OPEN, PendingDispatch, pending
+from ocs.store.tables import DispatchRow, JobState, Run
+
+SHORTEST_ID = 4
+
+
+async def runs(
+    store: Store,
+    *,
+    job: str | None = None,
+    status: Sequence[RunStatus] = (),
+    since: datetime | None = None,
+    limit: int = 100,
+) -> list[Run]:
+    """Runs, newest first."""
+    wanted = select(Run).order_by(col(Run.started_at).desc()).limit(limit)
+    if job is not None:
+        wanted = wanted.where(Run.job_id == job)
+    if status:
+        wanted = wanted.where(col(Run.status).in_(status))
+    if since is not None:
+        wanted = wanted.where(col(Run.started_at) >= since)
+    async with store.reading() as session:
+        return list(await session.scalars(wanted))
+
+
+async def run_by_prefix(store: Store, prefix: str) -> Run:
+    """The run whose id begins so.
+
+    Raises:
+        NotFound: none does, or several do; they are named.
+    """
+    cleaned = prefix.strip().lower().replace("-", "")
+    text = func.lower(func.replace(cast(col(Run.id), String), "-", ""))
+    async with store.reading() as session:
+        found = list(await session.scalars(select(Run).where(text.startswith(cleaned)).limit(6)))
+    if len(found) == 1 and len(cleaned) >= SHORTEST_ID:
+        return found[0]
+    if not found:
+        raise NotFound(f'No run begins with "{prefix}".', hint="See the newest: ocs runs list")
+    several = ", ".join(str(run.id)[:13] for run in found)
+    raise NotFound(f'"{prefix}" is not enough to tell a run: {several}.', hint="Give more of the id.")
+
+
+async def run(store: Store, run_id: UUID) -> Run | None:
+    """The run of exactly that id."""
+    async with store.reading() as session:
+        return await session.get(Run, run_id)
+
+
+async def known_jobs(store: Store) -> list[str]:
+    """The ids of jobs that have ever run, removed ones too."""
+    async with store.reading() as session:
+        return list(await session.scalars(select(Run.job_id).distinct()))
+
+
+async def attempts(store: Store, run: Run) -> list[Run]:
+    """All attempts at what this run is an attempt at, itself included, in order."""
+    async with store.reading() as session:
+        line = [run]
+        while (first := line[0].retry_of) and (before := await session.get(Run, first)):
+            line.insert(0, before)
+        while after := (await session.scalars(select(Run).where(Run.retry_of == line[-1].id))).first():
+            line.append(after)
+    return line
+
+
+async def children_of(store: Store, run_id: UUID) -> list[Run]:
+    """The runs of other jobs that followed this one."""
+    followed = select(Run).where(Run.parent_run == run_id, Run.kind == DispatchKind.CHAIN)
+    async with store.reading() as session:
+        return list(await session.scalars(followed.order_by(col(Run.started_at))))
+
+
+async def run_of_dispatch(store: Store, dispatch_id: UUID) -> Run | None:
+    """The run a dispatch has become, None while it waits."""
+    async with store.reading() as session:
+        return (await session.scalars(select(Run).where(Run.dispatch_id == dispatch_id))).first()
+
+
+async def retry_of(store: Store, run_id: UUID) -> Run | None:
+    """The next attempt after this run, None when there is none (yet)."""
+    async with store.reading() as session:
+        return (await session.scalars(select(Run).where(Run.retry_of == run_id))).first()
+
+
+async def job_states(store: Store) -> dict[str, JobState]:
+    """Each job's state, by id."""
+    async with store.reading() as session:
+        return {state.job_id: state for state in await session.scalars(select(JobState))}
+
+
+async def running(store: Store, *, now: datetime) -> list[Run]:
+    """Runs that execute now, under a live lease."""
+    alive = select(Run).where(Run.status == RunStatus.RUNNING, col(Run.lease_until) > now)
+    async with store.reading() as session:
+        return list(await session.scalars(alive))
+
+
+async def waiting(store: Store) -> list[PendingDispatch]:
+    """Dispatches that have not become runs."""
+    async with store.reading() as session:
+        rows = await session.scalars(
+            select(DispatchRow).where(col(DispatchRow.status).in_(OPEN)).order_by(col(DispatchRow.scheduled_for))
+        )
+        return [pending(row) for row in rows]
+
+
+async def queue(store: Store, *, job: str | None = None) -> list[DispatchRow]:
+    """The rows of what waits, by the instant each was meant for."""
+    wanted = select(DispatchRow).where(col(DispatchRow.status).in_(OPEN))
+    if job is not None:
+        wanted = wanted.where(DispatchRow.job_id == job)
+    async with store.reading() as session:
+        return list(await session.scalars(wanted.order_by(col(DispatchRow.scheduled_for), col(DispatchRow.created_at))))
+
+
+async def dispatch_by_prefix(store: Store, prefix: str) -> DispatchRow:
+    """The waiting dispatch whose id begins so.
+
+    Raises:
+        NotFound: none does, or several do.
+    """
+    cleaned = prefix.strip().lower()
+    found = [row for row in await queue(store) if str(row.id).startswith(cleaned)]
+    if len(found) == 1 and cleaned:
+        return found[0]
+    if found:
+        raise NotFound(f'"{prefix}" is not enough to tell what waits.', hint="Give more of the id.")
+    raise NotFound(f'Nothing that waits begins with "{prefix}".', hint="See what waits: ocs queue list")
+
+
+async def dispatch(store: Store, dispatch_id: UUID) -> DispatchRow | None:
+    """The row of a dispatch, whatever became of it."""
+    async with store.reading() as session:
+        return await session.get(DispatchRow, dispatch_id)
+
+
+async def children_by_run(store: Store, run_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+    """The runs of other jobs that followed each of these."""
+    followed = select(Run).where(col(Run.parent_run).in_(run_ids), Run.kind == DispatchKind.CHAIN)
+    found: dict[UUID, list[UUID]] = {}
+    async with store.reading() as session:
+        for child in await session.scalars(followed.order_by(col(Run.started_at))):
+            if child.parent_run is not None:
+                found.setdefault(child.parent_run, []).append(child.id)
+    return found
+
+
+async def awaiting_retry(store: Store, run_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these have a retry coming that is not a run yet."""
+    coming = select(DispatchRow).where(col(DispatchRow.retry_of).in_(run_ids), col(DispatchRow.status).in_(OPEN))
+    async with store.reading() as session:
+        return {row.retry_of for row in await session.scalars(coming) if row.retry_of}

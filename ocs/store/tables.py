@@ -1,0 +1,167 @@
+"""The tables: runs, the idempotency ledger, the outbox of dispatches, each job's state, and the audit trail.
+
+History has no foreign key to a job: it survives the job.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import JSON, BigInteger, Column, Index, Text, text
+from sqlmodel import Field, SQLModel
+
+from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.rules.guards import SkipReason, WaitsFor
+from ocs.store.columns import UTCDateTime, choice
+
+
+class KeyStatus(StrEnum):
+    """Whether a key blocks its occasion."""
+
+    CLAIMED = "claimed"
+    RELEASED = "released"
+
+
+class DispatchStatus(StrEnum):
+    """Where a dispatch stands: written, sent to Prefect, waiting for its turn, become a run, or withdrawn."""
+
+    PENDING = "pending"
+    WAITING = "waiting"
+    PUBLISHED = "published"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+def _instant(*, null: bool = True, index: bool = False) -> Any:
+    """A fresh column for an instant; a Column object belongs to one table only."""
+    return Field(default=None, sa_column=Column(UTCDateTime(), nullable=null, index=index))
+
+
+class Run(SQLModel, table=True):
+    """One attempt to run a job, or the record of why it did not run."""
+
+    __tablename__ = "run"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (Index("ix_run_job_started", "job_id", "started_at"),)
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    job_id: str = Field(max_length=64)
+    pool: str | None = Field(default=None, max_length=128)
+    kind: DispatchKind = Field(sa_column=Column(choice(DispatchKind, "run_kind"), nullable=False))
+    status: RunStatus = Field(sa_column=Column(choice(RunStatus, "run_status"), nullable=False, index=True))
+    attempt: int = 1
+    flow_run_id: UUID = Field(index=True)
+    dispatch_id: UUID | None = Field(default=None, foreign_key="dispatch.id", index=True)
+    parent_run: UUID | None = Field(default=None, index=True)
+    retry_of: UUID | None = Field(default=None, index=True)
+    scheduled_for: datetime = _instant(null=False)
+    started_at: datetime = _instant(null=False, index=True)
+    finished_at: datetime | None = _instant()
+    owner: str | None = Field(default=None, max_length=256)
+    lease_until: datetime | None = _instant()
+    pid: int | None = None
+    pid_started_at: float | None = None
+    # Not unique: a released key may be claimed by a further run (W2).
+    idempotency_key: str | None = Field(default=None, max_length=32, index=True)
+    skip_reason: SkipReason | None = Field(default=None, sa_column=Column(choice(SkipReason, "run_skip_reason")))
+    summary: str = Field(default="", sa_column=Column(Text, nullable=False))
+    error: str | None = Field(default=None, sa_column=Column(Text))
+    exit_code: int | None = None
+    signal: str | None = Field(default=None, max_length=32)
+    stdout: str = Field(default="", sa_column=Column(Text, nullable=False))
+    stdout_bytes: int = Field(default=0, sa_type=BigInteger)
+    stdout_path: str | None = Field(default=None, sa_column=Column(Text))
+    stderr: str = Field(default="", sa_column=Column(Text, nullable=False))
+    stderr_bytes: int = Field(default=0, sa_type=BigInteger)
+    stderr_path: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """One occasion, and the run that had it."""
+
+    __tablename__ = "idempotency_key"  # pyright: ignore[reportAssignmentType]
+
+    key: str = Field(primary_key=True, max_length=32)
+    job_id: str = Field(max_length=64, index=True)
+    run_id: UUID = Field(foreign_key="run.id")
+    status: KeyStatus = Field(sa_column=Column(choice(KeyStatus, "key_status"), nullable=False))
+    claimed_at: datetime = _instant(null=False)
+    released_at: datetime | None = _instant()
+    expires_at: datetime = _instant(null=False, index=True)
+    result_hash: str | None = Field(default=None, max_length=16)
+
+
+class DispatchRow(SQLModel, table=True):
+    """The outbox: a run that is to be made, written with what caused it."""
+
+    __tablename__ = "dispatch"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        Index(
+            "ix_dispatch_open",
+            "job_id",
+            "scheduled_for",
+            postgresql_where=text("status IN ('pending', 'waiting', 'published')"),
+            sqlite_where=text("status IN ('pending', 'waiting', 'published')"),
+        ),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    job_id: str = Field(max_length=64)
+    kind: DispatchKind = Field(sa_column=Column(choice(DispatchKind, "dispatch_kind"), nullable=False))
+    status: DispatchStatus = Field(
+        default=DispatchStatus.PENDING,
+        sa_column=Column(choice(DispatchStatus, "dispatch_status"), nullable=False, index=True),
+    )
+    scheduled_for: datetime = _instant(null=False)
+    attempt: int = 1
+    source_run: UUID | None = Field(default=None, index=True)
+    retry_of: UUID | None = Field(default=None, index=True)
+    parameters: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    flow_run_id: UUID | None = Field(default=None, index=True)
+    created_at: datetime = _instant(null=False)
+    published_at: datetime | None = _instant()
+    pool: str | None = Field(default=None, max_length=128)
+    waits_for: WaitsFor | None = Field(default=None, sa_column=Column(choice(WaitsFor, "dispatch_waits_for")))
+    waiting_since: datetime | None = _instant()
+    released_at: datetime | None = _instant()
+    # How often it was let go on: each time it is a flow run of its own in Prefect.
+    turn: int = 0
+
+
+class Pool(SQLModel, table=True):
+    """How many runs of all its jobs together may execute at the same time."""
+
+    __tablename__ = "pool"  # pyright: ignore[reportAssignmentType]
+
+    name: str = Field(primary_key=True, max_length=128)
+    slots: int
+
+
+class JobState(SQLModel, table=True):
+    """What guards need to know of a job's past."""
+
+    __tablename__ = "job_state"  # pyright: ignore[reportAssignmentType]
+
+    job_id: str = Field(primary_key=True, max_length=64)
+    last_run_id: UUID
+    last_status: RunStatus = Field(sa_column=Column(choice(RunStatus, "job_last_status"), nullable=False))
+    last_finished_at: datetime = _instant(null=False)
+    consecutive_errors: int = 0
+
+
+class AuditEvent(SQLModel, table=True):
+    """Who did what, from where. Rows are only ever added."""
+
+    __tablename__ = "audit_event"  # pyright: ignore[reportAssignmentType]
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    at: datetime = _instant(null=False, index=True)
+    actor: str = Field(max_length=256)
+    source: str = Field(max_length=32)
+    action: str = Field(max_length=64)
+    job_id: str | None = Field(default=None, max_length=64, index=True)
+    run_id: UUID | None = Field(default=None, index=True)
+    before: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    after: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))

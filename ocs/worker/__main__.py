@@ -1,0 +1,43 @@
+"""The worker as a process: drains on the first SIGTERM or Ctrl-C, ends its runs on the second."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+
+from ocs import settings
+from ocs.lifeline import end_with_parent
+from ocs.worker.worker import OpenClawWorker
+from tasks import host
+
+DRAIN_WITHOUT_PARENT = 60.0
+
+
+async def work(pool: str, name: str, limit: int) -> None:
+    """Work until told to stop.
+
+    Raises:
+        StoreError: the store cannot be used; told now, and not by every run.
+        ServerUnreachable: no server is configured.
+    """
+    await host.store()
+    try:
+        await OpenClawWorker(pool, name=name, limit=limit).start()
+    finally:
+        await host.close_store()
+
+
+def main() -> None:
+    """Parse and work."""
+    parser = argparse.ArgumentParser(prog="python -m ocs.worker")
+    parser.add_argument("--pool", default=settings.WORK_POOL)
+    parser.add_argument("--name", default=f"ocs-{socket.gethostname()}")
+    parser.add_argument("--limit", type=int, default=50)
+    given = parser.parse_args()
+    end_with_parent(patience=DRAIN_WITHOUT_PARENT)
+    asyncio.run(work(given.pool, given.name, given.limit))
+
+
+if __name__ == "__main__":
+    main()

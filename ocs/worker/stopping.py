@@ -1,0 +1,100 @@
+"""Runs that somebody wants stopped: executed here, waiting here, or executed by nobody any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Scheduled
+
+from ocs.worker import engine
+from ocs.worker.execution import UNSTARTED, Execution, taken_by
+
+OTHERS_HAVE = timedelta(minutes=2)
+"""How long another worker may take to end a run before nobody is believed to execute it."""
+TAKEN_AND_LEFT = timedelta(minutes=1)
+"""A run that this worker took so long ago and does not execute was taken by a process that is gone."""
+ORPHANED = "Cancelled. No worker was executing it any more; what it had started may have gone on."
+
+
+class Stopping:
+    """Ends runs that are Cancelling, and gives back runs that a dead process of this worker had taken."""
+
+    def __init__(
+        self,
+        client: PrefectClient,
+        *,
+        pool: str,
+        worker: str,
+        executions: Mapping[UUID, Execution],
+        drop: Callable[[UUID], None],
+    ) -> None:
+        self._client = client
+        self._pool = pool
+        self._worker = worker
+        self._executions = executions
+        self._drop = drop
+
+    async def attend(self, flow_run_id: UUID) -> None:
+        """An event tells that a run is Cancelling or Suspended. It may be old: see what is true now."""
+        try:
+            flow_run = await self._client.read_flow_run(flow_run_id)
+        except ObjectNotFound:
+            return
+        state = flow_run.state
+        if state is not None and state.is_cancelling():
+            await self._stop(flow_run, state)
+        elif state is not None and state.is_paused():
+            engine.suspend(flow_run_id, state)
+
+    async def sweep(self) -> None:
+        """Find what no event has told of."""
+        states = FlowRunFilterStateType(any_=[StateType.CANCELLING, StateType.PENDING])
+        found = await self._client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=states)),
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self._pool])),
+        )
+        for flow_run in found:
+            if flow_run.state is None:
+                continue
+            if flow_run.state.is_cancelling():
+                await self._stop(flow_run, flow_run.state)
+            elif self._was_left(flow_run, flow_run.state):
+                at = flow_run.state.state_details.scheduled_time or flow_run.expected_start_time
+                given_back = Scheduled(scheduled_time=at, message="The process that had taken it is gone.")
+                await self._client.set_flow_run_state(flow_run.id, given_back)
+
+    async def _stop(self, flow_run: FlowRun, state: State) -> None:
+        if execution := self._executions.get(flow_run.id):
+            execution.stop()
+            return
+        self._drop(flow_run.id)
+        if flow_run.start_time is None:
+            await self._client.set_flow_run_state(flow_run.id, Cancelled(message=UNSTARTED))
+        elif _age(state) > OTHERS_HAVE or not await self._others():
+            await self._client.set_flow_run_state(flow_run.id, Cancelled(message=ORPHANED))
+
+    async def _others(self) -> bool:
+        """Whether another worker could be executing it."""
+        workers = await self._client.read_workers_for_work_pool(self._pool)
+        return any(other.name != self._worker and other.status is WorkerStatus.ONLINE for other in workers)
+
+    def _was_left(self, flow_run: FlowRun, state: State) -> bool:
+        """A process with this worker's name took it and died before it began."""
+        ours = state.message == taken_by(self._worker) and flow_run.id not in self._executions
+        return ours and _age(state) > TAKEN_AND_LEFT
+
+
+def _age(state: State) -> timedelta:
+    return datetime.now(UTC) - datetime.fromtimestamp(state.timestamp.timestamp(), UTC)

@@ -1,0 +1,60 @@
+"""The events stream: told at once of new runs, cancellations and suspensions, whoever asked for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+from prefect.client.schemas.objects import StateType
+from prefect.events import Event
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventResourceFilter
+from prefect.events.schemas.events import ResourceSpecification
+
+from ocs.worker.patience import Logger, pauses
+
+STATE_TYPE = "prefect.state-type"
+RUN_PREFIX = "prefect.flow-run."
+WANTED = (StateType.SCHEDULED, StateType.CANCELLING, StateType.PAUSED)
+
+
+async def listen(
+    work_pool_id: UUID,
+    *,
+    on_scheduled: Callable[[], None],
+    on_stopping: Callable[[UUID], None],
+    logger: Logger,
+) -> None:
+    """Listen for ever. While the stream is away polling goes on; what was missed is found by it.
+
+    A new connection repeats the last minute, so that what is told may be out of date.
+    """
+    pausing = pauses()
+    while True:
+        try:
+            async with get_events_subscriber(filter=_about(work_pool_id), reconnection_attempts=0) as events:
+                logger.debug("Listening to events")
+                on_scheduled()
+                pausing = pauses()
+                async for event in events:
+                    _tell(event, on_scheduled, on_stopping)
+        except Exception as lost:
+            logger.debug("The events stream is away: %r", lost)
+        await asyncio.sleep(next(pausing))
+
+
+def _about(work_pool_id: UUID) -> EventFilter:
+    """Changes of runs of this pool to one of the wanted states, by whatever name."""
+    states = ResourceSpecification({STATE_TYPE: [state.value for state in WANTED]})
+    return EventFilter(
+        resource=EventResourceFilter(labels=states),
+        any_resource=EventAnyResourceFilter(id=[f"prefect.work-pool.{work_pool_id}"]),
+    )
+
+
+def _tell(event: Event, on_scheduled: Callable[[], None], on_stopping: Callable[[UUID], None]) -> None:
+    if event.resource.get(STATE_TYPE) == StateType.SCHEDULED.value:
+        on_scheduled()
+    else:
+        on_stopping(UUID(event.resource.id.removeprefix(RUN_PREFIX)))

@@ -1,0 +1,306 @@
+"""Our worker type: runs are asyncio tasks of one process, held to their due instant, woken by the events stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import anyio.abc
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_logger
+from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+
+from ocs.worker import engine, process
+from ocs.worker.agenda import Agenda, Held
+from ocs.worker.due import due
+from ocs.worker.execution import Execution
+from ocs.worker.loader import Flows
+from ocs.worker.patience import keep_doing
+from ocs.worker.stopping import Stopping
+from ocs.worker.stream import listen
+from ocs.worker.upkeep import JobUpkeep, Upkeep
+
+LEAD = timedelta(seconds=1)
+"""How long before its time a run is taken as Pending, so that only the start itself is left at the instant."""
+POLL_SECONDS = 5.0
+"""The safety net under the events stream."""
+BREATH = 0.05
+"""Between two polls: wake-ups that come in a burst are answered by one."""
+PAGE = 200
+"""An answer with so many runs may not be the whole answer."""
+SWEEP_SECONDS = 10.0
+TICK_SECONDS = 30.0
+REQUEST_SECONDS = 15.0
+ROUND_SECONDS = 60.0
+END_SECONDS = 30.0
+"""How long runs that were told to stop may take before the process ends without them."""
+
+
+class WorkerResult(BaseWorkerResult):
+    """What `run` returns: the run ended here, however it ended."""
+
+
+class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResult]):
+    """Runs async flows inside its own process: a waiting run costs memory for its text only.
+
+    Job variables (environment, command) are Prefect's for processes of their own and have no effect here.
+    """
+
+    type = "openclaw"
+    job_configuration = BaseJobConfiguration
+    _description = "Runs jobs of prefect-openclaw inside one process: quick to start, and never early."
+
+    def __init__(
+        self,
+        work_pool_name: str,
+        work_queues: list[str] | None = None,
+        *,
+        limit: int | None = None,
+        upkeep: Upkeep | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(work_pool_name, work_queues, limit=limit, **options)
+        self._pool = work_pool_name
+        self._queues = list(work_queues or ())
+        self._most = limit
+        self._upkeep = upkeep or JobUpkeep()
+        self._log = get_logger("worker.openclaw")
+        self._agenda = Agenda()
+        self._executions: dict[UUID, Execution] = {}
+        self._begun: set[UUID] = set()
+        self._flows: Flows | None = None
+        self._asking = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._draining = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._synchronized = asyncio.Event()
+        self._asked_at = time.monotonic()
+
+    @property
+    def executing(self) -> int:
+        """How many runs this process has taken and not ended."""
+        return len(self._executions)
+
+    async def start(
+        self, run_once: bool = False, with_healthcheck: bool = False, printer: Callable[..., None] = print
+    ) -> None:
+        """Take and execute runs until `drain`; with `run_once` until what is due now has ended."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(engine.signals_stay_ours())
+            stack.enter_context(process.on_stop_signals(self._on_signal))
+            if with_healthcheck:
+                stack.enter_context(process.health_check(self))
+            stack.push_async_callback(self._upkeep.close)
+            await stack.enter_async_context(engine.shared_client())
+            await stack.enter_async_context(self)
+            printer(f"Worker {self.name!r} started!")
+            await (self._work_once() if run_once else self._work(printer))
+        printer(f"Worker {self.name!r} stopped!")
+
+    def drain(self) -> None:
+        """Take nothing new, and end once the running runs have ended."""
+        self._draining.set()
+
+    def end_runs(self) -> None:
+        """Take nothing new, and end the running runs too."""
+        self._draining.set()
+        self._ending.set()
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Ask for what is due soon and hold it; returns what was not known yet."""
+        async with self._asking:
+            self._begun = set(self._executions)
+            now = datetime.now(UTC)
+            try:
+                found = await self.client.get_scheduled_flow_runs_for_work_pool(
+                    work_pool_name=self._pool,
+                    work_queue_names=self._queues,
+                    scheduled_before=now + self._horizon,
+                )
+            except ObjectNotFound:
+                found = []  # the pool is made with the next heartbeat
+            held = [Held(entry.flow_run, due(entry.flow_run), now) for entry in found]
+            new = self._agenda.update(held, complete=len(found) < PAGE, except_for=self._begun)
+        self._asked_at = time.monotonic()
+        self._changed.set()
+        return [held.flow_run for held in new]
+
+    async def sync_with_backend(self) -> None:
+        """Tell that the worker is alive, and hear of changes of its pool."""
+        await super().sync_with_backend()
+        if self.get_status()["work_pool"] is not None:
+            self._synchronized.set()
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,  # noqa: ARG002  runs share this process and its settings
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> WorkerResult:
+        """Execute one run here and now, and wait for its end."""
+        now = datetime.now(UTC)
+        execution = self._begin(Held(flow_run, now, now))
+        if task_status is not None:
+            task_status.started(os.getpid())
+        await asyncio.wait({execution.task})
+        return WorkerResult(identifier=str(flow_run.id), status_code=0)
+
+    def is_worker_still_polling(self, query_interval_seconds: float) -> bool:
+        """For the health check: whether the server was asked lately. A draining worker need not ask."""
+        return self._draining.is_set() or time.monotonic() - self._asked_at < query_interval_seconds * 30
+
+    @property
+    def _horizon(self) -> timedelta:
+        return timedelta(seconds=max(self.get_status()["settings"]["prefetch_seconds"], 2 * POLL_SECONDS))
+
+    def _on_signal(self) -> None:
+        if self._draining.is_set():
+            self.end_runs()
+        self.drain()
+
+    async def _work(self, printer: Callable[..., None]) -> None:
+        stopping = Stopping(
+            self.client,
+            pool=self._pool,
+            worker=self.name,
+            executions=self._executions,
+            drop=self._agenda.drop,
+        )
+        try:
+            async with _running(self._report(), self._listen(stopping), self._sweep(stopping)):
+                async with _running(self._poll(), self._dispatch(), self._tick()):
+                    await self._draining.wait()
+                self._agenda.clear()
+                if self._executions:
+                    printer(f"Waiting for {self.executing} running runs to end; a second signal ends them.")
+                await self._ends_of_runs()
+        finally:
+            await self._end_runs()
+
+    async def _work_once(self) -> None:
+        try:
+            await self.get_and_submit_flow_runs()
+            async with _running(self._dispatch()):
+                while self._agenda or self._executions:  # noqa: ASYNC110
+                    await asyncio.sleep(BREATH)
+        finally:
+            await self._end_runs()
+
+    async def _dispatch(self) -> None:
+        """Begin what is due, as long as there are slots."""
+        while True:
+            self._changed.clear()
+            while self._has_slot() and (held := self._agenda.take(before=datetime.now(UTC) + LEAD)):
+                self._begin(held)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._until_next()):
+                    await self._changed.wait()
+
+    def _has_slot(self) -> bool:
+        return self._most is None or len(self._executions) < self._most
+
+    def _until_next(self) -> float | None:
+        starts_at = self._agenda.next_start() if self._has_slot() else None
+        return (starts_at - LEAD - datetime.now(UTC)).total_seconds() if starts_at else None
+
+    def _begin(self, held: Held) -> Execution:
+        self._flows = self._flows or Flows(self.client)
+        execution = Execution(held, client=self.client, flows=self._flows, worker=self.name, logger=self._log)
+        self._executions[execution.id] = execution
+        self._begun.add(execution.id)
+        execution.task.add_done_callback(lambda _: self._ended(execution))
+        return execution
+
+    def _ended(self, execution: Execution) -> None:
+        del self._executions[execution.id]
+        self._changed.set()
+        # It may be scheduled again already, and answers that named it while it ran were not listened to.
+        # And where the pool has a limit, the server names no more runs than it allows.
+        if not execution.is_settled or self._pool_has_a_limit():
+            self._wake.set()
+
+    def _pool_has_a_limit(self) -> bool:
+        return self._synchronized.is_set() and self.is_setup and self.work_pool.concurrency_limit is not None
+
+    async def _poll(self) -> None:
+        await keep_doing(
+            "ask for runs",
+            self.get_and_submit_flow_runs,
+            every=POLL_SECONDS,
+            within=REQUEST_SECONDS,
+            logger=self._log,
+            wake=self._wake,
+            at_least_apart=BREATH,
+        )
+
+    async def _report(self) -> None:
+        every = self.heartbeat_interval_seconds
+        await keep_doing(
+            "report to the server", self.sync_with_backend, every=every, within=ROUND_SECONDS, logger=self._log
+        )
+
+    async def _sweep(self, stopping: Stopping) -> None:
+        await keep_doing(
+            "look for cancelled runs", stopping.sweep, every=SWEEP_SECONDS, within=REQUEST_SECONDS, logger=self._log
+        )
+
+    async def _tick(self) -> None:
+        await keep_doing(
+            "send what was left unsent",
+            self._upkeep.tick,
+            every=TICK_SECONDS,
+            within=ROUND_SECONDS,
+            logger=self._log,
+        )
+
+    async def _listen(self, stopping: Stopping) -> None:
+        attending: set[asyncio.Task[None]] = set()
+
+        def attend(flow_run_id: UUID) -> None:
+            task = asyncio.create_task(stopping.attend(flow_run_id))
+            attending.add(task)
+            task.add_done_callback(attending.discard)
+
+        await self._synchronized.wait()
+        await listen(self.work_pool.id, on_scheduled=self._wake.set, on_stopping=attend, logger=self._log)
+
+    async def _ends_of_runs(self) -> None:
+        """Wait until all runs have ended, or are to be ended."""
+        ending = asyncio.create_task(self._ending.wait())
+        try:
+            while self._executions and not ending.done():
+                tasks = {execution.task for execution in self._executions.values()}
+                await asyncio.wait({*tasks, ending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ending.cancel()
+
+    async def _end_runs(self) -> None:
+        for execution in list(self._executions.values()):
+            execution.stop()
+        tasks = {execution.task for execution in self._executions.values()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=END_SECONDS)
+        for execution in list(self._executions.values()):
+            execution.abandon()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)
+
+
+@contextlib.asynccontextmanager
+async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Run these beside what is done in the context, and end them with it."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,79 @@
+"""The outcome as a markdown artifact, so that the run's page answers "what happened" without a log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from prefect.artifacts import MarkdownArtifact
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import get_current_settings
+
+from ocs.rules.dispatch import DispatchContext, DispatchResult, StreamOutput
+from ocs.spec import Job
+from ocs.store import Outcome
+
+EXCERPT_LINES = 40
+
+
+async def show(
+    client: PrefectClient,
+    job: Job,
+    context: DispatchContext,
+    result: DispatchResult,
+    outcome: Outcome,
+    sent: Mapping[UUID, FlowRun],
+) -> None:
+    """Attach the outcome to the flow run; its key is the job's id, so the job's artifact page shows the latest."""
+    sections = [
+        _headline(job, context, result, outcome),
+        _output("Output", result.stdout),
+        _output("Errors", result.stderr),
+        _what_follows(outcome, sent),
+    ]
+    await MarkdownArtifact(
+        key=job.id,
+        description=f"{outcome.status}: {outcome.why}",
+        markdown="\n\n".join(section for section in sections if section),
+        flow_run_id=context.flow_run_id,
+    ).acreate(client)
+
+
+def _headline(job: Job, context: DispatchContext, result: DispatchResult, outcome: Outcome) -> str:
+    facts = {
+        "Status": f"**{outcome.status}**",
+        "Exit code": None if result.exit_code is None else str(result.exit_code),
+        "Signal": result.signal,
+        "Why it ran": f"{context.dispatch.kind}, attempt {context.dispatch.attempt}",
+        "Run": f"`{context.run_id}`",
+        "Caused by run": f"`{context.dispatch.source_run}`" if context.dispatch.source_run else None,
+    }
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items() if value)
+    return f"## {job.name or job.id}\n\n{outcome.why}\n\n| | |\n|---|---|\n{rows}"
+
+
+def _output(title: str, stream: StreamOutput) -> str:
+    if not stream.text:
+        return ""
+    lines = stream.text.splitlines()
+    kept = lines[-EXCERPT_LINES:]
+    cut = f" (the last {len(kept)} of {len(lines)} lines)" if len(kept) < len(lines) else ""
+    whole = f"\n\nWhole output, {stream.bytes:,} bytes: `{stream.path}`" if stream.path else ""
+    fence = "~~~~"
+    while any(line.startswith(fence) for line in kept):
+        fence += "~"
+    return f"### {title}{cut}\n\n{fence}text\n" + "\n".join(kept) + f"\n{fence}{whole}"
+
+
+def _what_follows(outcome: Outcome, sent: Mapping[UUID, FlowRun]) -> str:
+    if not outcome.consequences:
+        return ""
+    ui_url = get_current_settings().ui_url
+    lines: list[str] = []
+    for dispatch in outcome.consequences:
+        flow_run = sent.get(dispatch.id)
+        name = f"{dispatch.job_id} ({dispatch.kind})"
+        linked = f"[{name}]({ui_url}/runs/flow-run/{flow_run.id})" if flow_run and ui_url else name
+        lines.append(f"- {linked} at {dispatch.scheduled_for.astimezone():%Y-%m-%d %H:%M:%S %z}")
+    return "### What follows\n\n" + "\n".join(lines)

@@ -1,0 +1,127 @@
+"""Execute: run the job by its strategy, under a lease that says the run is alive, until it ends or is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import timedelta
+from logging import INFO, WARNING
+from typing import cast
+
+from prefect import State, task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from prefect.logging.loggers import PrefectLogAdapter
+from prefect.states import Completed, Failed
+
+from ocs import settings
+from ocs.errors import OcsError
+from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
+from ocs.spec import Job
+from ocs.store import record_process, renew_leases
+from tasks import host, secrets
+from tasks.cancellation import Cancelled, scope_of
+from tasks.strategies.shell import run_shell
+
+LEASE_RENEWAL = timedelta(seconds=20)
+
+
+def _never_again(*_state: object) -> bool:
+    """Whether to try again: never, a retry is a run of its own.
+
+    Asked, Prefect does not write the whole result into the log, as it does for a task that has no retries.
+    """
+    return False
+
+
+@task(
+    name="execute",
+    task_run_name="execute",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=1,
+    retry_condition_fn=_never_again,
+)
+async def execute(job: Job, context: DispatchContext) -> State[DispatchResult]:
+    """Run the job and say how it went. What a job can do wrong is a result, not an exception.
+
+    The result is the data of a state that shows in the UI whether the job did well.
+    """
+    async with _leased(context):
+        result = await _result(job, context)
+    if result.status is RunStatus.OK:
+        return Completed(name="Ok", data=result)
+    return Failed(name=result.status.title(), message=result.error, data=result)
+
+
+async def _result(job: Job, context: DispatchContext) -> DispatchResult:
+    try:
+        return await scope_of(context.flow_run_id).run(_strategy(job, context))
+    except Cancelled:
+        return DispatchResult(RunStatus.CANCELLED, error="Cancelled; everything it had started was ended.")
+    except OcsError as refused:
+        return DispatchResult(RunStatus.ERROR, error=_sentence(refused))
+
+
+async def _strategy(job: Job, context: DispatchContext) -> DispatchResult:
+    match job.kind:
+        case "shell":
+            return await _shell(job, context)
+        case "agent" | "main" | "watchdog":
+            raise OcsError(f"{job.kind} jobs are not supported yet.", hint="Use run.shell.")
+
+
+async def _shell(job: Job, context: DispatchContext) -> DispatchResult:
+    shell = job.run.shell
+    if shell is None:
+        raise RuntimeError(f"{job.id} is called a shell job and has no run.shell")
+    logger = cast("PrefectLogAdapter", get_run_logger())
+
+    streams = {stream: logger.getChild(stream) for stream in ("stdout", "stderr")}
+
+    def show(stream: str, line: str) -> None:
+        streams[stream].log(INFO if stream == "stdout" else WARNING, "%s", line)
+
+    return await run_shell(
+        shell,
+        timeout=job.run.timeout,
+        output=job.output,
+        secrets=await secrets.resolve(shell.secrets),
+        artifacts=settings.artifacts_dir() / "runs" / str(context.run_id),
+        on_line=show,
+        on_start=_recorder(context),
+    )
+
+
+def _recorder(context: DispatchContext) -> Callable[[int, float], Awaitable[None]]:
+    """Remember the process, so that it can be ended even when this worker is gone."""
+
+    async def record(pid: int, started_at: float) -> None:
+        await record_process(await host.store(), context.run_id, pid, started_at)
+
+    return record
+
+
+@contextlib.asynccontextmanager
+async def _leased(context: DispatchContext) -> AsyncGenerator[None]:
+    """Renew the run's lease for as long as the context lasts."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(LEASE_RENEWAL.total_seconds())
+            # A store that is away for a moment must not end the run: the lease outlasts two renewals.
+            with contextlib.suppress(Exception):
+                await renew_leases(await host.store(), [context.run_id], host.clock())
+
+    renewal = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewal.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await renewal
+
+
+def _sentence(error: OcsError) -> str:
+    return f"{error.message} {error.hint}" if error.hint else error.message

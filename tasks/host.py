@@ -1,0 +1,60 @@
+"""What a run needs of the process it runs in: the store, one per event loop, and a name for its leases."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from datetime import UTC, datetime
+from weakref import WeakKeyDictionary
+
+from prefect.client.orchestration import PrefectClient
+from prefect.context import FlowRunContext
+
+from ocs.store import Store, open_store
+
+_stores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Store]] = WeakKeyDictionary()
+
+
+async def store() -> Store:
+    """The store of this event loop, opened and migrated at its first use.
+
+    Raises:
+        StoreError: it cannot be opened, or belongs to a newer version.
+    """
+    loop = asyncio.get_running_loop()
+    opening = _stores.get(loop)
+    if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
+        opening = _stores[loop] = asyncio.create_task(_open())
+    return await asyncio.shield(opening)
+
+
+async def close_store() -> None:
+    """Close this event loop's store, if it was opened."""
+    opening = _stores.pop(asyncio.get_running_loop(), None)
+    if opening is not None:
+        await (await opening).close()
+
+
+async def _open() -> Store:
+    opened = open_store()
+    await opened.migrate()
+    return opened
+
+
+def flow_client() -> PrefectClient:
+    """The client of the flow this code executes in."""
+    context = FlowRunContext.get()
+    if context is None or not isinstance(context.client, PrefectClient):
+        raise RuntimeError("a task of run_job was called outside of its flow")
+    return context.client
+
+
+def owner() -> str:
+    """Who holds the leases taken in this process: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def clock() -> datetime:
+    """Now, in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,25 @@
+"""How a run is called in the UI: `<job id> · <kind> · <time>`, and the tags that make it findable."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from ocs.rules.dispatch import DispatchKind
+
+
+def run_name(job_id: str, kind: DispatchKind, attempt: int, scheduled_for: datetime) -> str:
+    """The flow run's name; the time is this host's, as in the UI of a browser on it."""
+    shown = f"{kind} {attempt - 1}" if kind is DispatchKind.RETRY else kind
+    return f"{job_id} · {shown} · {scheduled_for.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def kind_tag(kind: DispatchKind) -> str:
+    """Why the run exists, as a tag."""
+    return f"kind:{kind}"
+
+
+def lineage_tags(source_run: UUID | None, retry_of: UUID | None) -> list[str]:
+    """What the run came from, as tags."""
+    origins = {"parent-run": source_run, "retry-of": retry_of}
+    return [f"{name}:{run}" for name, run in origins.items() if run]

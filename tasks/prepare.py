@@ -1,0 +1,98 @@
+"""Prepare: find out why this flow run exists, and claim it for execution or record why not."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+
+from ocs.errors import Refused
+from ocs.rules import jitter
+from ocs.rules.dispatch import Dispatch, DispatchKind
+from ocs.spec import Job
+from ocs.store import Claimed, Deferred, Rejected, Store, claim, dispatch_of
+from tasks import host
+from tasks.cancellation import scope_of
+from tasks.naming import kind_tag, run_name
+
+JOB_TAG = "job:"
+
+
+@task(name="prepare", task_run_name="prepare", cache_policy=NO_CACHE, persist_result=False)
+async def prepare(job: Job) -> Claimed | Rejected | Deferred:
+    """Claim this flow run for execution, record what stood against it, or put it in line.
+
+    Waits out the job's jitter first, so that a stock worker spreads runs too.
+
+    Raises:
+        Refused: the run's parameters name another job than its deployment.
+        Cancelled: the run was told to stop while it waited.
+    """
+    flow_run = current_flow_run()
+    _check_identity(job, flow_run)
+    store = await host.store()
+    dispatch = await _dispatch_behind(flow_run, store)
+    await _wait_for_turn(job, dispatch, flow_run.id)
+    naming = asyncio.create_task(_name(job, dispatch, flow_run))
+    try:
+        return await claim(store, job, dispatch, flow_run_id=flow_run.id, owner=host.owner(), now=host.clock())
+    finally:
+        await naming
+
+
+def current_flow_run() -> FlowRun:
+    """The flow run this code executes in."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("a task of run_job was called outside of its flow")
+    return context.flow_run
+
+
+def _check_identity(job: Job, flow_run: FlowRun) -> None:
+    """A custom run may change anything of the job but which job it is."""
+    deployed = [tag.removeprefix(JOB_TAG) for tag in flow_run.tags if tag.startswith(JOB_TAG)]
+    if deployed and job.id not in deployed:
+        raise Refused(
+            f'This run\'s parameters say id "{job.id}", but it belongs to the job "{deployed[0]}".',
+            hint="Leave the id as it is; to run another job, start that job.",
+        )
+
+
+async def _dispatch_behind(flow_run: FlowRun, store: Store) -> Dispatch:
+    """The dispatch this run was published for; a run nobody dispatched is the schedule's or a person's."""
+    expected = flow_run.expected_start_time or host.clock()
+    scheduled_for = datetime.fromtimestamp(expected.timestamp(), UTC)
+    if flow_run.auto_scheduled:
+        return Dispatch(DispatchKind.SCHEDULED, scheduled_for)
+    known = await dispatch_of(store, published_as) if (published_as := _dispatch_id(flow_run)) else None
+    return known or Dispatch(DispatchKind.MANUAL, scheduled_for)
+
+
+def _dispatch_id(flow_run: FlowRun) -> UUID | None:
+    try:
+        return UUID((flow_run.idempotency_key or "").partition(":")[0])
+    except ValueError:
+        return None
+
+
+async def _wait_for_turn(job: Job, dispatch: Dispatch, flow_run_id: UUID) -> None:
+    if dispatch.kind is not DispatchKind.SCHEDULED or job.schedule is None or not job.schedule.jitter:
+        return
+    turn = dispatch.scheduled_for + jitter.offset(job.id, dispatch.scheduled_for, job.schedule.jitter)
+    if (remaining := turn - host.clock()).total_seconds() > 0:
+        await scope_of(flow_run_id).sleep(remaining)
+
+
+async def _name(job: Job, dispatch: Dispatch, flow_run: FlowRun) -> None:
+    """Runs that Prefect's scheduler or UI made carry random names; ours got theirs when published."""
+    name = run_name(job.id, dispatch.kind, dispatch.attempt, dispatch.scheduled_for)
+    kind = kind_tag(dispatch.kind)
+    if kind in flow_run.tags:
+        return
+    await host.flow_client().update_flow_run(flow_run.id, name=name, tags=[*flow_run.tags, kind])
+    flow_run.name = name

@@ -1,0 +1,99 @@
+"""Publish: send what waits in the outbox to Prefect as flow runs. Sending twice is harmless."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_logger
+from prefect.states import Scheduled
+
+from ocs import settings
+from ocs.store import PendingDispatch, Store, abandon, let_all_go_on, mark_published, pending_dispatches
+from tasks import host
+from tasks.naming import kind_tag, lineage_tags, run_name
+
+BATCH = 100
+AT_ONCE = 8
+SETTLED = timedelta(seconds=10)
+"""Younger rows are still being published by whoever wrote them."""
+
+
+async def publish(
+    client: PrefectClient,
+    store: Store,
+    pending: Sequence[PendingDispatch],
+    *,
+    deployments: Mapping[str, UUID] | None = None,
+) -> dict[UUID, FlowRun]:
+    """Create a flow run for each dispatch and mark it published; returns the flow run of each dispatch id.
+
+    `deployments` saves the look-up where the caller knows a job's deployment. The dispatch id (and turn) is the
+    flow run's idempotency key, so that a repetition after a crash finds the run it already made. What the server
+    does not take now stays in the outbox and is published later.
+    """
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def send(dispatch: PendingDispatch) -> FlowRun | None:
+        async with gate:
+            return await _publish_one(client, store, dispatch, (deployments or {}).get(dispatch.job_id))
+
+    flow_runs = await asyncio.gather(*(send(dispatch) for dispatch in pending))
+    return {
+        dispatch.id: flow_run for dispatch, flow_run in zip(pending, flow_runs, strict=True) if flow_run is not None
+    }
+
+
+async def publish_leftovers() -> int:
+    """Publish what a crash or an absent server left in the outbox, or left waiting; returns how many."""
+    store = await host.store()
+    await let_all_go_on(store, host.clock())
+    pending = await pending_dispatches(store, created_before=host.clock() - SETTLED, limit=BATCH)
+    if not pending:
+        return 0
+    async with get_client() as client:
+        return len(await publish(client, store, pending))
+
+
+async def _publish_one(
+    client: PrefectClient, store: Store, dispatch: PendingDispatch, deployment: UUID | None
+) -> FlowRun | None:
+    try:
+        flow_run = await _create(client, dispatch, deployment or await _deployment_of(client, dispatch.job_id))
+    except ObjectNotFound:
+        gone = f'the job "{dispatch.job_id}" is no longer rolled out'
+        await abandon(store, dispatch.id, why=gone, now=host.clock())
+        return None
+    except httpx.HTTPError as unreachable:
+        get_logger(__name__).warning(
+            "%s of %s stays in the outbox and is sent later: %s", dispatch.kind, dispatch.job_id, unreachable
+        )
+        return None
+    await mark_published(store, dispatch, flow_run.id, host.clock())
+    return flow_run
+
+
+async def _deployment_of(client: PrefectClient, job_id: str) -> UUID:
+    deployment = await client.read_deployment_by_name(f"{settings.FLOW_NAME}/{job_id}")
+    return deployment.id
+
+
+async def _create(client: PrefectClient, dispatch: PendingDispatch, deployment: UUID) -> FlowRun:
+    return await client.create_flow_run_from_deployment(
+        deployment,
+        parameters=dispatch.parameters,
+        state=Scheduled(scheduled_time=dispatch.scheduled_for),
+        name=run_name(dispatch.job_id, dispatch.kind, dispatch.attempt, dispatch.scheduled_for),
+        tags=[kind_tag(dispatch.kind), *lineage_tags(dispatch.source_run, dispatch.retry_of)],
+        idempotency_key=_key(dispatch),
+    )
+
+
+def _key(dispatch: PendingDispatch) -> str:
+    return f"{dispatch.id}:{dispatch.turn}" if dispatch.turn else str(dispatch.id)

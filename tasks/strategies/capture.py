@@ -1,0 +1,99 @@
+"""Capture one stream of a job: masked, shown live line by line, kept in bounded memory, whole in a file when large."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from ocs.rules.masking import Masker
+from ocs.rules.shell_result import MARK
+from tasks.strategies.live import LiveLines
+
+PIECE = 64 * 1024
+
+
+class Capture:
+    """What one stream said. `keep` bytes of its beginning and as many of its end stay in memory."""
+
+    def __init__(
+        self, path: Path, *, keep: int, offload: int, secrets: Iterable[str], show: Callable[[str], None]
+    ) -> None:
+        self.bytes = 0
+        self.path: Path | None = None
+        self.trouble: str | None = None
+        self._target = path
+        self._keep = keep
+        self._offload = offload
+        self._masker = Masker(secrets)
+        self._live = LiveLines(show)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._until_offload = bytearray()
+        self._file: BinaryIO | None = None
+
+    async def read(self, pipe: IO[bytes]) -> None:
+        """Take in everything until the stream ends."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=PIECE)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        try:
+            while piece := await reader.read(PIECE):
+                self._take(self._masker.feed(piece))
+        finally:
+            transport.close()
+
+    def finish(self) -> None:
+        """No more will come: what was held back is taken in, and the file, if there is one, is complete."""
+        self._take(self._masker.flush())
+        self._live.feed(self._decoder.decode(b"", final=True))
+        self._live.finish()
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def text(self) -> str:
+        """All of it, or its beginning and its end."""
+        if len(self._head) + len(self._tail) >= self.bytes:
+            return bytes(self._head + self._tail).decode(errors="replace")
+        return self._head.decode(errors="ignore") + MARK + self._tail.decode(errors="ignore")
+
+    def _take(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self.bytes += len(piece)
+        self._live.feed(self._decoder.decode(piece))
+        room = self._keep - len(self._head)
+        self._head += piece[:room]
+        if len(piece) > room:
+            self._tail += piece[room:]
+            del self._tail[: max(0, len(self._tail) - self._keep)]
+        self._write(piece)
+
+    def _write(self, piece: bytes) -> None:
+        """Small outputs never touch the disk; a large one is in the file from its first byte."""
+        if self.trouble is not None:
+            return
+        if self._file is None:
+            self._until_offload += piece
+            if len(self._until_offload) <= self._offload:
+                return
+            piece = bytes(self._until_offload)
+            self._until_offload.clear()
+        try:
+            if self._file is None:
+                self._file = self._open()
+            self._file.write(piece)
+        except OSError as failed:
+            self.trouble = f"Its whole output could not be kept in {self._target}: {failed.strerror}."
+            self.path = None
+
+    def _open(self) -> BinaryIO:
+        self._target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = os.fdopen(os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+        self.path = self._target
+        return file

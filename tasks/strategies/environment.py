@@ -1,0 +1,46 @@
+"""The environment a job's shell gets: the little it needs, and what the job asked for (W17)."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import tempfile
+from collections.abc import Mapping
+
+from ocs.spec import Shell
+
+ALWAYS = ("PATH", "HOME", "USER", "LANG", "TZ", "SHELL", "TMPDIR")
+OURS = ("PREFECT_", "OPENCLAW_", "OCS_", "__PREFECT", "PYTHONSAFEPATH")
+"""The worker's credentials and plumbing; no job inherits them."""
+PLAIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def environment(shell: Shell, secrets: Mapping[str, str]) -> dict[str, str]:
+    """The defaults, the worker's own when the job inherits it, then `env`, then the secrets."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    base = inherited if shell.inherit_env else {name: inherited[name] for name in ALWAYS if name in inherited}
+    return {**_defaults(), **base, **shell.env, **secrets}
+
+
+def home() -> str:
+    """The user's home folder."""
+    return os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+
+
+def _defaults() -> dict[str, str]:
+    user = os.environ.get("USER") or _user()
+    return {
+        "PATH": PLAIN_PATH,
+        "HOME": home(),
+        "USER": user,
+        "LANG": "C.UTF-8",
+        "SHELL": "/bin/sh",
+        "TMPDIR": tempfile.gettempdir(),
+    }
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

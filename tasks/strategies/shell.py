@@ -1,0 +1,143 @@
+"""The shell strategy: a command in its own process group and a clean environment, watched until all of it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ocs.rules import shell_result
+from ocs.rules.dispatch import DispatchResult, RunStatus, StreamOutput
+from ocs.rules.shell_result import Ending
+from ocs.spec import Output, Shell
+from tasks.strategies import environment
+from tasks.strategies.capture import Capture
+from tasks.strategies.process_group import ProcessGroup
+
+GRACE = timedelta(seconds=5)
+"""Between SIGTERM and SIGKILL."""
+LINGER = timedelta(seconds=1)
+"""How long what the command left running may go on, such as the end of a pipeline."""
+SPEAKS_UNTIL = 0.5
+"""Seconds for the pipes to end once the group has; a daemon that left the group may hold them for ever."""
+
+
+async def run_shell(
+    shell: Shell,
+    *,
+    timeout: timedelta,
+    output: Output,
+    secrets: Mapping[str, str],
+    artifacts: Path,
+    on_line: Callable[[str, str], None],
+    on_start: Callable[[int, float], Awaitable[None]],
+    grace: timedelta = GRACE,
+) -> DispatchResult:
+    """Run the command to its end, and everything it started with it (B-4.3, W40).
+
+    `on_line` gets each line with the name of its stream while it runs; `on_start` the process id and start
+    time. Cancelling the task ends the whole group before the cancellation goes on.
+    """
+    folder = _folder(shell)
+    try:
+        group = ProcessGroup(
+            [shell.interpreter, "-c", shell.command],
+            cwd=str(folder),
+            env=environment.environment(shell, secrets),
+        )
+    except OSError as failed:
+        return DispatchResult(RunStatus.ERROR, error=_could_not_start(shell, folder, failed))
+    captures = {
+        stream: Capture(
+            artifacts / f"{stream}.txt",
+            keep=output.store,
+            offload=output.offload,
+            secrets=secrets.values(),
+            show=partial(on_line, stream),
+        )
+        for stream in ("stdout", "stderr")
+    }
+    try:
+        ending = await _watch(group, captures, timeout, grace, on_start)
+    finally:
+        group.close()
+    return _result(ending, captures["stdout"], captures["stderr"], output)
+
+
+async def _watch(
+    group: ProcessGroup,
+    captures: Mapping[str, Capture],
+    timeout: timedelta,
+    grace: timedelta,
+    on_start: Callable[[int, float], Awaitable[None]],
+) -> Ending:
+    reading = asyncio.gather(
+        captures["stdout"].read(group.stdout), captures["stderr"].read(group.stderr), return_exceptions=True
+    )
+    timed_out = False
+    try:
+        async with asyncio.timeout(timeout.total_seconds()):
+            await on_start(group.pid, group.started_at)
+            await group.wait()
+    except TimeoutError:
+        timed_out = True
+        await group.end(grace)
+    finally:
+        await asyncio.shield(_end_leftovers(group, reading, grace))
+        for capture in captures.values():
+            capture.finish()
+    return Ending(group.returncode or 0, timed_out, timeout)
+
+
+async def _end_leftovers(group: ProcessGroup, reading: asyncio.Future[Any], grace: timedelta) -> None:
+    """A run is over when all it started is: what lingers is ended, also when the run itself was cancelled."""
+    if group.returncode is None or not await group.empty(LINGER):
+        await group.end(grace)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(reading, SPEAKS_UNTIL)
+
+
+def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output) -> DispatchResult:
+    status = shell_result.status_of(ending)
+    clean, images = shell_result.take_images(stdout.text.strip())
+    errors = stderr.text.strip()
+    said, complained = _stored(stdout, clean, output), _stored(stderr, errors, output)
+    trouble = " ".join(filter(None, (stdout.trouble, stderr.trouble)))
+    error = shell_result.error_of(ending, errors)
+    shown = shell_result.preview(said, complained, output, error)
+    return DispatchResult(
+        status,
+        summary=shell_result.cut(f"{shown}\n\n{trouble}" if trouble else shown, output.summary),
+        content=shell_result.content(status, clean, errors),
+        error=error,
+        exit_code=ending.returncode if ending.returncode >= 0 else None,
+        signal=shell_result.signal_of(ending),
+        stdout=said,
+        stderr=complained,
+        images=images,
+    )
+
+
+def _stored(capture: Capture, text: str, output: Output) -> StreamOutput:
+    limit = min(output.store, output.excerpt) if capture.path else output.store
+    kept = shell_result.cut(text, limit)
+    stored = StreamOutput(kept, capture.bytes, truncated=kept != text or capture.path is not None)
+    return replace(stored, path=str(capture.path)) if capture.path else stored
+
+
+def _folder(shell: Shell) -> Path:
+    return Path(shell.cwd or environment.home()).expanduser()
+
+
+def _could_not_start(shell: Shell, folder: Path, failed: OSError) -> str:
+    """The system blames the command for a missing folder too: say which it was."""
+    if not folder.is_dir():
+        return f"Its folder {folder} does not exist; make it, or change run.shell.cwd. Nothing was run."
+    if isinstance(failed, FileNotFoundError):
+        return f"The interpreter {shell.interpreter} does not exist; change run.shell.interpreter. Nothing was run."
+    return f"{shell.interpreter} could not be started in {folder}: {failed.strerror}. Nothing was run."

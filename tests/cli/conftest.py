@@ -1,0 +1,43 @@
+"""A project of the test's own and the command that works in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Ocs
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Ocs:
+    """`ocs` in a folder that is no project."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return Ocs(folder, tmp_path / "home")
+
+
+@pytest.fixture
+def ocs(tmp_path: Path) -> Ocs:
+    """`ocs` in a project without jobs."""
+    folder = tmp_path / "project"
+    (folder / "deployments" / "jobs").mkdir(parents=True)
+    (folder / "prefect.yaml").write_text("name: project\n")
+    return Ocs(folder, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Path], Path]) -> Iterator[Ocs]:
+    """A project with a server and a worker of its own, which all live tests share."""
+    root = tmp_path_factory.mktemp("live")
+    (root / "project" / "deployments" / "jobs").mkdir(parents=True)
+    (root / "project" / "prefect.yaml").write_text("name: live\n")
+    ocs = Ocs(root / "project", with_database(root / "home"))
+    ocs.write("hello", "id: hello\nrun: echo hello\n")
+    try:
+        answer = ocs.json("up", "--detach", "--port", "0")
+        assert answer["rolled_out"] == ["hello"]
+        yield ocs
+    finally:
+        assert ocs("down", "--now").status == 0

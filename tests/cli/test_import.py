@@ -1,0 +1,143 @@
+"""`ocs jobs import crontab`: what can be carried over is, disabled; what cannot is named; again changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Ocs
+
+CRONTAB = """\
+# m h dom mon dow command
+MAILTO=ann@example.org
+CRON_TZ=Europe/Vienna
+
+# Copies the database
+15 3 * * * /usr/local/bin/backup.sh --full
+@reboot /usr/local/bin/agent
+*/10 * * * * cd /srv && python3 manage.py clearsessions
+61 * * * * broken
+0 9 * * 1-5 mail -s Hello ann%Good morning%100\\% yours
+"""
+
+
+def files(ocs: Ocs) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (ocs.folder / "deployments" / "jobs").iterdir()}
+
+
+def test_entries_become_disabled_jobs_and_the_rest_is_named(ocs: Ocs) -> None:
+    said = ocs("jobs", "import", "crontab", "-", "--json", stdin=CRONTAB)
+    answer = said.json
+    assert said.status == 0
+    assert [(job["job"], job["line"], job["state"]) for job in answer["imported"]] == [
+        ("backup", 6, "new"),
+        ("manage-clearsessions", 8, "new"),
+        ("mail", 10, "new"),
+    ]
+    assert [(line["line"], line["text"]) for line in answer["not_carried_over"]] == [
+        (7, "@reboot /usr/local/bin/agent"),
+        (9, "61 * * * * broken"),
+    ]
+    assert any("ann@example.org" in hint for hint in answer["hints"])
+    jobs = {job["id"]: job for job in ocs.json("jobs", "list", "--all")["jobs"]}
+    assert set(jobs) == {"backup", "manage-clearsessions", "mail"}
+    assert not any(job["enabled"] for job in jobs.values())
+    backup = ocs.json("jobs", "show", "backup")["job"]["document"]
+    assert backup["description"] == "Copies the database"
+    assert backup["schedule"] == {"cron": "15 3 * * *", "timezone": "Europe/Vienna"}
+    assert backup["run"]["shell"] == {"command": "/usr/local/bin/backup.sh --full", "interpreter": "/bin/sh"}
+    assert "paused: true" in (ocs.folder / "prefect.yaml").read_text()
+
+
+def test_again_changes_nothing(ocs: Ocs) -> None:
+    ocs("jobs", "import", "crontab", "-", stdin=CRONTAB)
+    ocs.json("jobs", "enable", "backup", "--no-deploy")
+    before = files(ocs)
+    answer = ocs("jobs", "import", "crontab", "-", "--json", stdin=CRONTAB).json
+    assert {job["state"] for job in answer["imported"]} == {"already there"}
+    assert files(ocs) == before
+    more = CRONTAB + "30 4 * * * /usr/local/bin/backup.sh --quick\n"
+    answer = ocs("jobs", "import", "crontab", "-", "--json", stdin=more).json
+    assert [job["job"] for job in answer["imported"] if job["state"] == "new"] == ["backup-2"]
+    assert "there already" in ocs("jobs", "import", "crontab", "-", stdin=more).out
+
+
+def test_a_dry_run_shows_a_table_and_writes_nothing(ocs: Ocs) -> None:
+    before = files(ocs)
+    said = ocs("jobs", "import", "crontab", "-", "--dry-run", stdin=CRONTAB)
+    assert said.status == 0
+    assert "manage-clearsessions" in said.out
+    assert "Would write 3 jobs" in said.out
+    assert "-:7  @reboot" in said.err
+    assert files(ocs) == before
+
+
+def test_the_systems_crontabs_are_read_from_a_root(ocs: Ocs, tmp_path: Path) -> None:
+    folder = tmp_path / "mounted" / "etc" / "cron.d"
+    folder.mkdir(parents=True)
+    hourly = "17 * * * * root cd / && run-parts --report /etc/cron.hourly\n"
+    (folder.parent / "crontab").write_text(f"SHELL=/bin/sh\n{hourly}")
+    (folder / "php").write_text("09,39 * * * * nobody [ -x /usr/lib/sessionclean ] && /usr/lib/sessionclean\n")
+    (folder / "old.dpkg-dist").write_text("* * * * * root ignored-by-cron\n")
+    answer = ocs.json("jobs", "import", "crontab", "--system", "--root", str(tmp_path / "mounted"))
+    assert [(job["job"], Path(job["file"]).name) for job in answer["imported"]] == [
+        ("cron-hourly", "crontab"),
+        ("sessionclean", "php"),
+    ]
+    assert any("nobody" in hint for hint in answer["hints"])
+
+
+def test_ones_own_crontab_is_asked_for(ocs: Ocs, tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "crontab"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n[ \"$1\" = -l ] && echo '0 3 * * * tidy.sh'\n")
+    program.chmod(0o755)
+    ocs.env["PATH"] = f"{program.parent}:/usr/bin:/bin"
+    answer = ocs.json("jobs", "import", "crontab", "--user")
+    assert [job["job"] for job in answer["imported"]] == ["tidy"]
+    program.write_text("#!/bin/sh\necho 'no crontab for ann' >&2\nexit 1\n")
+    assert "no crontab for ann" in ocs.json("jobs", "import", "crontab", "--user", status=1)["error"]["message"]
+    program.write_text("#!/bin/sh\nprintf '0 3 * * * echo \\374\\n'\n")
+    assert "UTF-8" in ocs.json("jobs", "import", "crontab", "--user", status=1)["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("here", "options", "zone"),
+    [
+        ("America/New_York", (), "America/New_York"),
+        ("Etc/GMT+5", (), "Etc/GMT+5"),
+        ("Etc/UTC", (), None),
+        ("UTC", (), None),
+        ("UTC", ("--timezone", "Europe/Vienna"), "Europe/Vienna"),
+    ],
+)
+def test_times_are_in_the_zone_of_the_machine(ocs: Ocs, here: str, options: tuple[str, ...], zone: str | None) -> None:
+    assert ocs("jobs", "import", "crontab", "-", *options, stdin="0 3 * * * tidy.sh\n", TZ=here).status == 0
+    text = files(ocs)["tidy.yaml"]
+    assert (f"timezone: {zone}" if zone else "schedule: 0 3 * * *\n") in text
+
+
+@pytest.mark.parametrize("arguments", [(), ("-", "--user"), ("--user", "--system")])
+def test_one_source_is_named(ocs: Ocs, arguments: tuple[str, ...]) -> None:
+    assert ocs.json("jobs", "import", "crontab", *arguments, status=2)["error"]["code"] == "usage"
+
+
+def test_what_cannot_be_read_or_understood_is_an_error(ocs: Ocs, tmp_path: Path) -> None:
+    assert "cannot be read" in ocs.json("jobs", "import", "crontab", "nowhere", status=1)["error"]["message"]
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    assert ocs.json("jobs", "import", "crontab", str(tmp_path / "binary"), status=1)["errors"]
+    said = ocs("jobs", "import", "crontab", "-", "--json", stdin="hello world\n@reboot x\n")
+    assert (said.status, said.json["error"]["code"]) == (1, "nothing_imported")
+    assert [(line["file"], line["line"]) for line in said.json["errors"]] == [("-", 1), ("-", 2)]
+    assert "@reboot x: runs when the machine starts" in said.json["errors"][1]["message"]
+    assert ocs("jobs", "import", "crontab", "-", stdin="# nothing\n").status == 0
+
+
+def test_a_job_that_would_not_be_valid_stops_all_of_them(ocs: Ocs) -> None:
+    text = "0 3 * * * good\nCRON_TZ=Nowhere/Land\n0 4 * * * bad\n"
+    said = ocs("jobs", "import", "crontab", "-", "--json", stdin=text)
+    assert said.status == 1
+    assert "Nowhere/Land" in said.json["errors"][0]["message"]
+    assert said.json["errors"][0]["file"] == "-:3"
+    assert files(ocs) == {}

@@ -1,0 +1,61 @@
+"""What only reads files is quick: it imports neither Prefect nor the server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.command import Ocs
+
+HEAVY = ("prefect", "ocs.server", "ocs.worker", "flows", "tasks")
+STORE = ("sqlmodel", "sqlalchemy")
+PROBE = """
+import json, sys
+sys.argv = ["ocs", *json.loads(sys.argv[1])]
+from ocs.cli import main
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def imported(ocs: Ocs, *arguments: str) -> set[str]:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROBE, json.dumps(arguments)],
+        cwd=ocs.folder,
+        env=ocs.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(json.loads(ended.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("jobs", "add", "--help"),
+        ("jobs", "validate"),
+        ("jobs", "preview", "hello"),
+        ("schema", "job"),
+        ("schema", "run"),
+        ("init", "other"),
+        ("jobs", "list"),
+    ],
+    ids=" ".join,
+)
+def test_it_needs_neither_prefect_nor_the_store(ocs: Ocs, arguments: tuple[str, ...]) -> None:
+    ocs.write("hello", 'id: hello\nschedule: "0 3 * * *"\nrun: echo hello\n')
+    assert not imported(ocs, *arguments) & {*HEAVY, *STORE}
+
+
+def test_the_list_reads_a_store_that_is_there_without_prefect(ocs: Ocs) -> None:
+    ocs("runs", "list")
+    modules = imported(ocs, "jobs", "list")
+    assert "sqlmodel" in modules
+    assert not modules & set(HEAVY)

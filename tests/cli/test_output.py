@@ -1,0 +1,64 @@
+"""How moments, spans and long texts are written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis.strategies import integers, text, timezones
+
+from ocs.cli.output import count_of, first_line, local, seconds, took, utc
+
+MOMENT = datetime(2027, 1, 31, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
+
+
+@pytest.fixture
+def vienna(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Vienna")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_people_read_the_local_time_with_its_offset(vienna: None) -> None:
+    assert local(MOMENT) == local("2027-02-01T04:30:00Z") == "2027-02-01 05:30:00 +0100"
+    assert local(None) == ""
+
+
+def test_programs_read_utc() -> None:
+    assert utc(MOMENT) == "2027-02-01T04:30:00Z"
+    assert utc(None) is None
+
+
+@given(integers(0, 7_000_000_000), timezones())
+def test_utc_is_the_same_moment(since_1970: int, zone: ZoneInfo) -> None:
+    moment = datetime.fromtimestamp(since_1970, zone)
+    assert datetime.fromisoformat(utc(moment) or "") == moment.astimezone(UTC)
+
+
+@pytest.mark.parametrize(("span", "number", "words"), [(None, None, ""), (timedelta(seconds=1.23456), 1.235, "1.2 s")])
+def test_spans(span: timedelta | None, number: float | None, words: str) -> None:
+    assert seconds(span) == number
+    assert took(number) == words
+
+
+@given(text(), integers(2, 200))
+def test_a_first_line_is_one_line_of_bounded_width(said: str, width: int) -> None:
+    line = first_line(said, width)
+    assert len(line) <= width
+    assert len(line.splitlines()) <= 1
+    assert bool(line) is bool(said.strip())
+
+
+def test_a_first_line_is_the_first_that_says_something() -> None:
+    assert first_line("\n  \n  hello  \nthere") == "hello"
+    assert first_line(None) == ""
+
+
+def test_counts() -> None:
+    assert [count_of(number, "job") for number in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]

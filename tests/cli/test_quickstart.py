@@ -1,0 +1,25 @@
+"""The quickstart, typed again in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Ocs
+from tests.cli.documented import ROOT, Section, do, sections
+
+pytestmark = pytest.mark.e2e
+
+
+def test_the_first_quarter_of_an_hour_goes_as_written(
+    outside: Ocs, with_database: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    with_database(outside.home)
+    parts = sections(ROOT / "docs" / "quickstart.md")
+    whole = Section("quickstart", tuple(block for part in parts for block in part.blocks))
+    try:
+        do(whole, outside)
+    finally:
+        outside("down", "--now")

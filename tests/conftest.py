@@ -1,0 +1,45 @@
+"""What all tests share: one real Prefect server for the whole session, and the database it begins with."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ocs.server import embedded_server
+
+
+@pytest.fixture(scope="session")
+def server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shared server keeps its data; made by itself."""
+    return tmp_path_factory.mktemp("server") / "home"
+
+
+@pytest.fixture(scope="session")
+def prefect_server(server_home: Path) -> Iterator[str]:
+    """The address of a real server's API."""
+    with embedded_server(server_home) as (api_url, _):
+        yield api_url
+
+
+@pytest.fixture(scope="session")
+def with_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Gives a home an empty database made by Prefect, so that a server of a test's own need not make one again."""
+    first = tmp_path_factory.mktemp("first")
+    with embedded_server(first):
+        pass
+
+    def give(home: Path) -> Path:
+        home.mkdir(mode=0o700, parents=True)
+        (home / "prefect").mkdir(mode=0o700)
+        with (
+            closing(sqlite3.connect(first / "prefect" / "prefect.db")) as made,
+            closing(sqlite3.connect(home / "prefect" / "prefect.db")) as copy,
+        ):
+            made.backup(copy)
+        return home
+
+    return give

@@ -1,0 +1,28 @@
+"""One server and one worker for all end-to-end tests; each test has a project and job ids of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.system import RunningSystem, our_worker, running_system, worker_process
+
+
+@pytest.fixture(scope="session")
+def worker_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("worker")
+
+
+@pytest.fixture(scope="session")
+def worker(prefect_server: str, worker_home: Path) -> Iterator[None]:
+    log = worker_home / "worker.log"
+    with worker_process(our_worker(), api_url=prefect_server, home=worker_home, log=log):
+        yield
+
+
+@pytest.fixture
+async def ocs(prefect_server: str, worker: None, worker_home: Path, tmp_path: Path) -> AsyncIterator[RunningSystem]:
+    async with running_system(prefect_server, worker_home, tmp_path / "project") as system:
+        yield system

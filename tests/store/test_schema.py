@@ -1,0 +1,81 @@
+"""The schema: migrations and models agree, newer stores are refused, files are private."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import SQLModel
+
+from ocs.errors import StoreError
+from ocs.store import Store, open_store, schema
+
+
+def differences(connection: Connection) -> list[Any]:
+    return compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+
+
+async def test_migrations_and_models_agree(store: Store) -> None:
+    async with store.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+def test_the_program_works_with_the_newest_migration() -> None:
+    folder = Path(schema.__file__).parent / "migrations"
+    assert ScriptDirectory(str(folder)).get_current_head() == schema.CURRENT
+
+
+async def test_several_processes_may_migrate_at_once(store_url: str) -> None:
+    stores = [open_store(store_url) for _ in range(4)]
+    await asyncio.gather(*(store.migrate() for store in stores))
+    for store in stores:
+        await store.close()
+
+
+async def test_a_store_of_a_newer_version_is_refused(store: Store) -> None:
+    async with store.transaction() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match=r"newer version \(schema 9999\)"):
+        await store.migrate()
+
+
+async def test_the_database_itself_refuses_a_status_that_is_none(store: Store) -> None:
+    with pytest.raises(IntegrityError):
+        async with store.transaction() as session:
+            await session.execute(
+                text(
+                    "INSERT INTO job_state (job_id, last_run_id, last_status, last_finished_at, consecutive_errors)"
+                    " VALUES ('a', '00000000000000000000000000000000', 'splendid', '2026-01-01', 0)"
+                )
+            )
+
+
+async def test_the_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    store = open_store(f"sqlite+aiosqlite:///{tmp_path / 'sub' / 'store.db'}")
+    await store.migrate()
+    await store.close()
+    assert stat.S_IMODE((tmp_path / "sub" / "store.db").stat().st_mode) == 0o600
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("not a folder")
+    with pytest.raises(StoreError, match="cannot be made"):
+        open_store(f"sqlite+aiosqlite:///{blocker / 'store.db'}")
+
+
+async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.write_text("this is not a database, but long enough to look at" * 50)
+    store = open_store(f"sqlite+aiosqlite:///{path}")
+    with pytest.raises(StoreError, match="cannot be used"):
+        await store.migrate()
+    await store.close()

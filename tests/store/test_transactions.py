@@ -1,0 +1,255 @@
+"""Claim, finish and publish: what changes together, on both databases and under concurrency."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from ocs.errors import NotFound, Refused
+from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.guards import SkipReason
+from ocs.spec import Job
+from ocs.store import (
+    LEASE,
+    Claimed,
+    Outcome,
+    Rejected,
+    Store,
+    abandon,
+    claim,
+    dispatch_of,
+    enqueue,
+    finish,
+    ledger,
+    mark_published,
+    open_store,
+    pending_dispatches,
+    queries,
+    renew_leases,
+    withdraw,
+)
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+OK = DispatchResult(RunStatus.OK, content="rows: 3", exit_code=0)
+FAILED = DispatchResult(RunStatus.ERROR, error="Exited with code 3.", exit_code=3)
+
+
+def job(name: str = "load", **document: Any) -> Job:
+    return Job.model_validate({"id": name, "run": "true", **document})
+
+
+def scheduled(at: datetime = NOW) -> Dispatch:
+    return Dispatch(DispatchKind.SCHEDULED, at)
+
+
+async def claimed(
+    store: Store, a_job: Job, dispatch: Dispatch, *, now: datetime = NOW, flow_run: UUID | None = None
+) -> Claimed:
+    result = await claim(store, a_job, dispatch, flow_run_id=flow_run or uuid4(), owner="worker", now=now)
+    assert isinstance(result, Claimed), result
+    return result
+
+
+async def rejected(store: Store, a_job: Job, dispatch: Dispatch, *, now: datetime = NOW) -> Rejected:
+    result = await claim(store, a_job, dispatch, flow_run_id=uuid4(), owner="worker", now=now)
+    assert isinstance(result, Rejected), result
+    return result
+
+
+async def finished(
+    store: Store, a_job: Job, claim_: Claimed, result: DispatchResult, *children: Job, now: datetime = NOW
+) -> Outcome:
+    return await finish(store, a_job, claim_.context, result, children=children, now=now, spread=0)
+
+
+async def test_a_claim_and_its_end_are_remembered(store: Store) -> None:
+    first = await claimed(store, job(), scheduled())
+    (run,) = await queries.runs(store)
+    assert (run.status, run.kind, run.scheduled_for, run.lease_until) == (
+        RunStatus.RUNNING,
+        DispatchKind.SCHEDULED,
+        NOW,
+        NOW + LEASE,
+    )
+    assert [key.run_id for key in await ledger.keys(store)] == [first.context.run_id]
+
+    await finished(store, job(), first, OK, now=NOW + timedelta(seconds=2))
+    (run,) = await queries.runs(store)
+    assert (run.status, run.exit_code, run.finished_at) == (RunStatus.OK, 0, NOW + timedelta(seconds=2))
+    state = (await queries.job_states(store))["load"]
+    assert (state.last_status, state.consecutive_errors) == (RunStatus.OK, 0)
+
+
+async def test_one_occurrence_has_one_run_whoever_asks_at_the_same_time(store: Store, store_url: str) -> None:
+    """From several connections at once, as several workers would (W25)."""
+    together = job(limits={"overlap": "allow"})
+    others = [store, open_store(store_url), open_store(store_url)]
+    results = await asyncio.gather(
+        *(
+            claim(others[number % 3], together, scheduled(), flow_run_id=uuid4(), owner=f"w{number}", now=NOW)
+            for number in range(60)
+        )
+    )
+    for other in others[1:]:
+        await other.close()
+    reasons = Counter("claimed" if isinstance(result, Claimed) else result.skip.reason for result in results)
+    assert reasons == {"claimed": 1, SkipReason.DUPLICATE: 59}
+
+
+async def test_overlap_lets_one_through_of_many_at_the_same_time(store: Store, store_url: str) -> None:
+    second = open_store(store_url)
+    results = await asyncio.gather(
+        *(
+            claim(
+                (store, second)[number % 2],
+                job(),
+                scheduled(NOW - timedelta(seconds=number)),
+                flow_run_id=uuid4(),
+                owner="w",
+                now=NOW,
+            )
+            for number in range(40)
+        )
+    )
+    await second.close()
+    assert sum(isinstance(result, Claimed) for result in results) == 1
+
+
+async def test_a_rejected_dispatch_leaves_a_record_that_says_why(store: Store) -> None:
+    await claimed(store, job(), scheduled())
+    refused = await rejected(store, job(), scheduled(NOW + timedelta(seconds=1)))
+    run = await queries.run_by_prefix(store, str(refused.run_id))
+    assert (run.status, run.skip_reason, run.summary) == (RunStatus.SKIPPED, SkipReason.OVERLAP, refused.skip.why)
+
+
+async def test_a_run_whose_lease_expired_stands_in_nobodys_way(store: Store) -> None:
+    dead = await claimed(store, job(), scheduled())
+    later = NOW + LEASE + timedelta(seconds=1)
+    await claimed(store, job(), scheduled(later), now=later)
+
+    alive = await claimed(store, job("other"), scheduled())
+    await renew_leases(store, [dead.context.run_id, alive.context.run_id], later)
+    await rejected(store, job("other"), scheduled(later), now=later)
+
+
+async def test_a_released_key_can_be_claimed_again(store: Store) -> None:
+    """The reference wedged on this (W1, W2)."""
+    first = await claimed(store, job(), scheduled())
+    await finished(store, job(), first, replace(FAILED, idempotency_action=IdempotencyAction.RELEASE))
+    again = await claimed(store, job(backoff=False), scheduled())
+    assert again.context.idempotency_key == first.context.idempotency_key
+
+
+async def test_a_person_can_release_a_key_and_that_is_audited(store: Store) -> None:
+    first = await claimed(store, job(), scheduled())
+    await finished(store, job(), first, OK)
+    key = await ledger.key_by_prefix(store, first.context.idempotency_key[:8])
+    await ledger.release_key(store, key.key, actor="ann", source="cli", now=NOW)
+    with pytest.raises(Refused, match="already released"):
+        await ledger.release_key(store, key.key, actor="ann", source="cli", now=NOW)
+    await claimed(store, job(), scheduled())
+    with pytest.raises(NotFound, match="No idempotency key"):
+        await ledger.key_by_prefix(store, "ffff")
+
+
+async def test_a_failure_is_retried_and_its_children_wait_for_the_last_attempt(store: Store) -> None:
+    load, tell = job(retry={"max": 1, "delay": "10s"}), job("tell", after={"job": "load", "on": "failure"})
+    first = await claimed(store, load, scheduled())
+    outcome = await finished(store, load, first, FAILED, tell)
+    (retry,) = outcome.consequences
+    assert (retry.kind, retry.retry_of, retry.attempt) == (DispatchKind.RETRY, first.context.run_id, 2)
+    assert retry.scheduled_for == NOW + timedelta(seconds=10)
+    assert "Retry 1 of 1 follows in 10s" in outcome.why
+    assert (await queries.job_states(store))["load"].consecutive_errors == 0
+
+    dispatch = await dispatch_of(store, retry.id)
+    assert dispatch is not None
+    second = await claimed(store, load, dispatch)
+    outcome = await finished(store, load, second, FAILED, tell)
+    (child,) = outcome.consequences
+    assert (child.kind, child.job_id, child.source_run) == (DispatchKind.CHAIN, "tell", second.context.run_id)
+    assert (await queries.job_states(store))["load"].consecutive_errors == 1
+
+
+async def test_a_cancelled_run_has_no_consequences(store: Store) -> None:
+    load, tell = job(retry={"max": 3}), job("tell", after={"job": "load", "on": "complete"})
+    outcome = await finished(
+        store, load, await claimed(store, load, scheduled()), DispatchResult(RunStatus.CANCELLED), tell
+    )
+    assert outcome.consequences == ()
+
+
+async def test_a_result_that_comes_too_late_changes_nothing(store: Store) -> None:
+    flow_run = uuid4()
+    first = await claimed(store, job(), scheduled(), flow_run=flow_run)
+    # A person pressed Retry while the first attempt's worker seemed dead.
+    second = await claimed(store, job(limits={"overlap": "allow"}), scheduled(), flow_run=flow_run)
+    assert (second.context.dispatch.kind, second.context.dispatch.attempt) == (DispatchKind.RETRY, 2)
+    assert second.context.dispatch.retry_of == first.context.run_id
+    late = await finished(store, job(), first, OK, job("next", after={"job": "load"}))
+    assert late.stale
+    assert late.consequences == ()
+    crashed = await queries.run_by_prefix(store, str(first.context.run_id))
+    assert crashed.status is RunStatus.CRASHED
+
+
+async def test_a_full_queue_stops_retries_and_children_and_says_so(store: Store) -> None:
+    load = job(retry={"max": 3}, limits={"max_queued": 1})
+    child = job("child", after={"job": "load", "on": "failure"}, limits={"max_queued": 1})
+    first = await claimed(store, load, scheduled())
+    for name in ("load", "child"):
+        await enqueue(store, name, now=NOW, actor="ann", source="cli", max_queued=1)
+    outcome = await finished(store, load, first, FAILED, child)
+    assert outcome.consequences == ()
+    assert "Not retried: the job's queue is full." in outcome.why
+    assert "child did not run: its queue is full." in outcome.why
+    with pytest.raises(Refused, match="waiting already"):
+        await enqueue(store, "load", now=NOW, actor="ann", source="cli", max_queued=1)
+
+
+async def test_the_outbox_gives_what_was_not_published_and_only_that(store: Store) -> None:
+    kept, sent, gone = [await enqueue(store, "load", now=NOW, actor="ann", source="cli") for _ in range(3)]
+    await mark_published(store, sent, uuid4(), NOW)
+    await abandon(store, gone.id, why="it is gone", now=NOW)
+    assert await pending_dispatches(store, created_before=NOW, limit=10) == [kept]
+    assert await pending_dispatches(store, created_before=NOW - timedelta(seconds=1), limit=10) == []
+
+
+async def test_a_withdrawn_dispatch_does_not_run_even_when_prefect_starts_it(store: Store) -> None:
+    waiting = await enqueue(store, "load", now=NOW, actor="ann", source="cli")
+    flow_run = uuid4()
+    await mark_published(store, waiting, flow_run, NOW)
+    assert await withdraw(store, "load", now=NOW, actor="ann", source="cli") == [flow_run]
+    dispatch = await dispatch_of(store, waiting.id)
+    assert dispatch is not None
+    assert (await rejected(store, job(), dispatch)).skip.reason is SkipReason.WITHDRAWN
+
+
+async def test_backoff_skips_scheduled_runs_after_errors_and_only_those(store: Store) -> None:
+    load = job(schedule="* * * * *")
+    await finished(store, load, await claimed(store, load, scheduled()), FAILED)
+    soon = NOW + timedelta(seconds=20)
+    assert (await rejected(store, load, scheduled(soon), now=soon)).skip.reason is SkipReason.BACKOFF
+    await claimed(store, load, Dispatch(DispatchKind.MANUAL, soon), now=soon)
+
+
+async def test_times_keep_their_microseconds_and_zone(store: Store) -> None:
+    moment = datetime(2026, 11, 24, 13, 0, 0, 123456, tzinfo=UTC)
+    await claimed(store, job(), scheduled(moment), now=moment)
+    (run,) = await queries.runs(store)
+    assert run.started_at == moment
+    assert run.started_at.tzinfo is UTC
+
+
+async def test_an_ambiguous_run_id_is_told(store: Store) -> None:
+    await claimed(store, job(), scheduled())
+    with pytest.raises(NotFound, match="No run begins with"):
+        await queries.run_by_prefix(store, "zzzz")
+    with pytest.raises(NotFound, match="not enough"):
+        await queries.run_by_prefix(store, "")

@@ -1,0 +1,66 @@
+"""Occurrences: the same instants as Prefect computes from the deployment we send it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
+
+from deployments.compile import compile_job
+from ocs.rules.occurrences import next_occurrence, occurrences
+from ocs.spec import Job, Schedule
+
+# Both changes of clocks in Vienna and New York, and a zone that moves by half an hour.
+STARTS = [
+    datetime(2026, 3, 28, 0, 30, 7, tzinfo=UTC),
+    datetime(2026, 10, 24, 20, 0, tzinfo=UTC),
+    datetime(2026, 3, 8, 1, 0, tzinfo=UTC),
+    datetime(2026, 4, 4, 9, 0, tzinfo=UTC),
+    datetime(2027, 2, 27, 23, 59, 59, tzinfo=UTC),
+]
+COMMON = ("*/20 * * * *", "30 2 * * *", "15 1 * * *", "0 9 * * mon-fri", "0 0 1 * *", "*/30 15 2 * * *")
+# Together with early days Prefect loses the first of March over these.
+LATE_DAYS = ("0 0 1,31 * *", "0 0 */10 * *", "0 0 1,29-31 2,3 *", "0 12 1,31 * fri", "0 0 0 5,30 * *", "0 0 L * *")
+SCHEDULES: list[dict[str, Any]] = [
+    {"cron": cron, "timezone": zone}
+    for cron in (*COMMON, *LATE_DAYS)
+    for zone in ("UTC", "Europe/Vienna", "America/New_York", "Australia/Lord_Howe")
+] + [
+    {"every": "7m"},
+    {"every": "25h", "timezone": "Europe/Vienna"},
+    {"every": "1d", "timezone": "America/New_York"},
+    {"rrule": "FREQ=MONTHLY;BYDAY=-1FR", "timezone": "Europe/Vienna"},
+    {"rrule": "FREQ=DAILY;BYHOUR=2;BYMINUTE=30", "timezone": "Europe/Vienna"},
+]
+
+
+async def prefects(schedule: Schedule, start: datetime, count: int) -> list[datetime]:
+    job = Job.model_validate(
+        {"id": "a", "run": "true", "schedule": schedule.model_dump(mode="json", exclude_defaults=True)}
+    )
+    # Ours are strictly later than the start; Prefect's include it.
+    after = start + timedelta(microseconds=1)
+    found: set[datetime] = set()
+    for compiled in compile_job(job, "p").schedules:
+        fields = {name: value for name, value in compiled.items() if name != "active"}
+        kind = CronSchedule if "cron" in fields else IntervalSchedule if "interval" in fields else RRuleSchedule
+        dates = await kind.model_validate(fields).get_dates(count, after)
+        found |= {datetime.fromtimestamp(date.timestamp(), UTC) for date in dates}
+    return sorted(found)[:count]
+
+
+@pytest.mark.parametrize("start", STARTS, ids=lambda start: f"{start:%Y-%m-%d}")
+@pytest.mark.parametrize("document", SCHEDULES, ids=lambda document: "-".join(map(str, document.values())))
+async def test_the_same_instants_as_prefect(document: dict[str, Any], start: datetime) -> None:
+    schedule = Schedule.model_validate(document)
+    assert occurrences(schedule, start, 12) == await prefects(schedule, start, 12)
+
+
+async def test_at_happens_once() -> None:
+    schedule = Schedule.model_validate({"at": "2026-12-24T18:00:00", "timezone": "Europe/Vienna"})
+    moment = datetime(2026, 12, 24, 17, 0, tzinfo=UTC)
+    assert occurrences(schedule, moment - timedelta(days=1), 5) == [moment]
+    assert next_occurrence(schedule, moment) is None
+    assert await prefects(schedule, moment - timedelta(days=1), 5) == [moment]

@@ -1,0 +1,104 @@
+"""What is kept and said of a shell's output."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis.strategies import integers, lists, sampled_from, text
+
+from ocs.rules import shell_result
+from ocs.rules.dispatch import RunStatus, StreamOutput
+from ocs.rules.masking import MASK, SHORTEST, Masker, mask
+from ocs.rules.shell_result import MARK, Ending
+from ocs.spec import Output
+
+TEN = timedelta(seconds=10)
+
+
+@given(said=text(), limit=integers(0, 400))
+def test_a_cut_text_fits_and_splits_no_character(said: str, limit: int) -> None:
+    kept = shell_result.cut(said, limit)
+    assert len(kept.encode()) <= limit
+    if len(said.encode()) <= limit:
+        assert kept == said
+    elif limit > len(MARK):
+        beginning, _, end = kept.partition(MARK)
+        assert said.startswith(beginning)
+        assert said.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "signal", "error"),
+    [
+        (Ending(0, False, TEN), RunStatus.OK, None, None),
+        (Ending(7, False, TEN), RunStatus.ERROR, None, "Exited with code 7."),
+        (Ending(-9, False, TEN), RunStatus.ERROR, "SIGKILL", "Ended by SIGKILL."),
+        (
+            Ending(-15, True, TEN),
+            RunStatus.TIMEOUT,
+            "SIGTERM",
+            "Timed out after 10s; everything it had started was ended.",
+        ),
+        (
+            Ending(127, False, TEN),
+            RunStatus.ERROR,
+            None,
+            "Exited with code 127: a command was not found (sh: nosuch: not found).",
+        ),
+    ],
+)
+def test_how_it_ended(ending: Ending, status: RunStatus, signal: str | None, error: str | None) -> None:
+    assert shell_result.status_of(ending) is status
+    assert shell_result.signal_of(ending) == signal
+    assert shell_result.error_of(ending, "sh: nosuch: not found\n") == error
+
+
+def test_image_lines_are_collected_and_taken_out() -> None:
+    """Acceptance row 50."""
+    said = "before\n[IMAGE:/tmp/a.png]\n\n\nafter [IMAGE:/tmp/inline.png]\n[IMAGE:relative.png]\n[IMAGE:/tmp/b.png]"
+    rest, images = shell_result.take_images(said)
+    assert images == ("/tmp/a.png", "/tmp/b.png")
+    assert rest == "before\n\nafter [IMAGE:/tmp/inline.png]\n[IMAGE:relative.png]"
+    assert shell_result.take_images("  as it was\n\n\n\n") == ("  as it was\n\n\n\n", ())
+
+
+def test_a_preview_labels_each_stream_and_points_to_the_whole() -> None:
+    shown = shell_result.preview(
+        StreamOutput("out", 90_000, "/where/stdout.txt"), StreamOutput("err", 3), Output(), None
+    )
+    assert shown == "stdout:\nout\n(all 90,000 bytes: /where/stdout.txt)\n\nstderr:\nerr"
+    assert shell_result.preview(StreamOutput(), StreamOutput(), Output(), None) == "(no output)"
+    assert (
+        shell_result.preview(StreamOutput(), StreamOutput(), Output(), "Exited with code 2.") == "Exited with code 2."
+    )
+
+
+def test_children_match_what_was_printed_and_of_a_failure_the_errors_too() -> None:
+    assert shell_result.content(RunStatus.OK, '{"a": 1}', "warning") == '{"a": 1}'
+    assert shell_result.content(RunStatus.OK, "", "only here") == "only here"
+    assert shell_result.content(RunStatus.ERROR, "out", "err") == "out\nerr"
+
+
+@given(
+    pieces=lists(sampled_from([b"secret-one", b"secret", b"-", b"one", b"x", b"two\nlines", b"two"]), max_size=30),
+    cuts=lists(integers(0, 200), max_size=10),
+)
+def test_however_a_stream_is_cut_no_secret_comes_through(pieces: list[bytes], cuts: list[int]) -> None:
+    secrets = ["secret-one", "two\nlines", "secret"]
+    whole = b"".join(pieces)
+    masker = Masker(secrets)
+    places = sorted({0, *(place for place in cuts if place < len(whole)), len(whole)})
+    parts = [masker.feed(whole[start:end]) for start, end in pairwise(places)]
+    masked = b"".join(parts) + masker.flush()
+    assert not any(secret.encode() in masked for secret in secrets)
+    assert masked == re.sub(b"secret-one|two\\nlines|secret", MASK, whole)
+
+
+def test_very_short_values_are_not_masked_and_others_are() -> None:
+    assert mask("a 123 b", ["123"]) == "a 123 b"
+    assert mask("a 1234 b", ["1234"]) == f"a {MASK.decode()} b"
+    assert SHORTEST == 4

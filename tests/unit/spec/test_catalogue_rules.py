@@ -1,0 +1,94 @@
+"""Rules across jobs: parents exist, no cycles, at most ten levels; and what is not built yet."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from ocs.spec import Job, check_catalogue, parse, unsupported
+from tests.unit.spec.documents import SMALLEST
+
+DELIVERY = {"to": "ops"}
+
+
+def chain(*links: tuple[str, str | None]) -> dict[str, Job]:
+    """Jobs by id, each with its parent."""
+    documents = [{"id": job, "run": "true", "after": {"job": parent} if parent else None} for job, parent in links]
+    return {document["id"]: parse(document) for document in documents if isinstance(document["id"], str)}
+
+
+def told(jobs: dict[str, Job]) -> list[tuple[str, str, str]]:
+    return [(job, problem.path, problem.message) for job, problem in check_catalogue(jobs)]
+
+
+def test_a_family_is_fine() -> None:
+    assert told(chain(("a", None), ("b", "a"), ("c", "a"), ("d", "b"))) == []
+
+
+def test_a_missing_parent_is_named_with_the_nearest() -> None:
+    [(job, path, message)] = told(chain(("collect", None), ("report", "colect")))
+    assert (job, path) == ("report", "after.job")
+    assert '"colect"' in message
+    assert "Nearest: collect." in message
+
+
+def test_every_job_in_a_circle_is_told_and_nobody_else() -> None:
+    found = told(chain(("a", "c"), ("b", "a"), ("c", "b"), ("outside", "a")))
+    assert [job for job, _, _ in found] == ["a", "b", "c"]
+    assert "a after c after b after a" in found[0][2]
+
+
+@pytest.mark.parametrize(("levels", "refused"), [(10, []), (11, ["job-10"]), (12, ["job-10", "job-11"])])
+def test_a_chain_has_at_most_ten_levels(levels: int, refused: list[str]) -> None:
+    jobs = chain(("job-0", None), *((f"job-{level}", f"job-{level - 1}") for level in range(1, levels)))
+    assert [job for job, _, _ in told(jobs)] == refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"run": {"agent": {"message": "x"}}, "deliver": {"when": "never", "opt_out_reason": "y"}}, "run.agent"),
+        ({"run": {"main": "x"}}, "run.main"),
+        ({"run": {"watchdog": {"label": "x", "check": "y"}}}, "run.watchdog"),
+        ({"run": {"shell": "x", "guarantee": "at-least-once"}}, "run.guarantee"),
+        ({"approval": {"required": True}}, "approval.required"),
+        ({"deliver": DELIVERY}, "deliver.to"),
+        ({"lifecycle": {"delete_after_run": True}}, "lifecycle.delete_after_run"),
+        ({"lifecycle": {"ttl": "2h"}}, "lifecycle.ttl"),
+        ({"lifecycle": {"keep_runs": 5}}, "lifecycle.keep_runs"),
+        ({"identity": {}}, "identity"),
+        ({"authorization": {}}, "authorization"),
+        ({"evidence": {}}, "evidence"),
+        ({"contract": {}}, "contract"),
+        ({"child_credentials": "inherit"}, "child_credentials"),
+    ],
+)
+def test_what_is_not_built_is_named(changes: dict[str, Any], path: str) -> None:
+    [problem] = unsupported(parse({**SMALLEST, **changes}))
+    assert problem.path == path
+    assert "not supported yet" in problem.message
+
+
+def test_what_is_built_passes() -> None:
+    job = parse(
+        {
+            **SMALLEST,
+            "schedule": {"cron": "@daily", "jitter": "30s", "misfire": "all", "grace": "1d", "run_now": True},
+            "on_event": [{"expect": "a"}],
+            "limits": {"overlap": "allow", "max_fanout": 2},
+            "retry": {"max": 2},
+            "deliver": {"when": "never"},
+            "backoff": False,
+        }
+    )
+    assert unsupported(job) == []
+
+
+def test_reading_the_rules_loads_nothing_slow() -> None:
+    slow = {"prefect", "sqlalchemy", "croniter", "jsonpath", "regex", "httpx"}
+    code = f"import sys, ocs.spec; print(*sorted({slow!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,27 @@
+"""What is generated from the code is current, and what documents link to is there."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = runpy.run_path(str(ROOT / "docs" / "reference.py"))
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize(("name", "written_by"), [("job.md", "job_document"), ("cli.md", "command_line")])
+def test_the_reference_is_what_the_code_says(name: str, written_by: str) -> None:
+    write: Callable[[], str] = REFERENCE[written_by]
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == write(), "run: make docs"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target

@@ -1,0 +1,97 @@
+"""The agenda: what is due first comes first, and an old answer revives nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prefect.client.schemas.objects import FlowRun
+
+from ocs.worker.agenda import Agenda, Held
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+NOTHING: frozenset[UUID] = frozenset()
+
+
+def held(number: int, seconds: float = 0) -> Held:
+    flow_run = FlowRun(id=UUID(int=number), flow_id=UUID(int=1), name=f"run {number}")
+    return Held(flow_run, NOON + timedelta(seconds=seconds), NOON)
+
+
+def taken(agenda: Agenda, before: datetime = NOON + timedelta(days=1)) -> list[int]:
+    numbers: list[int] = []
+    while first := agenda.take(before):
+        numbers.append(first.flow_run.id.int)
+    return numbers
+
+
+def test_first_due_first_taken_and_equals_as_they_were_seen() -> None:
+    agenda = Agenda()
+    agenda.update([held(3, 5), held(1, 9), held(2, 5)], complete=True, except_for=NOTHING)
+    assert agenda.next_start() == NOON + timedelta(seconds=5)
+    assert taken(agenda) == [3, 2, 1]
+    assert agenda.next_start() is None
+
+
+def test_nothing_is_taken_before_it_is_due() -> None:
+    agenda = Agenda()
+    agenda.update([held(1, 1), held(2, 3)], complete=True, except_for=NOTHING)
+    assert taken(agenda, NOON) == []
+    assert taken(agenda, NOON + timedelta(seconds=1)) == [1]
+
+
+def test_what_a_complete_answer_does_not_name_is_dropped() -> None:
+    agenda = Agenda()
+    agenda.update([held(1), held(2)], complete=True, except_for=NOTHING)
+    assert agenda.update([held(2), held(3)], complete=True, except_for=NOTHING) == [held(3)]
+    assert taken(agenda) == [2, 3]
+
+
+def test_an_answer_that_was_cut_off_drops_nothing() -> None:
+    agenda = Agenda()
+    agenda.update([held(1), held(2)], complete=True, except_for=NOTHING)
+    agenda.update([held(3)], complete=False, except_for=NOTHING)
+    assert taken(agenda) == [1, 2, 3]
+
+
+def test_a_new_time_replaces_the_old_one() -> None:
+    agenda = Agenda()
+    agenda.update([held(1, 1), held(2, 2)], complete=True, except_for=NOTHING)
+    agenda.update([held(1, 9), held(2, 2)], complete=True, except_for=NOTHING)
+    assert taken(agenda) == [2, 1]
+
+
+def test_an_answer_that_is_older_than_the_start_of_a_run_does_not_bring_it_back() -> None:
+    agenda = Agenda()
+    agenda.update([held(1)], complete=True, except_for=NOTHING)
+    assert agenda.take(NOON) == held(1)
+    assert agenda.update([held(1), held(2)], complete=True, except_for={UUID(int=1)}) == [held(2)]
+    assert taken(agenda) == [2]
+
+
+def test_dropping_and_clearing() -> None:
+    agenda = Agenda()
+    agenda.update([held(1), held(2), held(3)], complete=True, except_for=NOTHING)
+    agenda.drop(UUID(int=2))
+    agenda.drop(UUID(int=77))
+    assert len(agenda) == 2
+    assert agenda.clear() == 2
+    assert taken(agenda) == []
+
+
+answers = st.lists(st.dictionaries(st.integers(1, 9), st.integers(0, 60), max_size=9), max_size=5)
+
+
+@given(answers=answers, until=st.integers(0, 60))
+def test_after_any_answers_exactly_the_last_ones_runs_are_taken_in_order_and_none_early(
+    answers: list[dict[int, int]], until: int
+) -> None:
+    agenda = Agenda()
+    for answer in answers:
+        agenda.update([held(n, s) for n, s in answer.items()], complete=True, except_for=NOTHING)
+    last = answers[-1] if answers else {}
+    got = taken(agenda, NOON + timedelta(seconds=until))
+    assert sorted(got) == sorted(number for number, second in last.items() if second <= until)
+    assert [last[number] for number in got] == sorted(last[number] for number in got)
