@@ -53,7 +53,8 @@ class Dispatch:
 
     `id` is the store's dispatch row, or None when Prefect's scheduler or its UI made the run.
     `scheduled_for` is the instant it was meant for (UTC). `source_run` is the run that caused it,
-    `retry_of` the failed run this is a further attempt of. `attempt` counts from 1.
+    `retry_of` the failed run this is a further attempt of. `attempt` counts from 1, `replays` how often it was
+    begun again because its worker had died.
     """
 
     kind: DispatchKind
@@ -62,6 +63,7 @@ class Dispatch:
     source_run: UUID | None = None
     retry_of: UUID | None = None
     attempt: int = 1
+    replays: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ def sentence(
     if isinstance(following, Again):
         delay = _readable(following.delay)
         then = f"Retry {following.attempt - 1} of {max_retries} follows in {delay}."
+        if result.status is RunStatus.CRASHED:
+            then = "It is begun again, because run.guarantee is at-least-once."
     else:
         then = following.why
     return " ".join(part for part in (ended, then, *notes) if part)

@@ -1,8 +1,10 @@
 """The store: what Prefect does not promise. Runs, the idempotency ledger, the outbox, whose turn it is."""
 
-from ocs.store.claim import LEASE, Claimed, Deferred, Rejected, claim, dispatch_of, record_process, renew_leases
+from ocs.store.claim import Claimed, Deferred, Rejected, claim, dispatch_of
 from ocs.store.engine import Store, open_store
-from ocs.store.finish import Outcome, finish
+from ocs.store.finish import Outcome, close, finish
+from ocs.store.leases import LEASE, Lease, leases, record_process, renew_leases
+from ocs.store.outage import is_away
 from ocs.store.outbox import (
     PendingDispatch,
     abandon,
@@ -19,6 +21,7 @@ __all__ = [
     "LEASE",
     "Claimed",
     "Deferred",
+    "Lease",
     "Outcome",
     "PendingDispatch",
     "PoolUse",
@@ -26,9 +29,12 @@ __all__ = [
     "Store",
     "abandon",
     "claim",
+    "close",
     "dispatch_of",
     "enqueue",
     "finish",
+    "is_away",
+    "leases",
     "let_all_go_on",
     "mark_published",
     "open_store",

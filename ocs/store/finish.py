@@ -11,9 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ocs.rules import idempotency, outcome, triggers
 from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, next_attempt
 from ocs.spec import Job
 from ocs.store.engine import Store
+from ocs.store.leases import Lease
+from ocs.store.ledger import release_key_of
 from ocs.store.outbox import PendingDispatch, backlog, pending
 from ocs.store.tables import DispatchRow, IdempotencyKey, JobState, KeyStatus, Run
 from ocs.store.waiting import let_go_on, locks
@@ -44,20 +47,21 @@ async def finish(
     *,
     children: Sequence[Job],
     now: datetime,
-    spread: float,
+    spread: float = 0,
+    last_sign: datetime | None = None,
 ) -> Outcome:
-    """Record the result, the key's fate, the job's state, and a retry or the children to fire.
+    """Record the result, the key's fate, the job's state, and a retry, a replay or the children to fire.
 
-    Children fire only when no retry follows (W14); a cancelled run has no consequences. `spread` in [-1, 1]
-    varies the retry's delay.
+    Children fire only when nothing of the job's own follows (W14); a cancelled run has no consequences. `spread` in
+    [-1, 1] varies the retry's delay. Whoever ends a run that another has lost gives the lease it saw as `last_sign`:
+    a later sign of life stands against it.
     """
     family = (*locks(job.id, job.limits.pool), *(f"job:{child.id}" for child in children))
     async with store.transaction(lock=family) as session:
         run = await session.get(Run, context.run_id)
-        if run is None or run.status is not RunStatus.RUNNING:
-            ended = run.status if run else RunStatus.CRASHED
-            return Outcome(ended, "The run had already been ended elsewhere; its result was not used.", stale=True)
-        following = await _retry(session, job, context, result, spread)
+        if run is None or run.status is not RunStatus.RUNNING or last_sign not in (None, run.lease_until):
+            return _stale(run)
+        following = await _following(session, job, context, result, spread)
         rows, notes = await _consequences(session, job, context, result, following, children, now)
         why = outcome.sentence(result, now - run.started_at, following, job.retry.max, notes)
         _write(run, result, why, now)
@@ -70,16 +74,37 @@ async def finish(
         return Outcome(result.status, why, tuple(pending(row) for row in rows), tuple(pending(row) for row in let_go))
 
 
-async def _retry(
+async def close(store: Store, lease: Lease, status: RunStatus, *, why: str, now: datetime) -> Outcome:
+    """End a run that its owner has lost and that has no consequences: it was cancelled, or its job is unknown."""
+    job_id = lease.context.job_id
+    async with store.reading() as session:
+        found = await session.get(Run, lease.context.run_id)
+    async with store.transaction(lock=locks(job_id, found.pool if found else None)) as session:
+        run = await session.get(Run, lease.context.run_id)
+        if run is None or run.status is not RunStatus.RUNNING or run.lease_until != lease.until:
+            return _stale(run)
+        run.status, run.finished_at, run.lease_until = status, now, None
+        run.summary = run.error = why
+        await release_key_of(session, run, now)
+        await session.flush()
+        let_go = await let_go_on(session, job_id, run.pool, now)
+        return Outcome(status, why, let_go=tuple(pending(row) for row in let_go))
+
+
+def _stale(run: Run | None) -> Outcome:
+    if run is None:
+        return Outcome(RunStatus.CRASHED, "The run's record is gone; its result was not used.", stale=True)
+    return Outcome(run.status, run.error or "The run had been ended before.", stale=True)
+
+
+async def _following(
     session: AsyncSession, job: Job, context: DispatchContext, result: DispatchResult, spread: float
 ) -> Again | GiveUp:
-    return next_attempt(
-        job.retry,
-        attempt=context.dispatch.attempt,
-        status=result.status,
-        queue_free=job.limits.max_queued - await backlog(session, job.id),
-        spread=spread,
-    )
+    dispatch = context.dispatch
+    queue_free = job.limits.max_queued - await backlog(session, job.id)
+    if result.status is RunStatus.CRASHED:
+        return after_crash(job.run, attempt=dispatch.attempt, replays=dispatch.replays, queue_free=queue_free)
+    return next_attempt(job.retry, attempt=dispatch.attempt, status=result.status, queue_free=queue_free, spread=spread)
 
 
 async def _consequences(
@@ -92,7 +117,7 @@ async def _consequences(
     now: datetime,
 ) -> tuple[list[DispatchRow], list[str]]:
     if isinstance(following, Again):
-        return [_retry_row(job, context, following, now)], []
+        return [_again_row(job, context, result, following, now)], []
     if result.skip_children:
         return [], []
     fired = triggers.children_to_fire(children, result.status, result.content, job.limits.max_fanout)
@@ -106,12 +131,14 @@ async def _consequences(
     return rows, notes
 
 
-def _retry_row(job: Job, context: DispatchContext, again: Again, now: datetime) -> DispatchRow:
+def _again_row(job: Job, context: DispatchContext, result: DispatchResult, again: Again, now: datetime) -> DispatchRow:
+    crashed = result.status is RunStatus.CRASHED
     return DispatchRow(
         job_id=job.id,
-        kind=DispatchKind.RETRY,
+        kind=DispatchKind.REPLAY if crashed else DispatchKind.RETRY,
         scheduled_for=now + again.delay,
         attempt=again.attempt,
+        replays=context.dispatch.replays + 1 if crashed else 0,
         source_run=context.dispatch.source_run,
         retry_of=context.run_id,
         # The same job as this attempt ran, even if it was changed for this run or edited since.

@@ -13,6 +13,7 @@ from ocs.errors import NotFound
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN, PendingDispatch, pending
+from ocs.store.running import is_running
 from ocs.store.tables import DispatchRow, JobState, Run
 
 SHORTEST_ID = 4
@@ -104,11 +105,10 @@ async def job_states(store: Store) -> dict[str, JobState]:
         return {state.job_id: state for state in await session.scalars(select(JobState))}
 
 
-async def running(store: Store, *, now: datetime) -> list[Run]:
-    """Runs that execute now, under a live lease."""
-    alive = select(Run).where(Run.status == RunStatus.RUNNING, col(Run.lease_until) > now)
+async def running(store: Store) -> list[Run]:
+    """Runs that have not ended."""
     async with store.reading() as session:
-        return list(await session.scalars(alive))
+        return list(await session.scalars(select(Run).where(is_running())))
 
 
 async def waiting(store: Store) -> list[PendingDispatch]:

@@ -31,7 +31,7 @@ from prefect.utilities.callables import get_call_parameters, parameters_to_args_
 from pydantic import SecretStr
 
 from ocs.errors import ServerUnreachable
-from ocs.worker.patience import is_outage, pauses
+from ocs.patience import is_outage, pauses
 
 CAPTURE = "capture_sigterm"
 

@@ -15,11 +15,12 @@ from prefect.flows import Flow
 from prefect.states import Cancelled, Crashed, Pending
 
 from ocs.errors import OcsError
+from ocs.patience import is_outage, pauses
 from ocs.worker.agenda import Held
 from ocs.worker.due import due, sleep_until
 from ocs.worker.engine import InProcessEngine, engine_for
 from ocs.worker.loader import Flows
-from ocs.worker.patience import Logger, is_outage, pauses
+from ocs.worker.patience import Logger
 from tasks import cancellation
 
 FRESH = timedelta(seconds=0.25)

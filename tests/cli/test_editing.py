@@ -141,7 +141,8 @@ def test_a_job_is_exported_as_written_and_can_be_added_elsewhere(hello: Ocs, tmp
     elsewhere = Ocs(tmp_path / "elsewhere", hello.home)
     elsewhere.folder.mkdir()
     elsewhere.json("init")
-    elsewhere.json("jobs", "remove", "hello")
+    for starter in ("tell-somebody", "disk-alarm", "hello"):
+        elsewhere.json("jobs", "remove", starter)
     assert elsewhere("jobs", "add", "--file", "-", stdin=HELLO).status == 0
     assert text(elsewhere, "hello") == HELLO
 

@@ -105,7 +105,8 @@ def test_an_id_of_another_project_is_refused_and_nothing_is_written(up: Ocs, tmp
     other = Ocs(tmp_path / "other", up.home)
     other.folder.mkdir()
     other.json("init")
-    other.json("jobs", "remove", "hello", "--no-deploy")
+    for starter in ("tell-somebody", "disk-alarm", "hello"):
+        other.json("jobs", "remove", starter, "--no-deploy")
     before = (other.folder / "prefect.yaml").read_text()
     error = other.json("jobs", "add", "hello", "--shell", "true", status=1)["error"]
     assert "live" in error["message"]

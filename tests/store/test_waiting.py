@@ -98,7 +98,7 @@ async def test_more_slots_let_more_run_and_raising_them_lets_the_waiting_go_on(s
     gone = await let_all_go_on(store, NOW)
     assert {pending.id for pending in gone} == {wait.dispatch_id for wait in waits[:2]}
     assert await let_all_go_on(store, NOW) == []
-    (pool,) = await pools(store, now=NOW)
+    (pool,) = await pools(store)
     assert (pool.name, pool.slots, pool.running, pool.waiting) == ("database", 3, 1, 1)
 
 
