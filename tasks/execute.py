@@ -1,11 +1,8 @@
-"""Execute: run the job by its strategy, under a lease that says the run is alive, until it ends or is stopped."""
+"""Execute: run the job by its strategy, until it ends or is stopped."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
 from logging import INFO, WARNING
 from typing import cast
 
@@ -19,12 +16,11 @@ from ocs import settings
 from ocs.errors import OcsError
 from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
 from ocs.spec import Job
-from ocs.store import record_process, renew_leases
+from ocs.store import record_process
 from tasks import host, secrets
 from tasks.cancellation import Cancelled, scope_of
+from tasks.insisting import insist
 from tasks.strategies.shell import run_shell
-
-LEASE_RENEWAL = timedelta(seconds=20)
 
 
 def _never_again(*_state: object) -> bool:
@@ -48,8 +44,7 @@ async def execute(job: Job, context: DispatchContext) -> State[DispatchResult]:
 
     The result is the data of a state that shows in the UI whether the job did well.
     """
-    async with _leased(context):
-        result = await _result(job, context)
+    result = await _result(job, context)
     if result.status is RunStatus.OK:
         return Completed(name="Ok", data=result)
     return Failed(name=result.status.title(), message=result.error, data=result)
@@ -98,29 +93,12 @@ def _recorder(context: DispatchContext) -> Callable[[int, float], Awaitable[None
     """Remember the process, so that it can be ended even when this worker is gone."""
 
     async def record(pid: int, started_at: float) -> None:
-        await record_process(await host.store(), context.run_id, pid, started_at)
+        async def note() -> None:
+            await record_process(await host.store(), context.run_id, pid, started_at)
+
+        await insist(f"record the process of run {context.run_id}", note)
 
     return record
-
-
-@contextlib.asynccontextmanager
-async def _leased(context: DispatchContext) -> AsyncGenerator[None]:
-    """Renew the run's lease for as long as the context lasts."""
-
-    async def renew() -> None:
-        while True:
-            await asyncio.sleep(LEASE_RENEWAL.total_seconds())
-            # A store that is away for a moment must not end the run: the lease outlasts two renewals.
-            with contextlib.suppress(Exception):
-                await renew_leases(await host.store(), [context.run_id], host.clock())
-
-    renewal = asyncio.create_task(renew())
-    try:
-        yield
-    finally:
-        renewal.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await renewal
 
 
 def _sentence(error: OcsError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -13,31 +14,33 @@ from ocs.spec import Job
 from ocs.store import Outcome, finish
 from tasks import artifact, host
 from tasks.children import Children, children_of
+from tasks.insisting import insist
 from tasks.prepare import current_flow_run
 from tasks.publish import publish
 
 
 @task(name="finalize", task_run_name="finalize", cache_policy=NO_CACHE, persist_result=False)
 async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -> Outcome:
-    """Finish and publish. Dying between the two is harmless: what is left in the outbox is published later."""
+    """Finish and publish. Dying between the two is harmless: what is left in the outbox is published later.
+
+    A store or a server that is away is waited for: what the job did must not be lost.
+    """
     client = host.flow_client()
-    children = Children() if result.skip_children else await children_of(client, job.id)
+    children = Children()
+    if not result.skip_children:
+        children = await insist("look up the job's children", partial(children_of, client, job.id))
     for problem in children.broken:
         get_run_logger().warning("%s", problem)
-    store = await host.store()
-    outcome = await finish(
-        store,
-        job,
-        context,
-        result,
-        children=children.jobs,
-        now=host.clock(),
-        # Spreads retries; nothing secret hangs on it.
-        spread=random.uniform(-1, 1),  # noqa: S311
-    )
+    # Spreads retries; nothing secret hangs on it.
+    spread = random.uniform(-1, 1)  # noqa: S311
+
+    async def finished() -> Outcome:
+        now = host.clock()
+        return await finish(await host.store(), job, context, result, children=children.jobs, now=now, spread=spread)
+
+    outcome = await insist("record how the run ended", finished)
     own = {job.id: deployment} if (deployment := current_flow_run().deployment_id) else {}
-    sent = await publish(
-        client, store, (*outcome.consequences, *outcome.let_go), deployments={**children.deployments, **own}
-    )
+    following = (*outcome.consequences, *outcome.let_go)
+    sent = await publish(client, await host.store(), following, deployments={**children.deployments, **own})
     await artifact.show(client, job, context, result, outcome, sent)
     return outcome

@@ -1,10 +1,8 @@
-"""What a run needs of the process it runs in: the store, one per event loop, and a name for its leases."""
+"""What a run needs of the process it runs in: the store, one per event loop, Prefect's client, the clock."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
@@ -48,11 +46,6 @@ def flow_client() -> PrefectClient:
     if context is None or not isinstance(context.client, PrefectClient):
         raise RuntimeError("a task of run_job was called outside of its flow")
     return context.client
-
-
-def owner() -> str:
-    """Who holds the leases taken in this process: host and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def clock() -> datetime:

@@ -11,12 +11,23 @@ from pathlib import Path
 import psutil
 
 SEPARATOR = ":"
+EXECUTED_BY = "Executed by "
 
 
 @cache
 def me() -> str:
     """This process: its host, the span in which process ids mean something there, its id and its start time."""
     return SEPARATOR.join((_here(), str(os.getpid()), str(_started_at(os.getpid()))))
+
+
+def executed_by_me() -> str:
+    """The message of the Running state: by it, recovery finds runs of processes that are gone."""
+    return EXECUTED_BY + me()
+
+
+def executed_by(message: str | None) -> str | None:
+    """The owner that such a message names, None when it is another message."""
+    return message.removeprefix(EXECUTED_BY) if message and message.startswith(EXECUTED_BY) else None
 
 
 def is_gone(owner: str) -> bool:

@@ -16,8 +16,9 @@ from ocs.rules import jitter
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.spec import Job
 from ocs.store import Claimed, Deferred, Rejected, Store, claim, dispatch_of
-from tasks import host
+from tasks import host, owner
 from tasks.cancellation import scope_of
+from tasks.insisting import insist
 from tasks.naming import kind_tag, run_name
 
 JOB_TAG = "job:"
@@ -35,12 +36,20 @@ async def prepare(job: Job) -> Claimed | Rejected | Deferred:
     """
     flow_run = current_flow_run()
     _check_identity(job, flow_run)
-    store = await host.store()
-    dispatch = await _dispatch_behind(flow_run, store)
+
+    async def dispatched() -> Dispatch:
+        return await _dispatch_behind(flow_run, await host.store())
+
+    dispatch = await insist("look up why this run exists", dispatched)
     await _wait_for_turn(job, dispatch, flow_run.id)
+
+    async def claimed() -> Claimed | Rejected | Deferred:
+        now = host.clock()
+        return await claim(await host.store(), job, dispatch, flow_run_id=flow_run.id, owner=owner.me(), now=now)
+
     naming = asyncio.create_task(_name(job, dispatch, flow_run))
     try:
-        return await claim(store, job, dispatch, flow_run_id=flow_run.id, owner=host.owner(), now=host.clock())
+        return await insist("claim this run", claimed)
     finally:
         await naming
 

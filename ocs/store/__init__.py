@@ -2,7 +2,7 @@
 
 from ocs.store.claim import Claimed, Deferred, Rejected, claim, dispatch_of
 from ocs.store.engine import Store, open_store
-from ocs.store.finish import Outcome, close, finish
+from ocs.store.finish import Outcome, close_run, finish
 from ocs.store.leases import LEASE, Lease, leases, record_process, renew_leases
 from ocs.store.outage import is_away
 from ocs.store.outbox import (
@@ -11,6 +11,7 @@ from ocs.store.outbox import (
     enqueue,
     mark_published,
     pending_dispatches,
+    published_dispatches,
     withdraw,
     withdraw_one,
 )
@@ -29,7 +30,7 @@ __all__ = [
     "Store",
     "abandon",
     "claim",
-    "close",
+    "close_run",
     "dispatch_of",
     "enqueue",
     "finish",
@@ -40,6 +41,7 @@ __all__ = [
     "open_store",
     "pending_dispatches",
     "pools",
+    "published_dispatches",
     "record_process",
     "renew_leases",
     "set_slots",

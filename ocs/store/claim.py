@@ -55,7 +55,7 @@ async def claim(
         if (line := await _in_line(session, dispatch, flow_run_id)) is not None:
             return line
         previous = await _newest_run(session, flow_run_id)
-        if previous is not None and previous.status is RunStatus.RUNNING and _is_executed(previous, owner, now):
+        if previous is not None and previous.status is RunStatus.RUNNING and _is_executed(previous, now):
             return _going_on(previous, owner)
         if previous is not None:
             dispatch = await _further_attempt(session, dispatch, previous, now)
@@ -99,8 +99,8 @@ async def _newest_run(session: AsyncSession, flow_run_id: UUID) -> Run | None:
     return (await session.scalars(newest_first.limit(1))).first()
 
 
-def _is_executed(run: Run, owner: str, now: datetime) -> bool:
-    return run.owner == owner or (run.lease_until is not None and run.lease_until > now)
+def _is_executed(run: Run, now: datetime) -> bool:
+    return run.lease_until is not None and run.lease_until > now
 
 
 def _going_on(run: Run, owner: str) -> Claimed | Rejected:

@@ -74,7 +74,7 @@ async def finish(
         return Outcome(result.status, why, tuple(pending(row) for row in rows), tuple(pending(row) for row in let_go))
 
 
-async def close(store: Store, lease: Lease, status: RunStatus, *, why: str, now: datetime) -> Outcome:
+async def close_run(store: Store, lease: Lease, status: RunStatus, *, why: str, now: datetime) -> Outcome:
     """End a run that its owner has lost and that has no consequences: it was cancelled, or its job is unknown."""
     job_id = lease.context.job_id
     async with store.reading() as session:

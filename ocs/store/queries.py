@@ -63,6 +63,13 @@ async def run(store: Store, run_id: UUID) -> Run | None:
         return await session.get(Run, run_id)
 
 
+async def newest_by_flow_run(store: Store, flow_run_ids: Sequence[UUID]) -> dict[UUID, Run]:
+    """The last attempt of each of these flow runs that has become a run."""
+    of_them = select(Run).where(col(Run.flow_run_id).in_(flow_run_ids)).order_by(col(Run.attempt))
+    async with store.reading() as session:
+        return {run.flow_run_id: run for run in await session.scalars(of_them)}
+
+
 async def known_jobs(store: Store) -> list[str]:
     """The ids of jobs that have ever run, removed ones too."""
     async with store.reading() as session:

@@ -25,12 +25,18 @@ from tasks import cancellation
 
 FRESH = timedelta(seconds=0.25)
 """A run that was seen waiting longer ago than this is looked at again before it is taken."""
+TAKEN_BY = "Taken by the worker "
 UNSTARTED = "Cancelled before it started; nothing was run."
 
 
 def taken_by(worker: str) -> str:
     """The message of the Pending state: who took the run."""
-    return f"Taken by the worker {worker}."
+    return f"{TAKEN_BY}{worker}."
+
+
+def taker_of(message: str | None) -> str | None:
+    """The worker that such a message names, None when it is another message."""
+    return message.removeprefix(TAKEN_BY).removesuffix(".") if message and message.startswith(TAKEN_BY) else None
 
 
 class Execution:

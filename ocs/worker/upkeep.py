@@ -1,4 +1,4 @@
-"""What jobs want done around a worker: sending what a crash left unsent, and closing the store at the end."""
+"""What jobs want done around a worker: mending what a crash left, and closing the store at the end."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ class JobUpkeep:
 
     async def tick(self) -> object:
         from tasks.publish import publish_leftovers
+        from tasks.recover import recover
 
-        return await publish_leftovers()
+        await publish_leftovers()
+        return await recover()
 
     async def close(self) -> None:
         from tasks.host import close_store
