@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -13,12 +12,11 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
 
-from ocs.errors import InvalidJob
 from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
-from ocs.spec import Job, parse
 from ocs.store import Lease, Outcome, Store, close_run, finish, leases
 from tasks import host, owner, settle
 from tasks.children import children_of
+from tasks.deployed import job_in
 from tasks.publish import publish
 from tasks.states import state_of
 from tasks.strategies import reaper
@@ -92,7 +90,7 @@ async def _recorded(
     if flow_run.state is not None and (flow_run.state.is_cancelled() or flow_run.state.is_cancelling()):
         why = f"Cancelled. {CUT_OFF}"
         return await close_run(store, lease, RunStatus.CANCELLED, why=why, now=now), {}
-    job = _job_of(flow_run)
+    job = job_in(flow_run.parameters)
     if job is None:
         why = f"{CUT_OFF} Its job cannot be read any more, so nothing follows from it."
         return await close_run(store, lease, RunStatus.CRASHED, why=why, now=now), {}
@@ -115,12 +113,4 @@ async def flow_run_of(client: PrefectClient, flow_run_id: UUID) -> FlowRun | Non
     try:
         return await client.read_flow_run(flow_run_id)
     except ObjectNotFound:
-        return None
-
-
-def _job_of(flow_run: FlowRun) -> Job | None:
-    document: Any = flow_run.parameters.get("job")
-    try:
-        return parse(document) if isinstance(document, dict) else None  # pyright: ignore[reportUnknownArgumentType]
-    except InvalidJob:
         return None

@@ -33,20 +33,23 @@ GIVEN_BACK = "The process that had begun it is gone; nothing had been run, so it
 
 async def settle(client: PrefectClient, store: Store) -> int:
     """Settle flow runs that are Running and left, and dispatches whose flow run is gone; returns how many."""
-    left = [flow_run for flow_run in await _running(client) if flow_run.state and _is_left(flow_run.state)]
+    left = await _left(client, settings.FLOW_NAME)
     runs = await queries.newest_by_flow_run(store, [flow_run.id for flow_run in left])
     settled = 0
     for flow_run in left:
         settled += await _settle(client, flow_run, runs.get(flow_run.id))
+    for flow_run in await _left(client, settings.MAINTENANCE_FLOW):
+        await client.set_flow_run_state(flow_run.id, state_of(RunStatus.CRASHED, "Its worker is gone."))
     return settled + await _settle_dispatches(client, store)
 
 
-async def _running(client: PrefectClient) -> list[FlowRun]:
+async def _left(client: PrefectClient, flow: str) -> list[FlowRun]:
+    """The flow runs that are Running for Prefect and whose process is gone."""
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
-    return await client.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=[settings.FLOW_NAME])),
-        flow_run_filter=FlowRunFilter(state=running),
+    found = await client.read_flow_runs(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])), flow_run_filter=FlowRunFilter(state=running)
     )
+    return [flow_run for flow_run in found if flow_run.state is not None and _is_left(flow_run.state)]
 
 
 def _is_left(state: State) -> bool:

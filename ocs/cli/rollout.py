@@ -61,7 +61,7 @@ async def roll_out(
     async with session.server(api_url) as client:
         from deployments import rollout
 
-        planned = await rollout.plan(client, found, only)
+        planned = await rollout.plan(client, found, only, retired=await retired_versions())
         changing = planned.having(rollout.Action.CREATE, rollout.Action.UPDATE)
         with _progress(len(changing)) as advance:
             await rollout.apply(client, planned, prune=prune, on_progress=lambda _: advance())
@@ -97,7 +97,15 @@ async def _plan(found: Catalogue, only: Sequence[str]) -> Plan:
     async with session.server() as client:
         from deployments import rollout
 
-        return await rollout.plan(client, found, only)
+        return await rollout.plan(client, found, only, retired=await retired_versions())
+
+
+async def retired_versions() -> dict[str, str]:
+    """What was rolled out of jobs that their lifecycle has removed since."""
+    from ocs.store.lifecycle import retired
+
+    async with session.store() as store:
+        return await retired(store)
 
 
 def _show(planned: Plan, *, done: bool, prune: bool) -> None:
@@ -125,7 +133,8 @@ def _show(planned: Plan, *, done: bool, prune: bool) -> None:
         for step in planned.steps:
             if step.paused_in_ui:
                 tell(f"{step.job_id} was paused in the UI and stays paused; go on with: ocs jobs enable {step.job_id}")
-        acted = [step for step in changed if prune or step.action is not Action.REMOVE]
+        not_done = {Action.DONE} if prune else {Action.DONE, Action.REMOVE}
+        acted = [step for step in changed if step.action not in not_done]
         verb = "Rolled out" if done else "Would change"
         say(f"{verb}: {len(acted)} of {len(planned.steps)} jobs of {planned.project}.")
 
@@ -135,6 +144,8 @@ def _show(planned: Plan, *, done: bool, prune: bool) -> None:
 def _remark(step: Step, *, prune: bool) -> str:
     if step.action == "remove" and not prune:
         return "its file is gone; remove it with --prune"
+    if step.action == "done":
+        return f"it has run and was removed; take its file away with: ocs jobs remove {step.job_id}"
     edited = f"set back what was edited in the UI: {', '.join(step.edited_in_ui)}" if step.edited_in_ui else ""
     return edited or ", ".join(changed_paths(step))
 

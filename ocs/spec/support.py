@@ -8,15 +8,10 @@ from ocs.spec.job import Job
 
 def unsupported(job: Job) -> list[Problem]:
     """Every value whose behaviour is not built yet. Such a job is refused at rollout, never run without it."""
-    lifecycle = job.lifecycle
     asked_for = {
         f"run.{job.kind}": job.kind != "shell",
-        "run.guarantee": job.run.guarantee != "at-most-once",
         "approval.required": job.approval.required,
         "deliver.to": job.deliver is not None and job.deliver.when != "never",
-        "lifecycle.delete_after_run": lifecycle.delete_after_run,
-        "lifecycle.ttl": lifecycle.ttl is not None,
-        "lifecycle.keep_runs": lifecycle.keep_runs != type(lifecycle)().keep_runs,
         "identity": job.identity is not None,
         "authorization": job.authorization is not None,
         "evidence": job.evidence is not None,

@@ -152,6 +152,8 @@ class JobState(SQLModel, table=True):
     last_status: RunStatus = Field(sa_column=Column(choice(RunStatus, "job_last_status"), nullable=False))
     last_finished_at: datetime = _instant(null=False)
     consecutive_errors: int = 0
+    # What was rolled out when its lifecycle removed it: the same is not rolled out again.
+    retired_version: str | None = Field(default=None, max_length=64)
 
 
 class Mark(SQLModel, table=True):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
+
+CATCH_UP_SECONDS = 300.0
 
 
 class Upkeep(Protocol):
@@ -20,12 +23,25 @@ class Upkeep(Protocol):
 class JobUpkeep:
     """The upkeep of `flows.job`. Imports wait until a worker runs: Prefect imports worker types into every process."""
 
+    def __init__(self) -> None:
+        self._caught_up_at: float | None = None
+
     async def tick(self) -> object:
         from tasks.publish import publish_leftovers
         from tasks.recover import recover
 
         await publish_leftovers()
-        return await recover()
+        recovered = await recover()
+        await self._catch_up()
+        return recovered
+
+    async def _catch_up(self) -> None:
+        """At the start, when everything may have been down, and every five minutes."""
+        from tasks.catch_up import catch_up
+
+        if self._caught_up_at is None or time.monotonic() - self._caught_up_at > CATCH_UP_SECONDS:
+            await catch_up()
+            self._caught_up_at = time.monotonic()
 
     async def close(self) -> None:
         from tasks.host import close_store

@@ -96,9 +96,12 @@ async def test_a_run_that_a_dead_process_of_this_worker_had_taken_is_run(
     monkeypatch.setattr(stopping, "TAKEN_AND_LEFT", timedelta(0))
     await rig.make_pool()
     deployment = await rig.deploy("three_tasks")
-    ours, foreign = await rig.run(deployment), await rig.run(deployment)
+    ours, foreign, left = [await rig.run(deployment) for _ in range(3)]
+    await rig.client.send_worker_heartbeat(rig.pool, "another", heartbeat_interval_seconds=300)
     await rig.client.set_flow_run_state(ours.id, Pending(message=taken_by("tested")))
     await rig.client.set_flow_run_state(foreign.id, Pending(message=taken_by("another")))
+    await rig.client.set_flow_run_state(left.id, Pending(message=taken_by("a worker that is gone")))
     async with rig.worker(name="tested"):
         assert (await rig.ends(ours)).is_completed()
+        assert (await rig.ends(left)).is_completed()
         assert (await rig.state(foreign)).is_pending()

@@ -141,6 +141,7 @@ def upgrade() -> None:
         ),
         sa.Column("last_finished_at", ocs.store.columns.UTCDateTime(timezone=True), nullable=False),
         sa.Column("consecutive_errors", sa.Integer(), nullable=False),
+        sa.Column("retired_version", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("job_id"),
     )
     op.create_table(
