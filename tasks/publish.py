@@ -22,7 +22,7 @@ from tasks.naming import kind_tag, lineage_tags, run_name
 BATCH = 100
 AT_ONCE = 8
 SETTLED = timedelta(seconds=10)
-"""Younger rows are still being published by whoever wrote them."""
+"""Younger rows are being published by whoever wrote them."""
 REFUSALS = (400, 409, 422)
 """Prefect's answers to what it will never take, such as parameters that do not fit."""
 
@@ -52,11 +52,14 @@ async def publish(
     }
 
 
-async def publish_leftovers() -> int:
-    """Publish what a crash or an absent server left in the outbox, or left waiting; returns how many."""
+async def publish_leftovers(settled: timedelta = SETTLED) -> int:
+    """Publish what a crash or an absent server left in the outbox, or left waiting; returns how many.
+
+    Rows younger than `settled` are left to whoever wrote them.
+    """
     store = await host.store()
     await let_all_go_on(store, host.clock())
-    pending = await pending_dispatches(store, created_before=host.clock() - SETTLED, limit=BATCH)
+    pending = await pending_dispatches(store, created_before=host.clock() - settled, limit=BATCH)
     if not pending:
         return 0
     async with get_client() as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ from ocs.worker.due import due, sleep_until
 from ocs.worker.engine import InProcessEngine, engine_for
 from ocs.worker.loader import Flows
 from ocs.worker.patience import Logger
-from tasks import cancellation
+from tasks import cancellation, owner
 
 FRESH = timedelta(seconds=0.25)
 """A run that was seen waiting longer ago than this is looked at again before it is taken."""
@@ -29,14 +30,25 @@ TAKEN_BY = "Taken by the worker "
 UNSTARTED = "Cancelled before it started; nothing was run."
 
 
-def taken_by(worker: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """Who took a run: a worker by its name, and as which process."""
+
+    worker: str
+    process: str
+
+
+def taken_by(worker: str, process: str) -> str:
     """The message of the Pending state: who took the run."""
-    return f"{TAKEN_BY}{worker}."
+    return f"{TAKEN_BY}{worker} ({process})."
 
 
-def taker_of(message: str | None) -> str | None:
-    """The worker that such a message names, None when it is another message."""
-    return message.removeprefix(TAKEN_BY).removesuffix(".") if message and message.startswith(TAKEN_BY) else None
+def taker_of(message: str | None) -> Taker | None:
+    """Who such a message names, None when it is another message."""
+    if not message or not message.startswith(TAKEN_BY):
+        return None
+    worker, _, process = message.removeprefix(TAKEN_BY).removesuffix(").").rpartition(" (")
+    return Taker(worker, process)
 
 
 class Execution:
@@ -47,7 +59,7 @@ class Execution:
         self._held = held
         self._client = client
         self._flows = flows
-        self._mark = taken_by(worker)
+        self._mark = taken_by(worker, owner.me())
         self._logger = logger
         self._engine: InProcessEngine | None = None
         self._stopping = False

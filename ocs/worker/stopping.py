@@ -20,16 +20,17 @@ from prefect.states import Cancelled, Scheduled
 
 from ocs.worker import engine
 from ocs.worker.execution import UNSTARTED, Execution, taker_of
+from tasks import owner
 
 OTHERS_HAVE = timedelta(minutes=2)
 """How long another worker may take to end a run before nobody is believed to execute it."""
 TAKEN_AND_LEFT = timedelta(minutes=1)
-"""A run that this worker took so long ago and does not execute was taken by a process that is gone."""
+"""A run that was taken so long ago by a worker that is not online was taken by a process that is gone."""
 ORPHANED = "Cancelled. No worker was executing it any more; what it had started may have gone on."
 
 
 class Stopping:
-    """Ends runs that are Cancelling, and gives back runs that a dead process of this worker had taken."""
+    """Ends runs that are Cancelling, and gives back runs that a process had taken that is gone."""
 
     def __init__(
         self,
@@ -94,11 +95,14 @@ class Stopping:
         return [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
 
     async def _was_left(self, flow_run: FlowRun, state: State) -> bool:
-        """A process with this worker's name, or a worker that is gone, took it and died before it began."""
+        """A process that is gone took it, and died before it began."""
         taker = taker_of(state.message)
-        if taker is None or flow_run.id in self._executions or _age(state) <= TAKEN_AND_LEFT:
+        if taker is None or flow_run.id in self._executions:
             return False
-        return taker == self._worker or taker not in await self._online()
+        if owner.is_gone(taker.process):
+            return True
+        is_mine = taker.process == owner.me()
+        return _age(state) > TAKEN_AND_LEFT and (is_mine or taker.worker not in await self._online())
 
 
 def _age(state: State) -> timedelta:

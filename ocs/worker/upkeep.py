@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Protocol
 
 CATCH_UP_SECONDS = 300.0
+NOBODY_ELSE_DOES = timedelta(0)
+"""At the start whoever wrote what is unsent may just have been killed; sending twice is harmless."""
 
 
 class Upkeep(Protocol):
@@ -24,13 +27,15 @@ class JobUpkeep:
     """The upkeep of `flows.job`. Imports wait until a worker runs: Prefect imports worker types into every process."""
 
     def __init__(self) -> None:
+        self._has_begun = False
         self._caught_up_at: float | None = None
 
     async def tick(self) -> object:
         from tasks.publish import publish_leftovers
         from tasks.recover import recover
 
-        await publish_leftovers()
+        await (publish_leftovers() if self._has_begun else publish_leftovers(NOBODY_ELSE_DOES))
+        self._has_begun = True
         recovered = await recover()
         await self._catch_up()
         return recovered
