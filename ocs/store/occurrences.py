@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import union
@@ -42,7 +43,7 @@ async def recorded(store: Store, job_id: str, since: datetime) -> set[datetime]:
 
 
 async def make_up_for(store: Store, job_id: str, chosen: CatchUp, now: datetime) -> list[PendingDispatch]:
-    """Dispatch what was chosen and is still without a record, and note in the audit trail what was missed."""
+    """Dispatch what was chosen and is still without a record, and note in the audit trail what is past already."""
     if not (chosen.dispatched or chosen.left_out):
         return []
     missed = sorted((*chosen.dispatched, *chosen.left_out))
@@ -50,10 +51,15 @@ async def make_up_for(store: Store, job_id: str, chosen: CatchUp, now: datetime)
         known = await _recorded(session, job_id, missed[0])
         rows = [_row(job_id, instant, now) for instant in chosen.dispatched if instant not in known]
         session.add_all(rows)
-        told = {"missed": len(missed), "first": missed[0].isoformat(), "last": missed[-1].isoformat()}
-        after = {**told, "dispatched": len(rows)}
-        record(session, "occurrences-missed", job_id=job_id, actor="scheduler", source="catch-up", now=now, after=after)
+        if missed[0] <= now:
+            _tell(session, job_id, missed, len(rows), now)
         return [pending(row) for row in rows]
+
+
+def _tell(session: AsyncSession, job_id: str, missed: Sequence[datetime], dispatched: int, now: datetime) -> None:
+    span = {"missed": len(missed), "first": missed[0].isoformat(), "last": missed[-1].isoformat()}
+    after = {**span, "dispatched": dispatched}
+    record(session, "occurrences-missed", job_id=job_id, actor="scheduler", source="catch-up", now=now, after=after)
 
 
 def _row(job_id: str, instant: datetime, now: datetime) -> DispatchRow:
