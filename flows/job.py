@@ -10,7 +10,7 @@ from typing import cast
 from prefect import State, flow
 
 from ocs import settings
-from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
+from ocs.rules.dispatch import DispatchContext, DispatchResult, IdempotencyAction, RunStatus
 from ocs.spec import Job
 from ocs.store import Claimed, Deferred, Rejected
 from tasks import cancellation
@@ -49,9 +49,12 @@ async def run_job(job: Job) -> State:
 
 
 async def _execute(job: Job, context: DispatchContext) -> DispatchResult:
-    """A job that did badly leaves a red task behind and is a result all the same; a task that broke raises."""
+    """A job that did badly leaves a red task behind and is a result all the same; so is a defect of ours (B-5.2)."""
     ended = await cast("Awaitable[State[DispatchResult]]", execute(job, context, return_state=True))
     result = await ended.aresult(raise_on_failure=False)
+    if isinstance(result, Exception):
+        why = f"It could not be executed: {result!r}"
+        return DispatchResult(RunStatus.ERROR, error=why, idempotency_action=IdempotencyAction.RELEASE)
     if isinstance(result, BaseException):
         raise result
     return result

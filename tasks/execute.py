@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from logging import INFO, WARNING
 from typing import cast
 
@@ -82,7 +83,7 @@ async def _shell(job: Job, context: DispatchContext) -> DispatchResult:
         shell,
         timeout=job.run.timeout,
         output=job.output,
-        secrets=await secrets.resolve(shell.secrets),
+        secrets=await insist("look up the job's secrets", partial(secrets.resolve, shell.secrets)),
         artifacts=settings.artifacts_dir() / "runs" / str(context.run_id),
         on_line=show,
         on_start=_recorder(context),

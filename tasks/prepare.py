@@ -6,10 +6,12 @@ import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
 
+import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
+from prefect.logging import get_logger
 
 from ocs.errors import Refused
 from ocs.rules import jitter
@@ -103,5 +105,9 @@ async def _name(job: Job, dispatch: Dispatch, flow_run: FlowRun) -> None:
     kind = kind_tag(dispatch.kind)
     if kind in flow_run.tags:
         return
-    await host.flow_client().update_flow_run(flow_run.id, name=name, tags=[*flow_run.tags, kind])
-    flow_run.name = name
+    try:
+        await host.flow_client().update_flow_run(flow_run.id, name=name, tags=[*flow_run.tags, kind])
+    except httpx.HTTPError as refused:  # no reason not to run
+        get_logger(__name__).warning("The flow run of %s could not be named: %r", job.id, refused)
+    else:
+        flow_run.name = name
