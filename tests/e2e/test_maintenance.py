@@ -36,7 +36,7 @@ async def here(ocs: RunningSystem, worker_home: Path, monkeypatch: pytest.Monkey
 
 async def test_an_occurrence_that_prefect_made_no_run_for_is_made_up_for_once(here: RunningSystem) -> None:
     """As when everything is down: what Prefect makes for it is taken away before it is due."""
-    moment = here.now() + timedelta(seconds=4)
+    moment = here.now().replace(microsecond=0) + timedelta(seconds=5)
     job = here.write("soon", schedule={"at": moment.isoformat()}, run="echo made up for")
     await here.deploy()
 
@@ -119,7 +119,7 @@ async def test_a_recurring_job_that_is_to_be_deleted_goes_after_a_run_that_went_
     )
     await ocs.deploy()
     failed = await ocs.ended("until-it-works", count=2)
-    assert {run.status for run in failed[:2]} == {RunStatus.ERROR}
+    assert RunStatus.OK not in {run.status for run in failed}
     (tmp_path / "there").touch()
 
     async def is_retired() -> bool:
