@@ -53,7 +53,7 @@ def list_jobs(
         ]
         table(("JOB", "RUNS", "NEXT", "LAST", "AT"), rows)
         if hidden:
-            tell(f"{hidden} more are disabled or have other tags; see them with --all")
+            tell(f"Not shown: {count_of(hidden, 'job')}, disabled or without the tag.  Disabled ones too: --all")
 
     answer({"jobs": jobs}, people)
 
