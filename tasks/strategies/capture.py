@@ -50,7 +50,7 @@ class Capture:
     def finish(self) -> None:
         """No more will come: what was held back is taken in, and the file, if there is one, is complete."""
         self._take(self._masker.flush())
-        self._live.feed(self._decoder.decode(b"", final=True))
+        self._live.feed(_printable(self._decoder.decode(b"", final=True)))
         self._live.finish()
         if self._file is not None:
             self._file.close()
@@ -59,14 +59,14 @@ class Capture:
     def text(self) -> str:
         """All of it, or its beginning and its end."""
         if len(self._head) + len(self._tail) >= self.bytes:
-            return bytes(self._head + self._tail).decode(errors="replace")
-        return self._head.decode(errors="ignore") + MARK + self._tail.decode(errors="ignore")
+            return _printable(bytes(self._head + self._tail).decode(errors="replace"))
+        return _printable(self._head.decode(errors="ignore") + MARK + self._tail.decode(errors="ignore"))
 
     def _take(self, piece: bytes) -> None:
         if not piece:
             return
         self.bytes += len(piece)
-        self._live.feed(self._decoder.decode(piece))
+        self._live.feed(_printable(self._decoder.decode(piece)))
         room = self._keep - len(self._head)
         self._head += piece[:room]
         if len(piece) > room:
@@ -97,3 +97,8 @@ class Capture:
         file = os.fdopen(os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
         self.path = self._target
         return file
+
+
+def _printable(text: str) -> str:
+    """Postgres takes no NUL in a text, be it the store's or Prefect's; the file has the bytes as they came."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
