@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from prefect.client.orchestration import PrefectClient
 from prefect.context import FlowRunContext
 
+from blocks.connections import close_connections
 from ocs.store import Store, open_store
 
 _stores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Store]] = WeakKeyDictionary()
@@ -28,7 +29,8 @@ async def store() -> Store:
 
 
 async def close_store() -> None:
-    """Close this event loop's store, if it was opened."""
+    """Close this event loop's store, if it was opened, and its connections to gateways."""
+    await close_connections()
     opening = _stores.pop(asyncio.get_running_loop(), None)
     if opening is not None:
         await (await opening).close()

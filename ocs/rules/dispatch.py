@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -94,6 +94,11 @@ class DispatchResult:
 
     `summary` is stored, `content` is the delivery text and what children's `match` looks at, `error` is
     one sentence for people. The skip flags suppress that step of finalize.
+
+    `delivery_target` hears of it instead of `deliver.to`, whatever the mode; `delivery_override` is then the text.
+    `retry_in` asks for the same attempt once more after that time, because nothing of it was done; `retryable` is
+    False when a further attempt would end the same way. `retire_job` says that the job has served its purpose.
+    `session_key` is the agent's conversation, `finding` what a watchdog found.
     """
 
     status: RunStatus
@@ -104,6 +109,7 @@ class DispatchResult:
     signal: str | None = None
     stdout: StreamOutput = field(default_factory=StreamOutput)
     stderr: StreamOutput = field(default_factory=StreamOutput)
+    delivery_target: str | None = None
     delivery_override: str | None = None
     images: tuple[str, ...] = ()
     skip_delivery: bool = False
@@ -111,3 +117,8 @@ class DispatchResult:
     skip_children: bool = False
     skip_dequeue: bool = False
     idempotency_action: IdempotencyAction = IdempotencyAction.NOOP
+    retry_in: timedelta | None = None
+    retryable: bool = True
+    retire_job: bool = False
+    session_key: str | None = None
+    finding: str | None = None

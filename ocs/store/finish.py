@@ -8,16 +8,17 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
 
 from ocs.rules import idempotency, outcome, triggers
 from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
 from ocs.rules.replay import after_crash
-from ocs.rules.retry import Again, GiveUp, next_attempt
+from ocs.rules.retry import Again, GiveUp, Later, next_attempt, same_attempt
 from ocs.spec import Job
 from ocs.store.engine import Store
 from ocs.store.leases import Lease
 from ocs.store.ledger import release_key_of
-from ocs.store.outbox import PendingDispatch, backlog, pending
+from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
 from ocs.store.tables import DispatchRow, IdempotencyKey, JobState, KeyStatus, Run
 from ocs.store.waiting import let_go_on, locks
 
@@ -67,7 +68,8 @@ async def finish(
         _write(run, result, why, now)
         await _settle_key(session, context.idempotency_key, result, now)
         if not result.skip_job_update:
-            await _update_state(session, job.id, run, following, now)
+            failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
+            await _update_state(session, job.id, run, now, failed=failed)
         session.add_all(rows)
         await session.flush()
         let_go = await let_go_on(session, job.id, run.pool, now)
@@ -99,12 +101,35 @@ def _stale(run: Run | None) -> Outcome:
 
 async def _following(
     session: AsyncSession, job: Job, context: DispatchContext, result: DispatchResult, spread: float
-) -> Again | GiveUp:
+) -> Again | Later | GiveUp:
     dispatch = context.dispatch
-    queue_free = job.limits.max_queued - await backlog(session, job.id)
+    free = job.limits.max_queued - await backlog(session, job.id)
     if result.status is RunStatus.CRASHED:
-        return after_crash(job.run, attempt=dispatch.attempt, replays=dispatch.replays, queue_free=queue_free)
-    return next_attempt(job.retry, attempt=dispatch.attempt, status=result.status, queue_free=queue_free, spread=spread)
+        return after_crash(job.run, attempt=dispatch.attempt, replays=dispatch.replays, queue_free=free)
+    if result.retry_in is not None:
+        falls_together = _is_one_of_many(job, context) and await _waits_for_retry(session, job.id)
+        return same_attempt(result.retry_in, attempt=dispatch.attempt, queue_free=free, another_waits=falls_together)
+    return next_attempt(
+        job.retry,
+        attempt=dispatch.attempt,
+        status=result.status,
+        retryable=result.retryable,
+        queue_free=free,
+        spread=spread,
+    )
+
+
+def _is_one_of_many(job: Job, context: DispatchContext) -> bool:
+    """An occurrence whose job wants missed ones to fall together."""
+    coalesces = job.schedule is not None and job.schedule.misfire != "all"
+    return coalesces and context.dispatch.kind is DispatchKind.SCHEDULED
+
+
+async def _waits_for_retry(session: AsyncSession, job_id: str) -> bool:
+    waiting = select(DispatchRow.id).where(
+        DispatchRow.job_id == job_id, DispatchRow.kind == DispatchKind.RETRY, col(DispatchRow.status).in_(OPEN)
+    )
+    return (await session.scalars(waiting.limit(1))).first() is not None
 
 
 async def _consequences(
@@ -112,11 +137,11 @@ async def _consequences(
     job: Job,
     context: DispatchContext,
     result: DispatchResult,
-    following: Again | GiveUp,
+    following: Again | Later | GiveUp,
     children: Sequence[Job],
     now: datetime,
 ) -> tuple[list[DispatchRow], list[str]]:
-    if isinstance(following, Again):
+    if isinstance(following, Again | Later):
         return [_again_row(job, context, result, following, now)], []
     if result.skip_children:
         return [], []
@@ -131,7 +156,9 @@ async def _consequences(
     return rows, notes
 
 
-def _again_row(job: Job, context: DispatchContext, result: DispatchResult, again: Again, now: datetime) -> DispatchRow:
+def _again_row(
+    job: Job, context: DispatchContext, result: DispatchResult, again: Again | Later, now: datetime
+) -> DispatchRow:
     crashed = result.status is RunStatus.CRASHED
     return DispatchRow(
         job_id=job.id,
@@ -173,6 +200,7 @@ def _write(run: Run, result: DispatchResult, why: str, now: datetime) -> None:
         result.stderr.bytes,
         result.stderr.path,
     )
+    run.session_key, run.finding = result.session_key, result.finding
 
 
 async def _settle_key(session: AsyncSession, key: str, result: DispatchResult, now: datetime) -> None:
@@ -185,8 +213,8 @@ async def _settle_key(session: AsyncSession, key: str, result: DispatchResult, n
         ledger.status, ledger.released_at = KeyStatus.RELEASED, now
 
 
-async def _update_state(session: AsyncSession, job_id: str, run: Run, following: Again | GiveUp, now: datetime) -> None:
-    """Errors in a row count final failures: one that is retried is not final yet (B-2.5)."""
+async def _update_state(session: AsyncSession, job_id: str, run: Run, now: datetime, *, failed: bool) -> None:
+    """Errors in a row count final failures: one that is retried, or could do nothing, is none yet (B-2.5)."""
     state = await session.get(JobState, job_id)
     if state is None:
         state = JobState(job_id=job_id, last_run_id=run.id, last_status=run.status, last_finished_at=now)
@@ -194,5 +222,5 @@ async def _update_state(session: AsyncSession, job_id: str, run: Run, following:
     state.last_run_id, state.last_status, state.last_finished_at = run.id, run.status, now
     if run.status is RunStatus.OK:
         state.consecutive_errors = 0
-    elif run.status in FAILED and isinstance(following, GiveUp):
+    elif failed:
         state.consecutive_errors += 1

@@ -70,6 +70,21 @@ async def newest_by_flow_run(store: Store, flow_run_ids: Sequence[UUID]) -> dict
         return {run.flow_run_id: run for run in await session.scalars(of_them)}
 
 
+async def said_before(store: Store, job_id: str, *, before: UUID, limit: int) -> list[Run]:
+    """The newest runs of a job that ended well and said something, `before` not counted, newest first."""
+    ended_well = select(Run).where(Run.job_id == job_id, Run.status == RunStatus.OK, col(Run.id) != before)
+    told = ended_well.where(col(Run.stdout) != "")
+    async with store.reading() as session:
+        return list(await session.scalars(told.order_by(col(Run.started_at).desc()).limit(limit)))
+
+
+async def last_finding(store: Store, job_id: str) -> str | None:
+    """What the newest run of a watchdog that could tell had found."""
+    found = select(Run.finding).where(Run.job_id == job_id, col(Run.finding).is_not(None))
+    async with store.reading() as session:
+        return (await session.scalars(found.order_by(col(Run.started_at).desc()).limit(1))).first()
+
+
 async def known_jobs(store: Store) -> list[str]:
     """The ids of jobs that have ever run, removed ones too."""
     async with store.reading() as session:

@@ -77,6 +77,8 @@ class Run(SQLModel, table=True):
     stderr: str = Field(default="", sa_column=Column(Text, nullable=False))
     stderr_bytes: int = Field(default=0, sa_type=BigInteger)
     stderr_path: str | None = Field(default=None, sa_column=Column(Text))
+    session_key: str | None = Field(default=None, sa_column=Column(Text))
+    finding: str | None = Field(default=None, max_length=32)
 
 
 class IdempotencyKey(SQLModel, table=True):

@@ -50,9 +50,6 @@ def test_a_chain_has_at_most_ten_levels(levels: int, refused: list[str]) -> None
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
-        ({"run": {"agent": {"message": "x"}}, "deliver": {"when": "never", "opt_out_reason": "y"}}, "run.agent"),
-        ({"run": {"main": "x"}}, "run.main"),
-        ({"run": {"watchdog": {"label": "x", "check": "y"}}}, "run.watchdog"),
         ({"approval": {"required": True}}, "approval.required"),
         ({"deliver": DELIVERY}, "deliver.to"),
         ({"identity": {}}, "identity"),
@@ -66,6 +63,25 @@ def test_what_is_not_built_is_named(changes: dict[str, Any], path: str) -> None:
     [problem] = unsupported(parse({**SMALLEST, **changes}))
     assert problem.path == path
     assert "not supported yet" in problem.message
+
+
+DELIVERED = {"deliver": {"when": "never", "opt_out_reason": "a test"}}
+
+
+@pytest.mark.parametrize(
+    ("agent", "path"),
+    [
+        ({"session": "cron:nightly"}, "run.agent.session"),
+        ({"session": "subagent:x"}, "run.agent.session"),
+        ({"auth_profile": "anthropic:work"}, "run.agent.auth_profile"),
+        ({"auth_profile": "inherit"}, "run.agent.auth_profile"),
+        ({"auth_profile": "inherit", "session": "main"}, None),
+        ({"session": "agent:main:mine"}, None),
+    ],
+)
+def test_what_the_gateway_cannot_do_is_named(agent: dict[str, Any], path: str | None) -> None:
+    job = parse({"id": "x", "run": {"agent": {"message": "x", **agent}}, **DELIVERED})
+    assert [problem.path for problem in unsupported(job)] == ([path] if path else [])
 
 
 def test_what_is_built_passes() -> None:
