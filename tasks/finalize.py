@@ -17,7 +17,7 @@ from tasks import artifact, host
 from tasks.children import Children, children_of
 from tasks.deployed import Deployed, job_in
 from tasks.insisting import insist
-from tasks.lifecycle import end_job, may_end
+from tasks.lifecycle import end_job, may_end, remove_job
 from tasks.prepare import current_flow_run
 from tasks.publish import publish
 
@@ -46,18 +46,20 @@ async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -
     following = (*outcome.consequences, *outcome.let_go)
     sent = await publish(client, await host.store(), following, deployments={**children.deployments, **own})
     await artifact.show(client, job, context, result, outcome, sent)
-    await _end_job(client, job)
+    await _end_job(client, job, retire=result.retire_job and not outcome.stale)
     return outcome
 
 
-async def _end_job(client: PrefectClient, job: Job) -> None:
-    """A job that is done is ended at once where that can be; maintenance finds it otherwise."""
+async def _end_job(client: PrefectClient, job: Job, *, retire: bool) -> None:
+    """A job that is done is ended at once where that can be; maintenance, or its next run, finds it otherwise."""
     deployment_id = current_flow_run().deployment_id
-    if deployment_id is None or not may_end(job):
+    if deployment_id is None or not (retire or may_end(job)):
         return
     try:
         deployment = await client.read_deployment(deployment_id)
-        if (as_deployed := job_in(deployment.parameters)) is not None:
+        if retire:
+            await remove_job(client, await host.store(), job.id, deployment, why="it has served its purpose")
+        elif (as_deployed := job_in(deployment.parameters)) is not None:
             await end_job(client, await host.store(), Deployed(as_deployed, deployment))
     except Exception as failed:
         get_run_logger().warning("The job's end is left to maintenance: %r", failed)

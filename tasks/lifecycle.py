@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
 
@@ -39,13 +40,22 @@ async def end_job(client: PrefectClient, store: Store, deployed: Deployed) -> Fa
         if decided is Fate.DISABLE:
             await client.pause_deployment(deployment.id)
         elif decided is Fate.REMOVE:
-            await client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
-            await client.delete_deployment(deployment.id)
+            await remove_job(client, store, job.id, deployment, why="its lifecycle says so")
     except ObjectNotFound:
         return Fate.KEEP
-    if decided is Fate.REMOVE:
-        why = "its lifecycle says so"
-        await lifecycle.note_retired(store, job.id, deployment.version, why=why, now=host.clock())
     if decided is not Fate.KEEP:
         get_logger(__name__).info("The job %s is done: %s", job.id, decided)
     return decided
+
+
+async def remove_job(
+    client: PrefectClient, store: Store, job_id: str, deployment: DeploymentResponse, *, why: str
+) -> None:
+    """Delete the job's deployment and what it owns, and remember what was rolled out, so that it does not come back.
+
+    Raises:
+        ObjectNotFound: it was deleted meanwhile.
+    """
+    await client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
+    await client.delete_deployment(deployment.id)
+    await lifecycle.note_retired(store, job_id, deployment.version, why=why, now=host.clock())
