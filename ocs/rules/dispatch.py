@@ -91,7 +91,8 @@ class DispatchResult:
     """What a strategy returns (B-4.0). It never raises for what a job can do wrong.
 
     `summary` is stored, `content` is the delivery text and what children's `match` looks at, `error` is
-    one sentence for people. The skip flags suppress that step of finalize.
+    one sentence for people. `delivery_override` is told exactly as it is, `delivery_target` whatever the job's
+    `deliver` says. The skip flags suppress that step of finalize.
     """
 
     status: RunStatus
@@ -103,6 +104,7 @@ class DispatchResult:
     stdout: StreamOutput = field(default_factory=StreamOutput)
     stderr: StreamOutput = field(default_factory=StreamOutput)
     delivery_override: str | None = None
+    delivery_target: str | None = None
     images: tuple[str, ...] = ()
     skip_delivery: bool = False
     skip_job_update: bool = False

@@ -3,7 +3,7 @@
 from ocs.spec.catalogue_rules import check_catalogue
 from ocs.spec.chain import After, EventTrigger, Match
 from ocs.spec.job import Job, Kind
-from ocs.spec.policies import Limits, Output, Retry
+from ocs.spec.policies import Deliver, Limits, Output, Retry
 from ocs.spec.problems import parse, violations
 from ocs.spec.run import Run, Shell
 from ocs.spec.schedule import Schedule
@@ -13,6 +13,7 @@ from ocs.spec.values import format_duration, format_size, parse_duration, parse_
 
 __all__ = [
     "After",
+    "Deliver",
     "EventTrigger",
     "Job",
     "Kind",

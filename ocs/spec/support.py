@@ -13,7 +13,6 @@ def unsupported(job: Job) -> list[Problem]:
         f"run.{job.kind}": job.kind != "shell",
         "run.guarantee": job.run.guarantee != "at-most-once",
         "approval.required": job.approval.required,
-        "deliver.to": job.deliver is not None and job.deliver.when != "never",
         "lifecycle.delete_after_run": lifecycle.delete_after_run,
         "lifecycle.ttl": lifecycle.ttl is not None,
         "lifecycle.keep_runs": lifecycle.keep_runs != type(lifecycle)().keep_runs,

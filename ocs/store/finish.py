@@ -9,10 +9,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ocs.rules import idempotency, outcome, triggers
+from ocs.rules import delivery, idempotency, outcome, triggers
 from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
 from ocs.rules.retry import Again, GiveUp, next_attempt
 from ocs.spec import Job
+from ocs.store import deliveries
 from ocs.store.engine import Store
 from ocs.store.outbox import PendingDispatch, backlog, pending
 from ocs.store.tables import DispatchRow, IdempotencyKey, JobState, KeyStatus, Run
@@ -45,11 +46,12 @@ async def finish(
     children: Sequence[Job],
     now: datetime,
     spread: float,
+    link: str | None = None,
 ) -> Outcome:
-    """Record the result, the key's fate, the job's state, and a retry or the children to fire.
+    """Record the result, the key's fate, the job's state, a retry or the children to fire, and whom to tell.
 
     Children fire only when no retry follows (W14); a cancelled run has no consequences. `spread` in [-1, 1]
-    varies the retry's delay.
+    varies the retry's delay; `link` is the run's page, told with the result.
     """
     family = (*locks(job.id, job.limits.pool), *(f"job:{child.id}" for child in children))
     async with store.transaction(lock=family) as session:
@@ -65,6 +67,8 @@ async def finish(
         if not result.skip_job_update:
             await _update_state(session, job.id, run, following, now)
         session.add_all(rows)
+        if letter := delivery.of_run(job, result, why, link):
+            _tell(session, run, letter, now)
         await session.flush()
         let_go = await let_go_on(session, job.id, run.pool, now)
         return Outcome(result.status, why, tuple(pending(row) for row in rows), tuple(pending(row) for row in let_go))
@@ -128,6 +132,21 @@ def _child_row(child: Job, parent_run: UUID, now: datetime) -> DispatchRow:
         scheduled_for=now + delay if delay else now,
         source_run=parent_run,
         created_at=now,
+    )
+
+
+def _tell(session: AsyncSession, run: Run, letter: delivery.Letter, now: datetime) -> None:
+    deliveries.enqueue(
+        session,
+        job_id=run.job_id,
+        run_id=run.id,
+        target=letter.target,
+        subject=letter.subject,
+        body=letter.body,
+        images=letter.images,
+        kind="run",
+        dedup=f"run:{run.id}",
+        now=now,
     )
 
 

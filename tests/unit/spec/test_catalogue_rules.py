@@ -11,8 +11,6 @@ import pytest
 from ocs.spec import Job, check_catalogue, parse, unsupported
 from tests.unit.spec.documents import SMALLEST
 
-DELIVERY = {"to": "ops"}
-
 
 def chain(*links: tuple[str, str | None]) -> dict[str, Job]:
     """Jobs by id, each with its parent."""
@@ -55,7 +53,6 @@ def test_a_chain_has_at_most_ten_levels(levels: int, refused: list[str]) -> None
         ({"run": {"watchdog": {"label": "x", "check": "y"}}}, "run.watchdog"),
         ({"run": {"shell": "x", "guarantee": "at-least-once"}}, "run.guarantee"),
         ({"approval": {"required": True}}, "approval.required"),
-        ({"deliver": DELIVERY}, "deliver.to"),
         ({"lifecycle": {"delete_after_run": True}}, "lifecycle.delete_after_run"),
         ({"lifecycle": {"ttl": "2h"}}, "lifecycle.ttl"),
         ({"lifecycle": {"keep_runs": 5}}, "lifecycle.keep_runs"),
@@ -80,7 +77,7 @@ def test_what_is_built_passes() -> None:
             "on_event": [{"expect": "a"}],
             "limits": {"overlap": "allow", "max_fanout": 2},
             "retry": {"max": 2},
-            "deliver": {"when": "never"},
+            "deliver": {"when": "always", "to": "@ops"},
             "backoff": False,
         }
     )
