@@ -1,0 +1,8 @@
+"""Prefect blocks: what a person edits in the UI."""
+
+from prefect.blocks.core import Block
+
+from blocks.gateway import OpenClawGateway
+
+BLOCKS: tuple[type[Block], ...] = (OpenClawGateway,)
+"""The block types that a rollout registers with the server, so that the UI offers them."""

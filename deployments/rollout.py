@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -18,6 +18,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 from pydantic import TypeAdapter
 
+from blocks import BLOCKS
 from deployments.catalogue import JOBS, Catalogue
 from deployments.compile import CompiledDeployment, compile_job, project_tag
 from deployments.drift import document_of, edited_there, keeping_pauses, paused_there, schedule_of
@@ -103,6 +104,7 @@ async def apply(
     if not wanted:
         return
     await ensure_work_pool(client)
+    await ensure_block_types(client)
     flow_id = await client.create_flow_from_name(settings.FLOW_NAME)
     schema = parameter_schema(run_job).model_dump_for_openapi()
     gate = asyncio.Semaphore(AT_ONCE)
@@ -140,6 +142,12 @@ async def ensure_work_pool(client: PrefectClient) -> None:
             await client.create_work_pool(pool)
         except ObjectAlreadyExists:
             return
+
+
+async def ensure_block_types(client: PrefectClient) -> None:
+    """Make our block types known, so that the UI offers them; sends only what is missing or changed."""
+    for block in BLOCKS:
+        await cast("Awaitable[None]", block.register_type_and_schema(client=client))
 
 
 JOB_TEMPLATE: dict[str, Any] = {

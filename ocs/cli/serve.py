@@ -73,9 +73,10 @@ def worker(
 
     async def check() -> None:
         async with session.server() as client:
-            from deployments.rollout import ensure_work_pool
+            from deployments.rollout import ensure_block_types, ensure_work_pool
 
             await ensure_work_pool(client)
+            await ensure_block_types(client)
 
     session.run(check())
     from ocs.worker.__main__ import work

@@ -1,0 +1,236 @@
+"""The OpenClaw gateway as a block: its address and token, and what may be asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx
+from prefect.blocks.core import Block
+from pydantic import ConfigDict, Field, SecretStr, field_validator
+
+from blocks import answers
+from blocks.connections import connections
+from blocks.gateway_error import GatewayError, unreachable
+
+__all__ = ["BLOCK", "ChatTurn", "GatewayError", "OpenClawGateway", "gateway"]
+
+BLOCK = "default"
+"""The block of this name is the one that jobs use."""
+DEFAULT_URL = "http://127.0.0.1:18789"
+TOKEN_FILE = Path("~/.openclaw/credentials/.gateway-token")
+HEALTH_PATIENCE = 5.0
+HEALTH_INTERVAL = 2.0
+_SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTurn:
+    """One turn: what an agent is told, in which session, and with which model instead of its own."""
+
+    agent: str
+    message: str
+    session_key: str
+    model: str | None = None
+
+
+class OpenClawGateway(Block):
+    """Where agents live. The block called "default" is the one that jobs use."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # an address may hold a password
+
+    _block_type_name = "OpenClaw Gateway"
+    _block_type_slug = "openclaw-gateway"
+    _description = (
+        "The address and token of an OpenClaw gateway. Agent, main and watchdog jobs use the block `default`."
+    )
+
+    url: str = Field(default=DEFAULT_URL, title="URL", description="Where it listens, without a path.")
+    token: SecretStr | None = Field(default=None, description="gateway.auth.token of its configuration.")
+    hooks_token: SecretStr | None = Field(
+        default=None, description="hooks.token of its configuration; only jobs with run.main.mode: event need it."
+    )
+    hooks_path: str = Field(default="/hooks", description="hooks.path of its configuration.")
+    default_agent: str = Field(default="main", description="The agent of run.main.")
+    connect_timeout: float = Field(default=5, gt=0, description="Seconds to reach it.")
+    request_timeout: float = Field(default=30, gt=0, description="Seconds for an answer that is not a turn.")
+
+    @field_validator("url")
+    @classmethod
+    def _plain_address(cls, url: str) -> str:
+        parts = urlsplit(url.strip())
+        if parts.scheme not in _SCHEMES or not parts.hostname:
+            raise ValueError(f"is no address; write it like {DEFAULT_URL}")
+        if parts.username or parts.password:
+            raise ValueError("must hold no password; put the token into the field token")
+        port = f":{parts.port}" if parts.port else ""
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return f"{_SCHEMES[parts.scheme]}://{host}{port}{parts.path.rstrip('/')}"
+
+    @field_validator("token", "hooks_token")
+    @classmethod
+    def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
+        value = token.get_secret_value().strip() if token else ""
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError("holds characters that cannot be sent")
+        return SecretStr(value) if value else None
+
+    @classmethod
+    def from_environment(cls) -> OpenClawGateway:
+        """OPENCLAW_GATEWAY_URL, and the token from its variable or the gateway's own file (B-0.3).
+
+        Raises:
+            GatewayError: one of them cannot be used.
+        """
+        hooks_token = os.environ.get("OPENCLAW_HOOKS_TOKEN")
+        token = os.environ.get("OPENCLAW_GATEWAY_TOKEN") or _token_in_file()
+        try:
+            return cls(
+                url=os.environ.get("OPENCLAW_GATEWAY_URL") or DEFAULT_URL,
+                token=SecretStr(token) if token else None,
+                hooks_token=SecretStr(hooks_token) if hooks_token else None,
+            )
+        except ValueError as invalid:
+            raise GatewayError(
+                "The environment does not name a gateway that can be used.",
+                hint=f"OPENCLAW_GATEWAY_URL is like {DEFAULT_URL}, OPENCLAW_GATEWAY_TOKEN is plain text.",
+            ) from invalid
+
+    async def health(self) -> bool:
+        """Whether it answers, and says that it is well."""
+        try:
+            answer = await connections().get(f"{self.url}/health", timeout=HEALTH_PATIENCE)
+        except httpx.HTTPError:
+            return False
+        return answer.is_success
+
+    async def wait_until_up(self, patience: timedelta) -> bool:
+        """Ask every two seconds until it gives any answer at all; False when it gave none (B-4.4)."""
+        deadline = asyncio.get_running_loop().time() + patience.total_seconds()
+        while True:
+            try:
+                await connections().get(f"{self.url}/health", timeout=HEALTH_INTERVAL)
+            except httpx.HTTPError:
+                if asyncio.get_running_loop().time() + HEALTH_INTERVAL > deadline:
+                    return False
+                await asyncio.sleep(HEALTH_INTERVAL)
+            else:
+                return True
+
+    async def check_token(self) -> None:
+        """Ask for the list of agents, which takes a token.
+
+        Raises:
+            GatewayError: it is away, or refuses.
+        """
+        async with self._response("GET", "/v1/models", self.token, patience=self.request_timeout) as response:
+            await answers.document(response)
+
+    async def chat(self, turn: ChatTurn) -> AsyncGenerator[str]:
+        """The reply of an agent, piece by piece; an empty piece is a sign of life.
+
+        How long to wait for the next piece is the caller's decision: closing the iterator closes the connection,
+        which cancels the turn in the gateway.
+
+        Raises:
+            GatewayError: it is away or refuses, the turn failed, or the reply broke off or is no reply.
+        """
+        headers = {"x-openclaw-session-key": turn.session_key}
+        if turn.model is not None:
+            headers["x-openclaw-model"] = turn.model
+        body = {
+            # The model is an agent here; the language model goes into the header.
+            "model": f"openclaw/{turn.agent}",
+            "messages": [{"role": "user", "content": turn.message}],
+            "stream": True,
+        }
+        path = "/v1/chat/completions"
+        async with self._response("POST", path, self.token, body=body, headers=headers, patience=None) as response:
+            async for piece in answers.reply(response):
+                yield piece
+
+    async def invoke_tool(self, tool: str, args: Mapping[str, Any], *, session_key: str = "main") -> Mapping[str, Any]:
+        """Run one of the gateway's tools; returns its `result`.
+
+        Raises:
+            GatewayError: it is away or refuses, or says `ok: false`, with whatever status.
+        """
+        body = {"tool": tool, "args": dict(args), "sessionKey": session_key}
+        patience = self.request_timeout
+        async with self._response("POST", "/tools/invoke", self.token, body=body, patience=patience) as response:
+            answer = await answers.document(response)
+        if answer.get("ok") is not True:
+            raise answers.not_ok(f"The tool {tool}", answer)
+        result = answer.get("result")
+        return cast("dict[str, Any]", result) if isinstance(result, dict) else {"value": result}
+
+    async def wake(self, text: str) -> None:
+        """Tell the default agent's main session something, and do not wait for what it does (B-4.2).
+
+        Raises:
+            GatewayError: there is no hooks token, it is away, or it refuses.
+        """
+        if self.hooks_token is None:
+            raise GatewayError(
+                "Events need the gateway's hooks token, and none is known.",
+                hint="Put hooks.token into the OpenClaw Gateway block or OPENCLAW_HOOKS_TOKEN, or use mode: turn.",
+            )
+        body = {"text": text, "mode": "now", "agentId": self.default_agent}
+        path = f"/{self.hooks_path.strip('/')}/wake"
+        async with self._response("POST", path, self.hooks_token, body=body, patience=self.request_timeout) as response:
+            answer = await answers.document(response)
+        if answer.get("ok") is not True:
+            raise answers.not_ok("The event", answer)
+
+    @asynccontextmanager
+    async def _response(
+        self,
+        method: str,
+        path: str,
+        token: SecretStr | None,
+        *,
+        patience: float | None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[httpx.Response]:
+        """An answer that is not a refusal, to be read; `patience` is the longest silence."""
+        secret = token.get_secret_value() if token else None
+        bearer = {"Authorization": f"Bearer {secret}"} if secret else {}
+        waits = httpx.Timeout(patience, connect=self.connect_timeout, write=self.request_timeout)
+        request = connections().stream(
+            method, f"{self.url}{path}", json=body, headers={**(headers or {}), **bearer}, timeout=waits
+        )
+        try:
+            async with request as response:
+                if not response.is_success:
+                    raise await answers.refusal(response, hide=secret)
+                yield response
+        except httpx.HTTPError as failed:
+            raise unreachable(self.url, failed) from failed
+
+
+async def gateway() -> OpenClawGateway:
+    """The gateway that jobs use: the block "default", else what the environment names.
+
+    Raises:
+        GatewayError: neither can be used.
+    """
+    try:
+        return await OpenClawGateway.aload(BLOCK)
+    except ValueError:
+        return OpenClawGateway.from_environment()
+
+
+def _token_in_file() -> str | None:
+    path = Path(os.environ.get("OPENCLAW_GATEWAY_TOKEN_PATH") or TOKEN_FILE).expanduser()
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,124 @@
+"""A small real HTTP server in the place of the gateway, for the faults that the real one does not make on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+class Connection:
+    """The other end of one request."""
+
+    def __init__(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.request = request
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, data: bytes | str) -> None:
+        self._writer.write(data.encode() if isinstance(data, str) else data)
+        await self._writer.drain()
+
+    async def head(self, status: int, kind: str, **headers: str) -> None:
+        lines = [f"HTTP/1.1 {status} Status", f"Content-Type: {kind}", "Connection: close"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        await self.send("\r\n".join(lines) + "\r\n\r\n")
+
+    async def json(self, status: int, document: Any, **headers: str) -> None:
+        await self.head(status, "application/json", **headers)
+        await self.send(json.dumps(document))
+
+    async def stream(self) -> None:
+        await self.head(200, "text/event-stream")
+
+    async def say(self, text: str) -> None:
+        await self.event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
+
+    async def event(self, document: Any) -> None:
+        await self.send(f"data: {json.dumps(document)}\n\n")
+
+    async def done(self) -> None:
+        await self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        await self.send("data: [DONE]\n\n")
+
+    async def is_left(self) -> None:
+        """Wait until the client has gone."""
+        while await self._reader.read(1024):
+            pass
+
+
+Answer = Callable[[Connection], Awaitable[None]]
+
+
+async def well(connection: Connection) -> None:
+    """What a gateway in good health answers."""
+    if connection.request.path == "/health":
+        await connection.json(200, {"ok": True, "status": "live"})
+        return
+    await connection.stream()
+    await connection.say("All ")
+    await connection.say("well.")
+    await connection.done()
+
+
+@dataclass
+class FakeGateway:
+    url: str
+    answer: Answer = well
+    requests: list[Request] = field(default_factory=list)
+
+    def turns(self) -> list[Request]:
+        return [request for request in self.requests if request.path == "/v1/chat/completions"]
+
+
+@asynccontextmanager
+async def fake_gateway(port: int = 0) -> AsyncIterator[FakeGateway]:
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        try:
+            request = await _request(reader)
+            fake.requests.append(request)
+            await fake.answer(Connection(request, reader, writer))
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            serving.discard(task)
+            writer.close()
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    fake = FakeGateway(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    try:
+        yield fake
+    finally:
+        server.close()
+        for task in list(serving):
+            task.cancel()
+        if serving:
+            await asyncio.wait(serving)
+
+
+async def _request(reader: asyncio.StreamReader) -> Request:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    first, *lines = head.strip().split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    length = int(headers.get("content-length", 0))
+    body = await reader.readexactly(length) if length else b""
+    return Request(method, path, headers, json.loads(body) if body else None)
