@@ -13,6 +13,8 @@ from ocs.spec import Job
 from ocs.store import Outcome, finish
 from tasks import artifact, host
 from tasks.children import Children, children_of
+from tasks.deliver import deliver_soon
+from tasks.naming import page_of
 from tasks.prepare import current_flow_run
 from tasks.publish import publish
 
@@ -34,10 +36,12 @@ async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -
         now=host.clock(),
         # Spreads retries; nothing secret hangs on it.
         spread=random.uniform(-1, 1),  # noqa: S311
+        link=page_of(context.flow_run_id),
     )
     own = {job.id: deployment} if (deployment := current_flow_run().deployment_id) else {}
     sent = await publish(
         client, store, (*outcome.consequences, *outcome.let_go), deployments={**children.deployments, **own}
     )
-    await artifact.show(client, job, context, result, outcome, sent)
+    told = await deliver_soon(context.run_id) if outcome.tells else ()
+    await artifact.show(client, job, context, result, outcome, sent, told)
     return outcome

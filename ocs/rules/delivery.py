@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from ocs.rules import shell_result
 from ocs.rules.dispatch import DispatchResult, RunStatus
+from ocs.rules.plain_text import plain
+from ocs.rules.reply import QUIET
 from ocs.spec import Deliver, Job
 
 LONGEST_NAME = 100
@@ -20,12 +22,11 @@ TOLD_IN_SUBJECT = {
 }
 """Skipped and cancelled runs tell nobody."""
 NO_OUTPUT = "(no output)"
-_SENTINEL = re.compile(r"(?<!\w)(?:HEARTBEAT_OK|NO_FLUSH|IDEMPOTENT_SKIP)\s*\Z")
+_SENTINEL = re.compile(rf"(?<!\w)(?:{'|'.join(QUIET)})\s*\Z")
 _LABEL = re.compile(r"\A\s*(?:stdout|stderr):[ \t]*(?:\n|\Z)")
 _LOG_LINE = re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\S+\s+){0,4}?\[?(?:INFO|DEBUG|WARN|WARNING)\b")
 _BLANK_LINES = re.compile(r"\n\s*\n+")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ def cleaned(text: str) -> str:
 
 def printable(text: str) -> str:
     """The text without colours and control characters, which neither databases nor chats take, and not endless."""
-    text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
-    return shell_result.cut(_UNPRINTABLE.sub("", text), LONGEST_BODY).strip()
+    text = plain(_ESCAPES.sub("", text)).replace("\r", "\n")
+    return shell_result.cut(text, LONGEST_BODY).strip()
 
 
 def _asked_for(deliver: Deliver | None, status: RunStatus) -> str | None:

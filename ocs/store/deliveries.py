@@ -41,6 +41,7 @@ class Sending:
     body: str
     images: tuple[str, ...]
     created_at: datetime
+    parts: int
     parts_sent: int
     attempts: int
     attempt: int
@@ -227,6 +228,7 @@ def _sending(row: Delivery) -> Sending:
         row.body,
         tuple(row.images),
         row.created_at,
+        row.parts,
         row.parts_sent,
         row.attempts,
         row.attempts - row.attempts_before,

@@ -26,14 +26,15 @@ FAILED = (RunStatus.ERROR, RunStatus.TIMEOUT)
 class Outcome:
     """How the run ended, in a sentence, and what follows from it.
 
-    `let_go` are dispatches that had waited for this run's end. `stale` says that the run had been ended by somebody
-    else meanwhile, and nothing was written.
+    `let_go` are dispatches that had waited for this run's end, `tells` the target that hears of it. `stale` says that
+    the run had been ended by somebody else meanwhile, and nothing was written.
     """
 
     status: RunStatus
     why: str
     consequences: tuple[PendingDispatch, ...] = ()
     let_go: tuple[PendingDispatch, ...] = ()
+    tells: str | None = None
     stale: bool = False
 
 
@@ -67,11 +68,18 @@ async def finish(
         if not result.skip_job_update:
             await _update_state(session, job.id, run, following, now)
         session.add_all(rows)
-        if letter := delivery.of_run(job, result, why, link):
+        letter = delivery.of_run(job, result, why, link)
+        if letter is not None:
             _tell(session, run, letter, now)
         await session.flush()
         let_go = await let_go_on(session, job.id, run.pool, now)
-        return Outcome(result.status, why, tuple(pending(row) for row in rows), tuple(pending(row) for row in let_go))
+        return Outcome(
+            result.status,
+            why,
+            tuple(pending(row) for row in rows),
+            tuple(pending(row) for row in let_go),
+            tells=letter.target if letter else None,
+        )
 
 
 async def _retry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 
@@ -21,11 +22,14 @@ class JobUpkeep:
     """The upkeep of `flows.job`. Imports wait until a worker runs: Prefect imports worker types into every process."""
 
     async def tick(self) -> object:
+        from tasks.deliver import deliver_leftovers
         from tasks.publish import publish_leftovers
 
-        return await publish_leftovers()
+        return await asyncio.gather(publish_leftovers(), deliver_leftovers())
 
     async def close(self) -> None:
+        from tasks.deliver import settle
         from tasks.host import close_store
 
+        await settle()
         await close_store()

@@ -79,12 +79,15 @@ async def test_nobody_is_told_what_nobody_wants_to_hear(
 
 
 async def test_a_transaction_that_fails_leaves_no_delivery(store: Store) -> None:
-    with pytest.raises(RuntimeError):
+    async def write_and_fail() -> None:
         async with store.transaction() as session:
             deliveries.enqueue(
                 session, job_id="a", run_id=None, target="ops", subject="a", body="b", kind="crash", now=NOW
             )
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await write_and_fail()
     assert await deliveries.unsent(store) == []
 
 
