@@ -3,6 +3,7 @@
 from prefect.blocks.core import Block
 
 from blocks.gateway import OpenClawGateway
+from blocks.target import DeliveryTarget
 
-BLOCKS: tuple[type[Block], ...] = (OpenClawGateway,)
+BLOCKS: tuple[type[Block], ...] = (OpenClawGateway, DeliveryTarget)
 """The block types that a rollout registers with the server, so that the UI offers them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import httpx
@@ -10,11 +10,12 @@ from prefect.artifacts import MarkdownArtifact
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_logger
-from prefect.settings import get_current_settings
 
 from ocs.rules.dispatch import DispatchContext, DispatchResult, StreamOutput
 from ocs.spec import Job
 from ocs.store import Outcome
+from ocs.store.tables_delivery import Delivery, DeliveryStatus
+from tasks.naming import page_of
 
 EXCERPT_LINES = 40
 
@@ -26,6 +27,7 @@ async def show(
     result: DispatchResult,
     outcome: Outcome,
     sent: Mapping[UUID, FlowRun],
+    told: Sequence[Delivery] = (),
 ) -> None:
     """Attach the outcome to the flow run; its key is the job's id, so the job's artifact page shows the latest.
 
@@ -36,6 +38,7 @@ async def show(
         _output("Output", result.stdout),
         _output("Errors", result.stderr),
         _what_follows(outcome, sent),
+        _who_was_told(told),
     ]
     shown = MarkdownArtifact(
         key=job.id,
@@ -78,11 +81,30 @@ def _output(title: str, stream: StreamOutput) -> str:
 def _what_follows(outcome: Outcome, sent: Mapping[UUID, FlowRun]) -> str:
     if not outcome.consequences:
         return ""
-    ui_url = get_current_settings().ui_url
     lines: list[str] = []
     for dispatch in outcome.consequences:
         flow_run = sent.get(dispatch.id)
         name = f"{dispatch.job_id} ({dispatch.kind})"
-        linked = f"[{name}]({ui_url}/runs/flow-run/{flow_run.id})" if flow_run and ui_url else name
+        page = page_of(flow_run.id) if flow_run else None
+        linked = f"[{name}]({page})" if page else name
         lines.append(f"- {linked} at {dispatch.scheduled_for.astimezone():%Y-%m-%d %H:%M:%S %z}")
     return "### What follows\n\n" + "\n".join(lines)
+
+
+def _who_was_told(told: Sequence[Delivery]) -> str:
+    lines = [f"- {each.target}: {_stands(each)}" for each in told]
+    return "### Deliveries\n\n" + "\n".join(lines) if lines else ""
+
+
+def _stands(delivery: Delivery) -> str:
+    match delivery.status:
+        case DeliveryStatus.SENT:
+            return f"sent at {delivery.ended_at.astimezone():%Y-%m-%d %H:%M:%S %z}" if delivery.ended_at else "sent"
+        case DeliveryStatus.PENDING if delivery.last_error:
+            return (
+                f"not sent yet, tried again at {delivery.next_attempt_at.astimezone():%H:%M:%S}. {delivery.last_error}"
+            )
+        case DeliveryStatus.PENDING:
+            return "being sent"
+        case _:
+            return f"given up. {delivery.last_error or ''}"

@@ -15,9 +15,11 @@ from ocs.spec import Job
 from ocs.store import Outcome, finish
 from tasks import artifact, host
 from tasks.children import Children, children_of
+from tasks.deliver import deliver_soon
 from tasks.deployed import Deployed, job_in
 from tasks.insisting import insist
 from tasks.lifecycle import end_job, may_end, remove_job
+from tasks.naming import page_of
 from tasks.prepare import current_flow_run
 from tasks.publish import publish
 
@@ -38,14 +40,23 @@ async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -
     spread = random.uniform(-1, 1)  # noqa: S311
 
     async def finished() -> Outcome:
-        now = host.clock()
-        return await finish(await host.store(), job, context, result, children=children.jobs, now=now, spread=spread)
+        return await finish(
+            await host.store(),
+            job,
+            context,
+            result,
+            children=children.jobs,
+            now=host.clock(),
+            spread=spread,
+            link=page_of(context.flow_run_id),
+        )
 
     outcome = await insist("record how the run ended", finished)
     own = {job.id: deployment} if (deployment := current_flow_run().deployment_id) else {}
     following = (*outcome.consequences, *outcome.let_go)
     sent = await publish(client, await host.store(), following, deployments={**children.deployments, **own})
-    await artifact.show(client, job, context, result, outcome, sent)
+    told = await deliver_soon(context.run_id) if outcome.tells else ()
+    await artifact.show(client, job, context, result, outcome, sent, told)
     await _end_job(client, job, retire=result.retire_job and not outcome.stale)
     return outcome
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from prefect.settings import get_current_settings
+
 from ocs.rules.dispatch import DispatchKind
 
 
@@ -23,3 +25,9 @@ def lineage_tags(source_run: UUID | None, retry_of: UUID | None) -> list[str]:
     """What the run came from, as tags."""
     origins = {"parent-run": source_run, "retry-of": retry_of}
     return [f"{name}:{run}" for name, run in origins.items() if run]
+
+
+def page_of(flow_run_id: UUID) -> str | None:
+    """The flow run's page, None when nobody said where the UI is."""
+    ui_url = get_current_settings().ui_url
+    return f"{ui_url}/runs/flow-run/{flow_run_id}" if ui_url else None

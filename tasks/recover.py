@@ -17,6 +17,7 @@ from ocs.store import Lease, Outcome, Store, close_run, finish, leases
 from tasks import host, owner, settle
 from tasks.children import children_of
 from tasks.deployed import job_in
+from tasks.naming import page_of
 from tasks.publish import publish
 from tasks.states import state_of
 from tasks.strategies import reaper
@@ -102,6 +103,7 @@ async def _recorded(
         DispatchResult(RunStatus.CRASHED, error=CUT_OFF, idempotency_action=IdempotencyAction.RELEASE),
         children=children.jobs,
         now=now,
+        link=page_of(flow_run.id),
         last_sign=lease.until,
     )
     own = {job.id: flow_run.deployment_id} if flow_run.deployment_id else {}

@@ -95,7 +95,7 @@ class DispatchResult:
     `summary` is stored, `content` is the delivery text and what children's `match` looks at, `error` is
     one sentence for people. The skip flags suppress that step of finalize.
 
-    `delivery_target` hears of it instead of `deliver.to`, whatever the mode; `delivery_override` is then the text.
+    `delivery_override` is told exactly as it is; `delivery_target` hears of it whatever the job's `deliver` says.
     `retry_in` asks for the same attempt once more after that time, because nothing of it was done; `retryable` is
     False when a further attempt would end the same way. `retire_job` says that the job has served its purpose.
     `session_key` is the agent's conversation, `finding` what a watchdog found.
@@ -109,8 +109,8 @@ class DispatchResult:
     signal: str | None = None
     stdout: StreamOutput = field(default_factory=StreamOutput)
     stderr: StreamOutput = field(default_factory=StreamOutput)
-    delivery_target: str | None = None
     delivery_override: str | None = None
+    delivery_target: str | None = None
     images: tuple[str, ...] = ()
     skip_delivery: bool = False
     skip_job_update: bool = False

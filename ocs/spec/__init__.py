@@ -3,7 +3,7 @@
 from ocs.spec.catalogue_rules import check_catalogue
 from ocs.spec.chain import After, EventTrigger, Match
 from ocs.spec.job import Job, Kind
-from ocs.spec.policies import Limits, Output, Retry
+from ocs.spec.policies import Deliver, Limits, Output, Retry
 from ocs.spec.problems import parse, violations
 from ocs.spec.run import Agent, Main, Retrieval, Run, Shell, Watchdog
 from ocs.spec.schedule import Schedule
@@ -14,6 +14,7 @@ from ocs.spec.values import format_duration, format_size, parse_duration, parse_
 __all__ = [
     "After",
     "Agent",
+    "Deliver",
     "EventTrigger",
     "Job",
     "Kind",

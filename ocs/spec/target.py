@@ -1,8 +1,9 @@
-"""Where a delivery goes: the name of a DeliveryTarget block, or channel:target."""
+"""Where a delivery goes: a DeliveryTarget block, a channel of the gateway, or a notification block of Prefect."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -14,26 +15,66 @@ LONGEST_TARGET = 256
 _BLOCK = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
-def check(text: str) -> str:
-    """The target as given.
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A DeliveryTarget block, which a person can edit: `ops`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class InChannel:
+    """A recipient in a channel of the OpenClaw gateway: `telegram:12345`."""
+
+    channel: str
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A notification block of Prefect by its type and name: `slack-webhook/ops`."""
+
+    block: str
+
+
+Address = Named | InChannel | Notification
+
+
+def address(text: str) -> Address:
+    """What a target means.
 
     Raises:
-        ValueError: it is neither form, or too long (B-1.1).
+        ValueError: it is none of the three forms, or too long (B-1.1).
     """
     no_control_characters(text)
-    channel, colon, target = text.partition(":")
+    channel, colon, recipient = (part.strip() for part in text.partition(":"))
     if not colon:
-        if _BLOCK.fullmatch(text):
-            return text
-        raise ValueError(
-            f"{quoted(text)} is no target; name a DeliveryTarget block (such as ops-room) or channel:target"
-        )
-    if not channel.strip() or not target.strip():
+        return _block(text)
+    if not channel or not recipient:
         raise ValueError(f"{quoted(text)} has an empty side; write channel:target")
-    if len(channel) > LONGEST_CHANNEL or len(target) > LONGEST_TARGET:
+    if len(channel) > LONGEST_CHANNEL or len(recipient) > LONGEST_TARGET:
         raise ValueError(f"is too long; a channel has at most {LONGEST_CHANNEL} characters, a target {LONGEST_TARGET}")
-    return text
+    return InChannel(channel, recipient)
 
 
-Target = Annotated[str, Field(max_length=LONGEST_CHANNEL + 1 + LONGEST_TARGET, examples=["ops"]), AfterValidator(check)]
+def _block(text: str) -> Named | Notification:
+    kind, slash, name = text.partition("/")
+    if slash and _BLOCK.fullmatch(kind) and _BLOCK.fullmatch(name):
+        return Notification(text)
+    if not slash and _BLOCK.fullmatch(text.removeprefix("@")):
+        return Named(text.removeprefix("@"))
+    raise ValueError(
+        f"{quoted(text)} is no target; name a DeliveryTarget block (such as ops-room), channel:target, "
+        "or a notification block (such as slack-webhook/ops)"
+    )
+
+
+def _checked(text: str) -> str:
+    found = address(text)
+    return found.name if isinstance(found, Named) else text
+
+
+Target = Annotated[
+    str, Field(max_length=LONGEST_CHANNEL + 1 + LONGEST_TARGET, examples=["ops"]), AfterValidator(_checked)
+]
 MaybeTarget = Annotated[Target | None, BLANK_IS_NONE]

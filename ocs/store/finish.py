@@ -10,11 +10,12 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from ocs.rules import idempotency, outcome, triggers
+from ocs.rules import delivery, idempotency, outcome, triggers
 from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
 from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, Later, next_attempt, same_attempt
 from ocs.spec import Job
+from ocs.store import deliveries
 from ocs.store.engine import Store
 from ocs.store.leases import Lease
 from ocs.store.ledger import release_key_of
@@ -29,14 +30,15 @@ FAILED = (RunStatus.ERROR, RunStatus.TIMEOUT)
 class Outcome:
     """How the run ended, in a sentence, and what follows from it.
 
-    `let_go` are dispatches that had waited for this run's end. `stale` says that the run had been ended by somebody
-    else meanwhile, and nothing was written.
+    `let_go` are dispatches that had waited for this run's end, `tells` the target that hears of it. `stale` says that
+    the run had been ended by somebody else meanwhile, and nothing was written.
     """
 
     status: RunStatus
     why: str
     consequences: tuple[PendingDispatch, ...] = ()
     let_go: tuple[PendingDispatch, ...] = ()
+    tells: str | None = None
     stale: bool = False
 
 
@@ -49,13 +51,14 @@ async def finish(
     children: Sequence[Job],
     now: datetime,
     spread: float = 0,
+    link: str | None = None,
     last_sign: datetime | None = None,
 ) -> Outcome:
-    """Record the result, the key's fate, the job's state, and a retry, a replay or the children to fire.
+    """Record the result, the key's fate, the job's state, a retry, a replay or the children to fire, and whom to tell.
 
     Children fire only when nothing of the job's own follows (W14); a cancelled run has no consequences. `spread` in
-    [-1, 1] varies the retry's delay. Whoever ends a run that another has lost gives the lease it saw as `last_sign`:
-    a later sign of life stands against it.
+    [-1, 1] varies the retry's delay; `link` is the run's page, told with the result. Whoever ends a run that another
+    has lost gives the lease it saw as `last_sign`: a later sign of life stands against it.
     """
     family = (*locks(job.id, job.limits.pool), *(f"job:{child.id}" for child in children))
     async with store.transaction(lock=family) as session:
@@ -71,9 +74,19 @@ async def finish(
             failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
             await _update_state(session, job.id, run, now, failed=failed)
         session.add_all(rows)
+        # What was only put off is nothing to tell anybody.
+        letter = None if isinstance(following, Later) else delivery.of_run(job, result, why, link)
+        if letter is not None:
+            _tell(session, run, letter, now)
         await session.flush()
         let_go = await let_go_on(session, job.id, run.pool, now)
-        return Outcome(result.status, why, tuple(pending(row) for row in rows), tuple(pending(row) for row in let_go))
+        return Outcome(
+            result.status,
+            why,
+            tuple(pending(row) for row in rows),
+            tuple(pending(row) for row in let_go),
+            tells=letter.target if letter else None,
+        )
 
 
 async def close_run(store: Store, lease: Lease, status: RunStatus, *, why: str, now: datetime) -> Outcome:
@@ -182,6 +195,21 @@ def _child_row(child: Job, parent_run: UUID, now: datetime) -> DispatchRow:
         scheduled_for=now + delay if delay else now,
         source_run=parent_run,
         created_at=now,
+    )
+
+
+def _tell(session: AsyncSession, run: Run, letter: delivery.Letter, now: datetime) -> None:
+    deliveries.enqueue(
+        session,
+        job_id=run.job_id,
+        run_id=run.id,
+        target=letter.target,
+        subject=letter.subject,
+        body=letter.body,
+        images=letter.images,
+        kind="run",
+        dedup=f"run:{run.id}",
+        now=now,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import timedelta
 from typing import Protocol
@@ -31,10 +32,12 @@ class JobUpkeep:
         self._caught_up_at: float | None = None
 
     async def tick(self) -> object:
+        from tasks.deliver import deliver_leftovers
         from tasks.publish import publish_leftovers
         from tasks.recover import recover
 
-        await (publish_leftovers() if self._has_begun else publish_leftovers(NOBODY_ELSE_DOES))
+        published = publish_leftovers() if self._has_begun else publish_leftovers(NOBODY_ELSE_DOES)
+        await asyncio.gather(published, deliver_leftovers())
         self._has_begun = True
         recovered = await recover()
         await self._catch_up()
@@ -49,6 +52,8 @@ class JobUpkeep:
             self._caught_up_at = time.monotonic()
 
     async def close(self) -> None:
+        from tasks.deliver import settle
         from tasks.host import close_store
 
+        await settle()
         await close_store()

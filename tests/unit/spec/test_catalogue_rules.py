@@ -11,8 +11,6 @@ import pytest
 from ocs.spec import Job, check_catalogue, parse, unsupported
 from tests.unit.spec.documents import SMALLEST
 
-DELIVERY = {"to": "ops"}
-
 
 def chain(*links: tuple[str, str | None]) -> dict[str, Job]:
     """Jobs by id, each with its parent."""
@@ -51,7 +49,6 @@ def test_a_chain_has_at_most_ten_levels(levels: int, refused: list[str]) -> None
     ("changes", "path"),
     [
         ({"approval": {"required": True}}, "approval.required"),
-        ({"deliver": DELIVERY}, "deliver.to"),
         ({"identity": {}}, "identity"),
         ({"authorization": {}}, "authorization"),
         ({"evidence": {}}, "evidence"),
@@ -92,7 +89,7 @@ def test_what_is_built_passes() -> None:
             "on_event": [{"expect": "a"}],
             "limits": {"overlap": "allow", "max_fanout": 2},
             "retry": {"max": 2},
-            "deliver": {"when": "never"},
+            "deliver": {"when": "always", "to": "@ops"},
             "backoff": False,
         }
     )

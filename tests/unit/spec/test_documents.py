@@ -30,6 +30,8 @@ QUIET = {"when": "never", "opt_out_reason": "its log is read daily"}
         pytest.param({"run": {"watchdog": {"label": "b", "check": "./done"}}}, id="5: watchdog exempt"),
         pytest.param({"run": {"main": "Check the inbox."}}, id="5: main exempt"),
         pytest.param({"deliver": {"to": "telegram:-100"}}, id="channel and target"),
+        pytest.param({"deliver": {"to": "@ops"}}, id="92: an alias"),
+        pytest.param({"deliver": {"to": "slack-webhook/ops"}}, id="a notification block"),
         pytest.param({"identity": {"document": '{"a": 1}'}}, id="15: JSON as text"),
         pytest.param({"run": {"shell": {"command": "x", "env": {"EMPTY": ""}}}}, id="an empty value"),
         pytest.param({"run": {"shell": {"command": "x", "cwd": ""}}, "origin": " "}, id="blank is none"),
@@ -109,6 +111,7 @@ def test_is_a_job(changes: dict[str, Any]) -> None:
         pytest.param({"tags": ["ok", "after:load"]}, "tags.1", "ocs sets itself", id="a tag of ours"),
         pytest.param({"deliver": {"to": "Ops Room"}}, "deliver.to", "channel:target", id="no block's name"),
         pytest.param({"deliver": {"to": "slack:"}}, "deliver.to", "empty side", id="no target"),
+        pytest.param({"deliver": {"to": "a/b/c"}}, "deliver.to", "slack-webhook/ops", id="no notification block"),
         pytest.param(
             {"run": {"shell": {"command": "x", "env": {"PORT": 80}}}}, "run.shell.env.PORT", '"80"', id="quotes"
         ),

@@ -1,0 +1,135 @@
+"""Whom to tell: a block that a person edits in the UI, and what a job's `deliver.to` stands for."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from prefect.blocks.core import Block
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from blocks import by_webhook
+from blocks.by_gateway import ByGateway
+from blocks.by_notification import ByApprise, ByNotificationBlock
+from blocks.by_webhook import ByWebhook
+from blocks.courier import Courier, Undelivered
+from blocks.gateway import gateway
+from blocks.gateway_error import GatewayError
+from ocs.spec.target import InChannel, Named, Notification, address
+
+NEEDS = {"gateway": ("channel", "recipient"), "webhook": ("url",), "notification": ("block",), "apprise": ("url",)}
+MAKE_IT = "Make it: ocs targets add {name} --help, or in the Prefect UI under Blocks (type Delivery Target)."
+
+
+class DeliveryTarget(Block):
+    """Where messages of jobs go. A job names it in `deliver.to`."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # addresses hold tokens
+
+    _block_type_name = "Delivery Target"
+    _block_type_slug = "delivery-target"
+    _description = "Whom jobs tell how they ended: a chat, a webhook, or anything that sends notifications."
+
+    kind: Literal["gateway", "webhook", "notification", "apprise"] = Field(
+        description="gateway: a chat of the OpenClaw gateway (channel, recipient). webhook: a signed POST (URL, "
+        "secret). notification: a notification block of Prefect (block). apprise: an address of Apprise (URL)."
+    )
+    channel: str | None = Field(default=None, description="The gateway's channel, such as telegram.")
+    recipient: str | None = Field(default=None, description="Who or which chat in that channel.")
+    url: SecretStr | None = Field(
+        default=None, title="URL", description="https://... of a webhook, or an address of Apprise such as tgram://..."
+    )
+    secret: SecretStr | None = Field(default=None, description="Signs what a webhook is sent (HMAC-SHA256).")
+    block: str | None = Field(default=None, description="Type and name of a notification block: slack-webhook/ops.")
+    note: str | None = Field(default=None, description="For people: who this is.")
+
+    @field_validator("channel", "recipient", "block", "note")
+    @classmethod
+    def _blank_is_none(cls, text: str | None) -> str | None:
+        return (text or "").strip() or None
+
+    @field_validator("url", "secret")
+    @classmethod
+    def _blank_secret_is_none(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value().strip() if value else ""
+        return SecretStr(text) if text else None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> DeliveryTarget:
+        missing = [name for name in NEEDS[self.kind] if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"A target of the kind {self.kind} needs {' and '.join(missing)}.")
+        if self.kind == "webhook" and urlsplit(_open(self.url)).scheme not in ("http", "https"):
+            raise ValueError("The URL of a webhook begins with http:// or https://.")
+        if self.kind == "notification" and not isinstance(address(self.block or ""), Notification):
+            raise ValueError("A notification block is named by its type and name, such as slack-webhook/ops.")
+        if self.kind == "webhook" and self.secret is not None:
+            by_webhook.signature(_open(self.secret), "", "", b"")
+        return self
+
+    @property
+    def where(self) -> str:
+        """Where it goes, for people: without what is secret in it."""
+        match self.kind:
+            case "gateway":
+                return f"{self.channel}:{self.recipient}"
+            case "notification":
+                return self.block or ""
+            case "webhook":
+                parts = urlsplit(_open(self.url))
+                return f"{parts.scheme}://{parts.hostname}/..."
+            case "apprise":
+                return f"{urlsplit(_open(self.url)).scheme}://..."
+
+
+async def courier_of(target: DeliveryTarget) -> Courier:
+    """What sends to it.
+
+    Raises:
+        Undelivered: something it needs is missing.
+    """
+    match target.kind:
+        case "gateway":
+            return await _by_gateway(target.channel or "", target.recipient or "")
+        case "webhook":
+            return ByWebhook(_open(target.url), _open(target.secret) or None)
+        case "notification":
+            return await ByNotificationBlock.load(target.block or "")
+        case "apprise":
+            return ByApprise(_open(target.url))
+
+
+async def courier_to(target: str) -> Courier:
+    """What sends to a target as a job names it: ops or @ops, telegram:12345, slack-webhook/ops.
+
+    Raises:
+        Undelivered: it does not exist (any more), or something it needs is missing.
+    """
+    match address(target):
+        case Named(name):
+            return await courier_of(await _load(name))
+        case InChannel(channel, recipient):
+            return await _by_gateway(channel, recipient)
+        case Notification(block):
+            return await ByNotificationBlock.load(block)
+
+
+async def _load(name: str) -> DeliveryTarget:
+    try:
+        return await DeliveryTarget.aload(name)
+    except ValueError as missing:
+        raise Undelivered(f'There is no delivery target "{name}".', hint=MAKE_IT.format(name=name)) from missing
+    except RuntimeError as invalid:
+        hint = "Edit it in the Prefect UI under Blocks."
+        raise Undelivered(f'The delivery target "{name}" is not complete.', hint=hint) from invalid
+
+
+async def _by_gateway(channel: str, recipient: str) -> ByGateway:
+    try:
+        return ByGateway(await gateway(), channel, recipient)
+    except GatewayError as unusable:
+        raise Undelivered(unusable.message, hint=unusable.hint) from unusable
+
+
+def _open(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""

@@ -1,0 +1,99 @@
+"""Delivery: who hears of a finished run, and in which words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ocs.rules import shell_result
+from ocs.rules.dispatch import DispatchResult, RunStatus
+from ocs.rules.plain_text import plain
+from ocs.rules.reply import QUIET
+from ocs.spec import Deliver, Job
+
+LONGEST_NAME = 100
+LONGEST_BODY = 64 * 1024
+"""Bytes; a longer text is cut in the middle, so that one reply never becomes hundreds of messages."""
+TOLD_IN_SUBJECT = {
+    RunStatus.OK: "done",
+    RunStatus.ERROR: "failed",
+    RunStatus.TIMEOUT: "timed out",
+    RunStatus.CRASHED: "crashed",
+}
+"""Skipped and cancelled runs tell nobody."""
+NO_OUTPUT = "(no output)"
+_SENTINEL = re.compile(rf"(?<!\w)(?:{'|'.join(QUIET)})\s*\Z")
+_LABEL = re.compile(r"\A\s*(?:stdout|stderr):[ \t]*(?:\n|\Z)")
+_LOG_LINE = re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\S+\s+){0,4}?\[?(?:INFO|DEBUG|WARN|WARNING)\b")
+_BLANK_LINES = re.compile(r"\n\s*\n+")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is told to whom. `images` are paths on the host the job ran on."""
+
+    target: str
+    subject: str
+    body: str
+    images: tuple[str, ...] = ()
+
+
+def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) -> Letter | None:
+    """The message that follows from the end of a run; None when nobody is to hear of it (B-5.3).
+
+    `why` is the sentence that says how it ended and what follows, `link` the run's page. A target that the strategy
+    itself names (a watchdog's alert) is told whatever the job's `deliver` says.
+    """
+    target = result.delivery_target or _asked_for(job.deliver, result.status)
+    if target is None or result.skip_delivery or result.status not in TOLD_IN_SUBJECT:
+        return None
+    body = _override(result) if result.delivery_override is not None else _told(result, why, link)
+    if body is None:
+        return None
+    return Letter(target, subject_of(job.name or job.id, TOLD_IN_SUBJECT[result.status]), body, result.images)
+
+
+def subject_of(name: str, outcome: str) -> str:
+    """One line: what it is about, and how it stands."""
+    shown = " ".join(name.split())
+    return f"{shown if len(shown) <= LONGEST_NAME else shown[: LONGEST_NAME - 3] + '...'}: {outcome}"
+
+
+def cleaned(text: str) -> str:
+    """What a person wants to read of an output (B-8.2): no sentinel at its end, no label before it, no log lines.
+
+    Of blank lines in a row one stays, so that paragraphs stay apart (the reference took out all).
+    """
+    text = _LABEL.sub("", _SENTINEL.sub("", printable(text)))
+    kept = (line for line in text.splitlines() if not _LOG_LINE.match(line))
+    return _BLANK_LINES.sub("\n\n", "\n".join(kept)).strip()
+
+
+def printable(text: str) -> str:
+    """The text without colours and control characters, which neither databases nor chats take, and not endless."""
+    text = plain(_ESCAPES.sub("", text)).replace("\r", "\n")
+    return shell_result.cut(text, LONGEST_BODY).strip()
+
+
+def _asked_for(deliver: Deliver | None, status: RunStatus) -> str | None:
+    if deliver is None or deliver.when == "never" or (deliver.when == "failure" and status is RunStatus.OK):
+        return None
+    return deliver.to
+
+
+def _override(result: DispatchResult) -> str | None:
+    return printable(result.delivery_override or "") or None
+
+
+def _told(result: DispatchResult, why: str, link: str | None) -> str | None:
+    """The output alone when it did well; else first what went wrong and what follows."""
+    printed = result.stdout.bytes or result.stderr.bytes
+    raw = result.summary if printed else result.content
+    said = cleaned(raw)
+    if result.status is RunStatus.OK and not said and _SENTINEL.search(raw):
+        return None
+    if said in (NO_OUTPUT, result.error):
+        said = ""
+    told = [said or why] if result.status is RunStatus.OK else [why, said]
+    return "\n\n".join([*filter(None, map(printable, told)), *([f"Run: {link}"] if link else [])])

@@ -1,0 +1,145 @@
+"""Deliver: send what waits among the deliveries. Whatever goes wrong is written down, and tried again later.
+
+Sending goes on beside what asked for it: a slow receiver delays no run and no tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.logging import get_logger
+
+from blocks.courier import PATIENCE, Courier, Part, Undelivered
+from blocks.target import courier_to
+from ocs.rules.parts import numbered
+from ocs.rules.resending import pause_after
+from ocs.store import Store, deliveries
+from ocs.store.deliveries import Sending
+from ocs.store.tables_delivery import Delivery
+from tasks import host
+
+AT_ONCE = 8
+END_WAITS = 3.0
+"""Seconds that the end of a run waits for its message, so that its page can say what became of it."""
+TICK_WAITS = 10.0
+
+_sending: set[asyncio.Task[None]] = set()
+
+
+async def deliver_soon(run_id: UUID) -> Sequence[Delivery]:
+    """Send what was written of this run, and wait a moment for it; returns how its deliveries stand."""
+    await _beside(_send_due(run_id), END_WAITS)
+    return (await deliveries.of_runs(await host.store(), [run_id])).get(run_id, [])
+
+
+async def deliver_leftovers() -> None:
+    """Send what is due: what a crash left, what could not be sent before, and what others wrote."""
+    await _beside(_send_due(None), TICK_WAITS)
+
+
+async def settle() -> None:
+    """Wait for what is being sent, before the process ends."""
+    ours = [task for task in _sending if task.get_loop() is asyncio.get_running_loop()]
+    if ours:
+        await asyncio.wait(ours, timeout=PATIENCE)
+
+
+async def _beside(work: Coroutine[Any, Any, None], wait: float) -> None:
+    task = asyncio.create_task(work)
+    _sending.add(task)
+    task.add_done_callback(_ended)
+    await asyncio.wait({task}, timeout=wait)
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    _sending.discard(task)
+    if not task.cancelled() and (failed := task.exception()):
+        get_logger(__name__).warning("Deliveries wait for the worker's next tick: %r", failed)
+
+
+async def _send_due(run_id: UUID | None) -> None:
+    store = await host.store()
+    while taken := await deliveries.take_due(store, now=host.clock(), limit=AT_ONCE, run_id=run_id):
+        await asyncio.gather(*(_send(store, sending) for sending in taken))
+
+
+async def _send(store: Store, sending: Sending) -> None:
+    try:
+        if not await _send_parts(store, sending):
+            return
+    except Undelivered as failed:
+        await _note_failure(store, sending, failed)
+    except Exception as failed:  # one bad message stops no other (W50)
+        get_logger(__name__).exception("The delivery %s failed in an unforeseen way", sending.id)
+        await _note_failure(store, sending, Undelivered(f"It could not be sent ({type(failed).__name__})."))
+    else:
+        await deliveries.mark_sent(store, sending, now=host.clock())
+
+
+async def _send_parts(store: Store, sending: Sending) -> bool:
+    """Send the parts that were not acknowledged yet. False when somebody else has taken it over meanwhile."""
+    courier = await courier_to(sending.target)
+    parts = parts_of(sending, courier)
+    # A target that was changed meanwhile takes other parts: those that went out went elsewhere.
+    done = sending.parts_sent if sending.parts == len(parts) else 0
+    for number, part in enumerate(parts[done:], start=done + 1):
+        await courier.send(part)
+        if not await deliveries.note_part(store, sending, sent=number, parts=len(parts), now=host.clock()):
+            return False
+    return True
+
+
+def parts_of(sending: Sending, courier: Courier) -> list[Part]:
+    """The messages that the delivery is made of: its text, cut where the channel wants it, then its images.
+
+    The same delivery always gives the same parts, so that one can go on where another stopped.
+    """
+    body, images = sending.body, sending.images
+    if images and not courier.takes_images:
+        body, images = "\n".join([body, "", *(f"Image: {path}" for path in images)]), ()
+    text = body if courier.has_subject else f"{sending.subject}\n\n{body}"
+    contents = [*((text, None) for text in numbered(text, courier.limit)), *((Path(p).name, Path(p)) for p in images)]
+    return [
+        Part(f"{sending.id}-{number}", sending.subject, text, image, _about(sending, number, len(contents)))
+        for number, (text, image) in enumerate(contents, start=1)
+    ]
+
+
+def _about(sending: Sending, number: int, parts: int) -> dict[str, Any]:
+    return {
+        "id": str(sending.id),
+        "kind": sending.kind,
+        "job": sending.job_id,
+        "run": str(sending.run_id) if sending.run_id else None,
+        "created_at": sending.created_at.isoformat(),
+        "part": number,
+        "parts": parts,
+    }
+
+
+async def _note_failure(store: Store, sending: Sending, failed: Undelivered) -> None:
+    pause = pause_after(
+        sending.attempt,
+        retryable=failed.retryable,
+        retry_after=failed.retry_after,
+        # Spreads attempts; nothing secret hangs on it.
+        spread=random.uniform(-1, 1),  # noqa: S311
+    )
+    now = host.clock()
+    told = f"{failed.message} {failed.hint}" if failed.hint else failed.message
+    again_at = now + pause if pause else None
+    await deliveries.mark_failed(store, sending, error=told, again_at=again_at, now=now)
+    then = f"tried again in {pause.total_seconds():.0f} s" if pause else "given up; see: ocs queue list"
+    get_logger(__name__).warning(
+        "What %s has to tell %s was not sent (attempt %d), %s: %s",
+        sending.job_id,
+        sending.target,
+        sending.attempts,
+        then,
+        told,
+    )

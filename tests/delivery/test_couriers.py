@@ -1,0 +1,270 @@
+"""Every way of sending, against a real server: what arrives, what counts as arrived, and what an error says."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from pydantic import SecretStr, ValidationError
+
+from blocks import courier as couriers
+from blocks.by_gateway import ByGateway
+from blocks.by_notification import ByApprise, ByNotificationBlock
+from blocks.by_webhook import ByWebhook
+from blocks.courier import Courier, Part, Undelivered
+from blocks.gateway import OpenClawGateway
+from blocks.target import DeliveryTarget
+from tests.delivery.receiver import Answer, Receiver
+
+PART = Part("5f0c-1", "load: failed", "Exited with code 3.\n\nGrüße", about={"job": "load", "part": 1, "parts": 1})
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+SECRET = "correct-horse-battery"
+
+
+def genuine(headers: dict[str, str], body: bytes, secret: str) -> bool:
+    """The check of docs/deliveries.md."""
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    digest = hmac.new(secret.encode(), signed, hashlib.sha256).digest()
+    expected = f"v1,{base64.b64encode(digest).decode()}"
+    fresh = abs(time.time() - int(headers["webhook-timestamp"])) < 300
+    return fresh and hmac.compare_digest(expected, headers["webhook-signature"])
+
+
+async def failure(courier: Courier, part: Part = PART) -> Undelivered:
+    with pytest.raises(Undelivered) as failed:
+        await courier.send(part)
+    return failed.value
+
+
+@pytest.fixture
+def chart(tmp_path: Path) -> Part:
+    path = tmp_path / "a chart.png"
+    path.write_bytes(PIXEL)
+    return Part("5f0c-2", "load: done", path.name, path)
+
+
+def always(*answers: Answer) -> Any:
+    """Those answers one after the other, the last one for ever."""
+    return lambda received: answers[min(len(received), len(answers)) - 1]
+
+
+async def test_a_webhook_gets_a_signed_document(hook: Receiver) -> None:
+    await ByWebhook(f"{hook.url}/in", SECRET).send(PART)
+    (got,) = hook.received
+    assert (got.path, got.json) == (
+        "/in",
+        {"job": "load", "part": 1, "parts": 1, "subject": PART.subject, "text": PART.text},
+    )
+    assert genuine(got.headers, got.body, SECRET)
+    assert not genuine(got.headers, got.body + b" ", SECRET)
+    assert not genuine(got.headers, got.body, "another secret")
+    assert got.headers["webhook-id"] == "5f0c-1"
+
+
+async def test_a_secret_may_be_written_as_other_programs_do(hook: Receiver) -> None:
+    await ByWebhook(hook.url, "whsec_" + base64.b64encode(SECRET.encode()).decode()).send(PART)
+    assert genuine(hook.received[0].headers, hook.received[0].body, SECRET)
+
+
+async def test_without_a_secret_nothing_is_signed(hook: Receiver) -> None:
+    await ByWebhook(hook.url, None).send(PART)
+    assert "webhook-signature" not in hook.received[0].headers
+
+
+@pytest.mark.parametrize(
+    ("answer", "retryable", "told"),
+    [
+        (Answer(500), True, "answered 500"),
+        (Answer(429, headers={"retry-after": "7"}), True, "answered 429"),
+        (Answer(408), True, "answered 408"),
+        (Answer(400), False, "answered 400"),
+        (Answer(410), False, "answered 410"),
+        (Answer(302, headers={"location": "http://127.0.0.1:1/"}), False, "answered 302"),
+        (Answer(200, b'{"ok": false, "error": "channel_not_found"}'), True, "ok: false (channel_not_found)"),
+    ],
+)
+async def test_what_is_no_acknowledgement_says_whether_to_try_again(
+    hook: Receiver, answer: Answer, retryable: bool, told: str
+) -> None:
+    hook.answer = always(answer)
+    failed = await failure(ByWebhook(hook.url, None))
+    assert (failed.retryable, told in failed.message) == (retryable, True), failed.message
+    assert failed.retry_after == (timedelta(seconds=7) if "retry-after" in answer.headers else None)
+
+
+@pytest.mark.parametrize("body", [b"", b"thanks", b'{"ok": true}', b"[false]", b"<html>" + b"x" * 200_000, b"[" * 9999])
+async def test_whatever_else_is_answered_with_200_is_an_acknowledgement(hook: Receiver, body: bytes) -> None:
+    hook.answer = always(Answer(200, body))
+    await ByWebhook(hook.url, None).send(PART)
+
+
+async def test_nobody_there_is_told_without_the_address(hook: Receiver) -> None:
+    failed = await failure(ByWebhook(f"http://127.0.0.1:9/{SECRET}", SECRET))
+    assert failed.retryable
+    assert SECRET not in failed.message
+
+
+async def test_a_receiver_that_never_answers_is_left(hook: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(couriers, "PATIENCE", 0.2)
+    held: list[None] = []
+
+    def hold(_: list[Any]) -> Answer:
+        while not held:
+            time.sleep(0.01)
+        return Answer()
+
+    hook.answer = hold
+    assert "too long" in (await failure(ByWebhook(hook.url, None))).message
+    held.append(None)
+
+
+async def test_an_image_goes_along(hook: Receiver, chart: Part) -> None:
+    await ByWebhook(hook.url, None).send(chart)
+    image = hook.received[0].json["image"]
+    assert (image["name"], image["type"], base64.b64decode(image["base64"])) == ("a chart.png", "image/png", PIXEL)
+    await ByApprise(hook.url.replace("http:", "json:")).send(chart)
+    (attached,) = hook.received[1].json["attachments"]
+    assert (attached["filename"], base64.b64decode(attached["base64"])) == ("a chart.png", PIXEL)
+    hook.answer = always(Answer(200, b'{"ok": true, "result": {}}'))
+    await ByGateway(OpenClawGateway(url=hook.url), "telegram", "1").send(chart)
+    args = hook.received[2].json["args"]
+    assert (args["filename"], args["contentType"], base64.b64decode(args["buffer"])) == (
+        "a chart.png",
+        "image/png",
+        PIXEL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("passwd", b"x", "name is not that of an image"),
+        ("gone.png", None, "No such file"),
+        ("big.png", b"x" * 9_000_000, "limit is"),
+    ],
+)
+async def test_an_image_that_cannot_go_along_is_said(
+    hook: Receiver, tmp_path: Path, name: str, content: bytes | None, why: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    part = Part("5f0c-2", "load: done", name, path)
+    await ByWebhook(hook.url, None).send(part)
+    await ByApprise(hook.url.replace("http:", "json:")).send(part)
+    hook.answer = always(Answer(200, b'{"ok": true}'))
+    await ByGateway(OpenClawGateway(url=hook.url), "telegram", "1").send(part)
+    webhook, apprise, gateway = (each.json for each in hook.received)
+    for text in (webhook["text"], apprise["message"], gateway["args"]["message"]):
+        assert why in text
+        assert str(path) in text
+    assert "image" not in webhook
+    assert apprise["attachments"] == []
+    assert "buffer" not in gateway["args"]
+
+
+async def test_the_gateway_is_asked_to_send_it(hook: Receiver) -> None:
+    hook.answer = always(Answer(200, b'{"ok": true, "result": {"messageId": "1"}}'))
+    await ByGateway(OpenClawGateway(url=hook.url, token=SecretStr(SECRET)), "telegram", "-100").send(PART)
+    (got,) = hook.received
+    assert got.json["tool"] == "message"
+    assert got.json["args"] == {
+        "action": "send",
+        "channel": "telegram",
+        "target": "-100",
+        "message": PART.text,
+        "idempotencyKey": "5f0c-1",
+    }
+
+
+async def test_an_answer_of_200_that_says_it_failed_is_a_failure(hook: Receiver) -> None:
+    said = {"ok": False, "error": {"type": "tool_error", "message": "tool execution failed"}}
+    hook.answer = always(Answer(200, json.dumps(said).encode()))
+    failed = await failure(ByGateway(OpenClawGateway(url=hook.url), "telegram", "-100"))
+    assert "telegram:-100 was not reached" in failed.message
+    assert "tool execution failed" in failed.message
+
+
+async def test_a_gateway_that_does_not_accept_the_token_is_not_asked_again(hook: Receiver) -> None:
+    hook.answer = always(Answer(401))
+    failed = await failure(ByGateway(OpenClawGateway(url=hook.url), "telegram", "-100"))
+    assert (failed.retryable, "token" in failed.message) == (False, True)
+
+
+async def test_only_telegram_is_cut_for(hook: Receiver) -> None:
+    gateway = OpenClawGateway(url=hook.url)
+    limits = [ByGateway(gateway, "telegram", "1").limit, ByGateway(gateway, "slack", "1").limit]
+    limits += [ByApprise("tgram://123456789:abcdefg_hijklmnop/1/").limit, ByApprise("json://localhost").limit]
+    assert limits == [4096, None, 4096, None]
+
+
+def notifier(hook: Receiver) -> ByNotificationBlock:
+    block = CustomWebhookNotificationBlock(
+        name="ops", url=f"{hook.url}/{{{{token}}}}", json_data={"title": "{{subject}}", "text": "{{body}}"},
+        secrets={"token": SECRET},  # pyright: ignore[reportArgumentType]
+    )  # fmt: skip
+    return ByNotificationBlock(block, "custom-webhook/ops")
+
+
+async def test_a_notification_block_is_told(hook: Receiver) -> None:
+    await notifier(hook).send(PART)
+    (got,) = hook.received
+    assert (got.path, got.json) == (f"/{SECRET}", {"title": PART.subject, "text": PART.text})
+
+
+async def test_a_notification_block_that_fails_keeps_its_secrets(hook: Receiver) -> None:
+    hook.answer = always(Answer(500))
+    failed = await failure(notifier(hook))
+    assert "500" in failed.message
+    assert SECRET not in failed.message
+
+
+async def test_apprise_that_fails_keeps_its_secrets(hook: Receiver) -> None:
+    hook.answer = always(Answer(403))
+    failed = await failure(ByApprise(f"{hook.url.replace('http:', 'json:')}/{SECRET}"))
+    assert "json did not take it" in failed.message
+    assert SECRET not in failed.message
+    assert not (await failure(ByApprise(f"nosuchservice://{SECRET}"))).retryable
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"kind": "gateway", "channel": "telegram", "recipient": "-100"}, "telegram:-100"),
+        ({"kind": "webhook", "url": f"https://hooks.example.com/{SECRET}"}, "https://hooks.example.com/..."),
+        ({"kind": "webhook", "url": f"http://ann:{SECRET}@127.0.0.1:1/", "secret": " "}, "http://127.0.0.1/..."),
+        ({"kind": "notification", "block": "slack-webhook/ops"}, "slack-webhook/ops"),
+        ({"kind": "apprise", "url": f"tgram://{SECRET}/1"}, "tgram://..."),
+    ],
+)
+def test_a_target_says_where_it_goes_without_secrets(fields: dict[str, Any], where: str) -> None:
+    target = DeliveryTarget(**fields)
+    assert target.where == where
+    assert SECRET not in repr(target)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"kind": "gateway", "channel": "telegram"}, "needs recipient"),
+        ({"kind": "webhook", "url": " "}, "needs url"),
+        ({"kind": "webhook", "url": f"ftp://{SECRET}"}, "begins with http"),
+        ({"kind": "webhook", "url": "https://a", "secret": f"whsec_{SECRET}!"}, "not base64"),
+        ({"kind": "notification", "block": "ops"}, "type and name"),
+        ({"kind": "pigeon"}, "kind"),
+    ],
+)
+def test_a_target_that_cannot_work_is_refused(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told) as refused:
+        DeliveryTarget(**fields)
+    assert SECRET not in str(refused.value)

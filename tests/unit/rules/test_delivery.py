@@ -1,0 +1,125 @@
+"""Who hears of a run and in which words: the decision table of B-5.3, and what is cleaned away (B-8.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis.strategies import text
+
+from ocs.rules.delivery import LONGEST_BODY, Letter, cleaned, of_run, printable, subject_of
+from ocs.rules.dispatch import DispatchResult, RunStatus, StreamOutput
+from ocs.spec import Job
+
+WHY = "Exited with code 3. Retry 1 of 2 follows in 30s."
+SHELL_OK = DispatchResult(
+    RunStatus.OK, summary="stdout:\nrows: 3", content="rows: 3", stdout=StreamOutput("rows: 3", bytes=8)
+)
+SHELL_ERROR = DispatchResult(
+    RunStatus.ERROR,
+    summary="stdout:\nout\n\nstderr:\nbroken",
+    content="out\nbroken",
+    error="Exited with code 3.",
+    stdout=StreamOutput("out", bytes=4),
+    stderr=StreamOutput("broken", bytes=7),
+)
+AGENT_OK = DispatchResult(RunStatus.OK, summary="All well, in sh...", content="All well, in short: yes.")
+AGENT_ERROR = DispatchResult(RunStatus.ERROR, content="I could not.", error="The agent said that it failed.")
+
+
+def job(**deliver: Any) -> Job:
+    return Job.model_validate({"id": "load", "run": "true", "deliver": deliver or None})
+
+
+def with_(result: DispatchResult, **changes: Any) -> DispatchResult:
+    return DispatchResult(**{name: getattr(result, name) for name in DispatchResult.__slots__} | changes)
+
+
+@pytest.mark.parametrize(
+    ("result", "when_failure", "when_always"),
+    [
+        pytest.param(SHELL_OK, None, "rows: 3", id="shell ok"),
+        pytest.param(
+            SHELL_ERROR, f"{WHY}\n\nout\n\nstderr:\nbroken", f"{WHY}\n\nout\n\nstderr:\nbroken", id="shell error"
+        ),
+        pytest.param(
+            with_(SHELL_ERROR, status=RunStatus.TIMEOUT), *[f"{WHY}\n\nout\n\nstderr:\nbroken"] * 2, id="timeout"
+        ),
+        pytest.param(AGENT_OK, None, "All well, in short: yes.", id="an agent's whole reply, not its summary"),
+        pytest.param(AGENT_ERROR, f"{WHY}\n\nI could not.", f"{WHY}\n\nI could not.", id="agent, soft error"),
+        pytest.param(DispatchResult(RunStatus.ERROR, error="x"), WHY, WHY, id="an exception"),
+        pytest.param(with_(AGENT_OK, content="HEARTBEAT_OK"), None, None, id="nothing but a sentinel"),
+        pytest.param(with_(AGENT_OK, content=""), None, WHY, id="done without a word"),
+        pytest.param(with_(SHELL_OK, skip_delivery=True), None, None, id="the strategy says not to"),
+        pytest.param(DispatchResult(RunStatus.CANCELLED, content="x"), None, None, id="cancelled (112)"),
+        pytest.param(DispatchResult(RunStatus.SKIPPED, content="x"), None, None, id="skipped"),
+        pytest.param(with_(AGENT_OK, delivery_override="Exactly this."), None, "Exactly this.", id="override"),
+    ],
+)
+def test_the_decision_table(result: DispatchResult, when_failure: str | None, when_always: str | None) -> None:
+    told = {
+        when: letter.body if (letter := of_run(job(when=when, to="ops"), result, WHY)) else None
+        for when in ("failure", "always", "never")
+    }
+    assert told == {"failure": when_failure, "always": when_always, "never": None}
+
+
+def test_a_job_without_deliver_tells_nobody() -> None:
+    assert of_run(job(), SHELL_ERROR, WHY) is None
+
+
+def test_the_letter_says_what_it_is_about_and_where_to_look() -> None:
+    named = Job.model_validate({**job(to="ops").document(), "name": "Load the\nwarehouse"})
+    result = with_(SHELL_ERROR, images=("/tmp/chart.png",))
+    letter = of_run(named, result, WHY, "http://127.0.0.1:4200/runs/flow-run/1")
+    assert letter is not None
+    assert letter == Letter("ops", "Load the warehouse: failed", letter.body, ("/tmp/chart.png",))
+    assert letter.body.endswith("Run: http://127.0.0.1:4200/runs/flow-run/1")
+
+
+@pytest.mark.parametrize("deliver", [{}, {"when": "never"}, {"to": "ops"}])
+def test_a_watchdogs_alert_goes_where_the_watchdog_says(deliver: dict[str, Any]) -> None:
+    alert = DispatchResult(RunStatus.OK, delivery_target="telegram:1", delivery_override="build-42 is stuck.")
+    letter = of_run(job(**deliver), alert, WHY)
+    assert letter is not None
+    assert (letter.target, letter.body) == ("telegram:1", "build-42 is stuck.")
+    assert of_run(job(**deliver), with_(alert, skip_delivery=True), WHY) is None
+    assert of_run(job(**deliver), with_(alert, delivery_override="  "), WHY) is None
+
+
+@pytest.mark.parametrize(
+    ("given_text", "left"),
+    [
+        ("All fine.\nHEARTBEAT_OK\n", "All fine."),
+        ("All fine. HEARTBEAT_OKAY", "All fine. HEARTBEAT_OKAY"),
+        ("HEARTBEAT_OK is what I would say", "HEARTBEAT_OK is what I would say"),
+        ("done NO_FLUSH", "done"),
+        ("stdout:\nrows: 3", "rows: 3"),
+        ("stderr: this is prose", "stderr: this is prose"),
+        ("a\n\n\n \n\nb", "a\n\nb"),
+        ("2026-11-24 12:00:00,123 INFO starting\nrows: 3\n2026-11-24T12:00:01Z DEBUG x", "rows: 3"),
+        ("[2026-11-24 12:00:00] - load - WARNING - slow\nrows: 3", "rows: 3"),
+        ("2026-11-24 12:00:00 ERROR broken", "2026-11-24 12:00:00 ERROR broken"),
+        ("\x1b[31mred\x1b[0m\r\nnext\x00\x07", "red\nnext"),
+        ("\x1b]0;title\x07text \ud800!", "text !"),
+    ],
+)
+def test_cleaning(given_text: str, left: str) -> None:
+    assert cleaned(given_text) == left
+
+
+@given(text())
+def test_what_is_printable_can_be_stored_and_sent_and_stays_so(raw: str) -> None:
+    once = printable(raw)
+    assert "\x00" not in once
+    assert once.encode().decode() == once
+    assert printable(once) == once
+
+
+def test_an_endless_reply_is_cut() -> None:
+    assert len(printable("x" * 10_000_000).encode()) <= LONGEST_BODY
+
+
+def test_a_long_name_is_cut() -> None:
+    assert subject_of("x" * 200, "failed") == "x" * 97 + "...: failed"
