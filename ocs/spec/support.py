@@ -10,7 +10,6 @@ def unsupported(job: Job) -> list[Problem]:
     """Every value whose behaviour is not built yet. Such a job is refused at rollout, never run without it."""
     asked_for = {
         f"run.{job.kind}": job.kind != "shell",
-        "approval.required": job.approval.required,
         "deliver.to": job.deliver is not None and job.deliver.when != "never",
         "identity": job.identity is not None,
         "authorization": job.authorization is not None,

@@ -31,11 +31,13 @@ class JobUpkeep:
         self._caught_up_at: float | None = None
 
     async def tick(self) -> object:
+        from tasks.approvals import settle_approvals
         from tasks.publish import publish_leftovers
         from tasks.recover import recover
 
         await (publish_leftovers() if self._has_begun else publish_leftovers(NOBODY_ELSE_DOES))
         self._has_begun = True
+        await settle_approvals()
         recovered = await recover()
         await self._catch_up()
         return recovered
