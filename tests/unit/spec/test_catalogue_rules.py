@@ -53,7 +53,6 @@ def test_a_chain_has_at_most_ten_levels(levels: int, refused: list[str]) -> None
         ({"run": {"agent": {"message": "x"}}, "deliver": {"when": "never", "opt_out_reason": "y"}}, "run.agent"),
         ({"run": {"main": "x"}}, "run.main"),
         ({"run": {"watchdog": {"label": "x", "check": "y"}}}, "run.watchdog"),
-        ({"approval": {"required": True}}, "approval.required"),
         ({"deliver": DELIVERY}, "deliver.to"),
         ({"identity": {}}, "identity"),
         ({"authorization": {}}, "authorization"),
