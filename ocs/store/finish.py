@@ -14,6 +14,7 @@ from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, Id
 from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, next_attempt
 from ocs.spec import Job
+from ocs.store.by_hand import note_cancel
 from ocs.store.engine import Store
 from ocs.store.leases import Lease
 from ocs.store.ledger import release_key_of
@@ -65,6 +66,8 @@ async def finish(
         rows, notes = await _consequences(session, job, context, result, following, children, now)
         why = outcome.sentence(result, now - run.started_at, following, job.retry.max, notes)
         _write(run, result, why, now)
+        if result.status is RunStatus.CANCELLED and not result.declined:
+            await note_cancel(session, run, now)
         await _settle_key(session, context.idempotency_key, result, now)
         if not result.skip_job_update:
             await _update_state(session, job.id, run, following, now)
