@@ -68,7 +68,7 @@ def list_runs(
             )
             for run in runs
         ]
-        table(("RUN", "JOB", "STATUS", "KIND", "TRY", "STARTED", "TOOK", ""), rows)
+        table(("RUN", "JOB", "STATUS", "KIND", "TRY", "STARTED", "TOOK", ""), rows, spare=("", "TRY", "KIND", "TOOK"))
 
     answer({"runs": runs}, people)
 

@@ -78,7 +78,7 @@ def _show_runs(title: str, runs: list[dict[str, Any]]) -> None:
         rows = [
             (run["id"][:SHORT], run["job"], run["attempt"], run["status"], local(run["started_at"])) for run in runs
         ]
-        table(("RUN", "JOB", "ATTEMPT", "STATUS", "STARTED"), rows)
+        table(("RUN", "JOB", "ATTEMPT", "STATUS", "STARTED"), rows, spare=("ATTEMPT",))
 
 
 def _show_end(stream: str, text: str, run: Run, option: str) -> None:
