@@ -63,7 +63,7 @@ async def finish(
     family = (*locks(job.id, job.limits.pool), *(f"job:{child.id}" for child in children))
     async with store.transaction(lock=family) as session:
         run = await session.get(Run, context.run_id)
-        if run is None or run.status is not RunStatus.RUNNING or last_sign not in (None, run.lease_until):
+        if run is None or run.status.final or last_sign not in (None, run.lease_until):
             return _stale(run)
         following = await _following(session, job, context, result, spread)
         rows, notes = await _consequences(session, job, context, result, following, children, now)
@@ -158,7 +158,8 @@ async def _consequences(
         return [_again_row(job, context, result, following, now)], []
     if result.skip_children:
         return [], []
-    fired = triggers.children_to_fire(children, result.status, result.content, job.limits.max_fanout)
+    ended_as = RunStatus.ERROR if result.declined else result.status
+    fired = triggers.children_to_fire(children, ended_as, result.content, job.limits.max_fanout)
     rows: list[DispatchRow] = []
     notes = list(fired.notes)
     for child in fired.jobs:

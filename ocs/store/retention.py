@@ -14,9 +14,10 @@ from ocs.rules.dispatch import RunStatus
 from ocs.store.engine import Store
 from ocs.store.ledger import prune_keys
 from ocs.store.outbox import OPEN
-from ocs.store.tables import DispatchRow, Run
+from ocs.store.tables import Approval, DispatchRow, Run
 
 DISPATCHES_KEPT = timedelta(days=30)
+APPROVALS_KEPT = timedelta(days=30)
 AT_ONCE = 500
 UNFINISHED = tuple(status for status in RunStatus if not status.final)
 
@@ -28,6 +29,7 @@ class Pruned:
     runs: int = 0
     keys: int = 0
     dispatches: int = 0
+    approvals: int = 0
 
 
 async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: datetime) -> Pruned:
@@ -38,7 +40,8 @@ async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: date
     for job_id, count in counts:
         if count > (kept := keep.get(job_id, otherwise)):
             runs += await _prune_runs(store, job_id, kept)
-    return Pruned(runs, await prune_keys(store, now=now), await _prune_dispatches(store, now))
+    keys, dispatches = await prune_keys(store, now=now), await _prune_dispatches(store, now)
+    return Pruned(runs, keys, dispatches, await _prune_approvals(store, now))
 
 
 async def known_runs(store: Store, run_ids: Iterable[UUID]) -> set[UUID]:
@@ -68,5 +71,13 @@ async def _prune_dispatches(store: Store, now: datetime) -> int:
         col(DispatchRow.created_at) < now - DISPATCHES_KEPT,
         col(DispatchRow.id).not_in(used),
     )
+    async with store.transaction() as session:
+        return int(getattr(await session.execute(past), "rowcount", 0))
+
+
+async def _prune_approvals(store: Store, now: datetime) -> int:
+    """What was decided long ago; the audit trail keeps who did it."""
+    waiting = select(Run.id).where(col(Run.status) == RunStatus.WAITING_APPROVAL)
+    past = delete(Approval).where(col(Approval.decided_at) < now - APPROVALS_KEPT, col(Approval.run_id).not_in(waiting))
     async with store.transaction() as session:
         return int(getattr(await session.execute(past), "rowcount", 0))

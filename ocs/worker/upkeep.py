@@ -32,6 +32,7 @@ class JobUpkeep:
         self._caught_up_at: float | None = None
 
     async def tick(self) -> object:
+        from tasks.approvals import settle_approvals
         from tasks.deliver import deliver_leftovers
         from tasks.publish import publish_leftovers
         from tasks.recover import recover
@@ -39,6 +40,7 @@ class JobUpkeep:
         published = publish_leftovers() if self._has_begun else publish_leftovers(NOBODY_ELSE_DOES)
         await asyncio.gather(published, deliver_leftovers())
         self._has_begun = True
+        await settle_approvals()
         recovered = await recover()
         await self._catch_up()
         return recovered
