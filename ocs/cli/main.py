@@ -14,6 +14,8 @@ import typer
 
 from ocs import settings
 from ocs.cli import (
+    approvals,
+    audit,
     doctor,
     idem,
     jobs,
@@ -49,9 +51,11 @@ app = typer.Typer(
 )
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(runs.app, name="runs")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(queue.app, name="queue")
 app.add_typer(pools.app, name="pools")
 app.add_typer(idem.app, name="idem")
+app.add_typer(audit.app, name="audit")
 app.add_typer(project.schema_app, name="schema")
 for module in (serve, status, doctor, rollout, project):
     module.register(app)

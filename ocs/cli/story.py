@@ -20,12 +20,14 @@ SHORT = 8
 async def story_of(store: Store, run: Run) -> dict[str, Any]:
     """The run's view with everything around it."""
     from ocs.store import queries
+    from ocs.store.approvals import approvals_of_run, said_of
 
     (view,) = await run_views(store, [run])
     attempts = await run_views(store, await queries.attempts(store, run))
     children = await run_views(store, await queries.children_of(store, run.id))
     coming = [waiting for waiting in await queries.waiting(store) if run.id in (waiting.source_run, waiting.retry_of)]
     parent = await queries.run(store, run.parent_run) if run.parent_run else None
+    asked = await approvals_of_run(store, run.id)
     return {
         **view,
         "why": _why(run, parent),
@@ -36,6 +38,9 @@ async def story_of(store: Store, run: Run) -> dict[str, Any]:
         "waiting": [
             {"job": waiting.job_id, "kind": str(waiting.kind), "scheduled_for": waiting.scheduled_for}
             for waiting in coming
+        ],
+        "approvals": [
+            {"id": str(request.id), "status": str(request.status), "said": said_of(request)} for request in asked
         ],
         "ui_url": session.flow_run_link(run.flow_run_id),
     }
@@ -54,6 +59,7 @@ def show_story(run: Run, story: dict[str, Any]) -> None:
         ("ended", local(story["finished_at"])),
         ("took", took(story["duration_s"])),
         ("exit code", f"{code} ({run.signal})" if run.signal else code),
+        *(("approval", f"{asked['id'][:SHORT]}: {asked['said']}") for asked in story["approvals"]),
         ("in short", story["error"] or story["summary"].strip()),
         ("in the UI", story["ui_url"]),
     ]

@@ -153,9 +153,14 @@ def what_runs(job: Job) -> str:
 
 def changed_parts(job: Job, deployed: Job) -> list[str]:
     """Which values of what runs differ from the job as it is rolled out, by path."""
-    ours, theirs = dict(_leaves(job.document())), dict(_leaves(deployed.document()))
+    ours, theirs = values_by_path(job.document()), values_by_path(deployed.document())
     differing = {path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path)}
     return sorted(path for path in differing if path.partition(".")[0] not in NOT_RUN)
+
+
+def values_by_path(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A job document as flat values: `run.shell.command` and so on."""
+    return dict(_leaves(document))
 
 
 def _leaves(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -58,6 +58,10 @@ UNKNOWN = [
     ("idem", "show", "00000000"),
     ("idem", "release", "00000000"),
     ("idem", "list", "--job", "nowhere"),
+    ("approvals", "show", "nowhere"),
+    ("approvals", "approve", "00000000"),
+    ("approvals", "reject", "00000000"),
+    ("approvals", "list", "--job", "nowhere"),
 ]
 
 

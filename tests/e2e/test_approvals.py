@@ -133,7 +133,7 @@ async def test_a_resume_without_an_answer_or_with_a_bad_one_asks_again(ocs: Runn
     ocs.write("again", run="echo ran", approval=GUARD)
     await ocs.deploy()
     await ocs.run("again")
-    request, flow_run = await suspended(ocs, "again")
+    _, flow_run = await suspended(ocs, "again")
     await ocs.client.set_flow_run_state(flow_run.id, Scheduled(), force=True)
 
     async def asked(times: int) -> bool:
