@@ -14,6 +14,7 @@ from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatu
 from ocs.rules.guards import Ask, Refuse, Skip, SkipReason, Snapshot, Wait
 from ocs.spec import Job
 from ocs.store.approval_gate import Asked, Asks, Declined, Shown, ask, asked_before, pending_of_job, waits_with_key
+from ocs.store.by_hand import note_start
 from ocs.store.engine import Store
 from ocs.store.leases import LEASE, context_of, dispatch_behind
 from ocs.store.ledger import release_key_of
@@ -82,6 +83,8 @@ async def claim(
             return Deferred(await _wait(session, job, dispatch, verdict, asked, flow_run_id, now), verdict)
         run = _going_on_from(asked, flow_run_id, now) if asked else _run_row(job, dispatch, flow_run_id, now)
         session.add(run)
+        if asked is None:
+            note_start(session, run, dispatch, now)
         await _end_dispatch(session, dispatch, flow_run_id)
         if isinstance(verdict, Ask):
             run.idempotency_key = key

@@ -16,6 +16,7 @@ from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, Later, next_attempt, same_attempt
 from ocs.spec import Job
 from ocs.store import deliveries
+from ocs.store.by_hand import note_cancel
 from ocs.store.engine import Store
 from ocs.store.leases import Lease
 from ocs.store.ledger import release_key_of
@@ -69,6 +70,8 @@ async def finish(
         rows, notes = await _consequences(session, job, context, result, following, children, now)
         why = outcome.sentence(result, now - run.started_at, following, job.retry.max, notes)
         _write(run, result, why, now)
+        if result.status is RunStatus.CANCELLED and not result.declined:
+            await note_cancel(session, run, now)
         await _settle_key(session, context.idempotency_key, result, now)
         if not result.skip_job_update:
             failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None

@@ -44,7 +44,7 @@ from ocs.store.approvals import (
     expire,
     withdraw_approval,
 )
-from ocs.store.audit import events
+from ocs.store.audit import events, tell
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -333,3 +333,20 @@ async def test_the_database_itself_keeps_the_audit_trail(store: Store, change: s
         async with store.transaction() as session:
             await session.execute(text(change))
     assert [event.actor for event in await events(store)] == ["ann"]
+
+
+async def test_what_is_done_in_the_ui_is_in_the_audit_trail_too(store: Store) -> None:
+    job = Job.model_validate({"id": "hello", "run": "true"})
+    cancelled = DispatchResult(RunStatus.CANCELLED)
+    by_hand = Dispatch(DispatchKind.MANUAL, NOW)
+    first = await entered(store, job, by_hand, flow_run := uuid4())
+    assert isinstance(first, Claimed)
+    await finish(store, job, first.context, cancelled, children=[], now=NOW + HOUR)
+    again = await entered(store, job, by_hand, flow_run, now=NOW + 2 * HOUR)
+    assert isinstance(again, Claimed)
+    who: dict[str, Any] = {"actor": "ann", "source": "cli", "now": NOW + 3 * HOUR}
+    await tell(store, "cancel", job_id=job.id, run_id=again.context.run_id, **who)
+    await finish(store, job, again.context, cancelled, children=[], now=NOW + 4 * HOUR)
+    told = [(event.action, event.actor, event.source) for event in reversed(await events(store))]
+    somebody = ("somebody", "prefect")
+    assert told == [("run", *somebody), ("cancel", *somebody), ("retry", *somebody), ("cancel", "ann", "cli")]
