@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from prefect.states import Cancelling, Scheduled
 
 from ocs.rules.approval import ApprovalStatus, DecidedFrom
 from ocs.rules.dispatch import RunStatus
+from ocs.server import embedded_server
 from ocs.store.approvals import Decided, approvals, decide
 from ocs.store.tables import Approval
 from tasks.approvals import settle_one
-from tests.e2e.system import RunningSystem
+from tests.e2e.system import RunningSystem, our_worker, running_system, worker_process
 
 pytestmark = pytest.mark.e2e
 
@@ -230,3 +232,43 @@ async def test_a_job_that_changes_meanwhile_is_not_run(ocs: RunningSystem, chang
     state = (await ocs.client.read_flow_run(flow_run.id)).state
     assert state is not None
     assert (state.type, state.message) == (StateType.CANCELLED, run.error)
+
+
+async def test_a_decision_that_did_not_reach_prefect_is_sent_by_the_worker(ocs: RunningSystem) -> None:
+    """Whoever decided was killed in between; the form had never been made either."""
+    ocs.write("lost", run="echo ran", approval=GUARD)
+    await ocs.deploy()
+    await ocs.run("lost")
+    request, flow_run = await suspended(ocs, "lost")
+    assert flow_run.state is not None
+    keyset: dict[str, Any] = flow_run.state.state_details.run_input_keyset or {}
+    await ocs.client.delete_flow_run_input(flow_run.id, keyset["schema"])
+    await decide(ocs.store, request.id, approve=True, by="ann", decided_from=DecidedFrom.CLI, now=ocs.now())
+    run = await ocs.ended_run("lost", within=90)
+    assert run.status is RunStatus.OK
+    assert len(await ocs.flow_runs_of("lost")) == 1
+
+
+async def test_what_was_decided_in_the_ui_in_time_counts_though_no_worker_was_there(
+    with_database: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """The clock comes later than the form, and hears it first."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with embedded_server(with_database(tmp_path / "server")) as (api_url, _):
+        async with running_system(api_url, home, tmp_path / "project") as ocs:
+            ocs.write("absent", run="echo ran", approval={"required": True, "timeout": "15s"})
+            await ocs.deploy()
+            with worker_process(our_worker(), api_url=api_url, home=home, log=tmp_path / "first.log"):
+                await ocs.run("absent")
+                request, flow_run = await suspended(ocs, "absent")
+            answer = {"decision": "reject", "by": "eva", "reason": "no"}
+            assert (await ocs.client.resume_flow_run(flow_run.id, answer)).status is SetStateStatus.ACCEPT
+
+            async def is_over() -> bool:
+                return ocs.now() > request.expires_at
+
+            assert await ocs.eventually(is_over)
+            with worker_process(our_worker(), api_url=api_url, home=home, log=tmp_path / "second.log"):
+                run = await ocs.ended_run("absent")
+            assert (run.status, run.error) == (RunStatus.CANCELLED, "Rejected by eva: no.")
