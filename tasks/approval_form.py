@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 from uuid import UUID
 
 import httpx
@@ -24,11 +23,7 @@ from ocs.store.tables import Approval
 CONFLICT = 409
 
 
-class Choice(StrEnum):
-    """What one can decide."""
-
-    APPROVE = "approve"
-    REJECT = "reject"
+Choice = Literal["approve", "reject"]
 
 
 class ApprovalDecision(RunInput):
@@ -70,7 +65,7 @@ async def give_form(flow_run_id: UUID, state: State[Any], text: str) -> None:
 
 def answer_of(approve: bool, by: str, reason: str | None) -> dict[str, Any]:
     """A decision in the words of the form."""
-    decision = Choice.APPROVE if approve else Choice.REJECT
+    decision: Choice = "approve" if approve else "reject"
     return ApprovalDecision(decision=decision, by=by, reason=reason or "").model_dump(mode="json")
 
 
@@ -85,7 +80,7 @@ async def hear(client: PrefectClient, store: Store, request: Approval) -> Decide
         return await decide(
             store,
             request.id,
-            approve=answer.decision is Choice.APPROVE,
+            approve=answer.decision == "approve",
             by=answer.by,
             decided_from=DecidedFrom.UI,
             reason=answer.reason,

@@ -59,7 +59,8 @@ async def prepare(job: Job) -> Claim | Withdrawn:
 async def _claim(job: Job, dispatch: Dispatch, flow_run: FlowRun, store: Store) -> Claim | Withdrawn:
     client = host.flow_client()
     gated, shown = await at_gate(client, job, dispatch, flow_run)
-    if gated.approval.required and (withdrawn := await entered_again(client, store, flow_run)):
+    may_have_waited = gated.approval.required or flow_run.run_count > 1
+    if may_have_waited and (withdrawn := await entered_again(client, store, flow_run)):
         return withdrawn
     return await claim(store, gated, dispatch, flow_run_id=flow_run.id, owner=owner.me(), now=host.clock(), shown=shown)
 
