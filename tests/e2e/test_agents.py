@@ -13,6 +13,7 @@ from prefect.states import Cancelling
 from pydantic import SecretStr
 
 from blocks.gateway import BLOCK, OpenClawGateway
+from ocs.cli.checks_gateway import gateway_block
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store import queries
 from tests.e2e.system import RunningSystem
@@ -209,6 +210,22 @@ async def test_a_watchdog_checks_alarms_and_stays(ocs: RunningSystem, tmp_path_f
     assert [run.status for run in runs] == [RunStatus.OK] * 4 + [RunStatus.ERROR]
     assert [run.exit_code for run in runs] == [0, 1, 2, 0, 9]
     await ocs.client.read_deployment_by_name(f"job/{ocs.id('dog')}")
+
+
+async def test_the_doctor_asks_the_gateway_of_the_block(ocs: RunningSystem, server: Server) -> None:
+    async def looked() -> list[tuple[str, str]]:
+        return [(finding.state, finding.finding) async for finding in gateway_block(ocs.client)]
+
+    async def models(connection: Connection) -> None:
+        good = connection.request.headers["authorization"] == f"Bearer {TOKEN}"
+        await connection.json(200 if good else 401, {"data": []})
+
+    server.answer = models
+    assert await looked() == [("ok", f"{server.url} answers, and takes the token of the block.")]
+    block = OpenClawGateway(url=server.url, token=SecretStr("another"))
+    await cast("Any", block.save(BLOCK, overwrite=True))
+    ((state, finding),) = await looked()
+    assert (state, finding) == ("problem", "The gateway does not accept the token (HTTP 401).")
 
 
 async def test_a_rollout_makes_the_block_known_to_the_ui(ocs: RunningSystem) -> None:
