@@ -31,6 +31,8 @@ async def story_of(store: Store, run: Run) -> dict[str, Any]:
         "why": _why(run, parent),
         "skip_reason": run.skip_reason,
         "signal": run.signal,
+        "session_key": run.session_key,
+        "finding": run.finding,
         "attempts": [_brief(attempt) for attempt in attempts],
         "followed_by": [_brief(child) for child in children],
         "waiting": [
@@ -54,6 +56,8 @@ def show_story(run: Run, story: dict[str, Any]) -> None:
         ("ended", local(story["finished_at"])),
         ("took", took(story["duration_s"])),
         ("exit code", f"{code} ({run.signal})" if run.signal else code),
+        ("conversation", run.session_key),
+        ("found", run.finding),
         ("in short", story["error"] or story["summary"].strip()),
         ("in the UI", story["ui_url"]),
     ]

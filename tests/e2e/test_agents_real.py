@@ -17,7 +17,7 @@ from tests.e2e.system import RunningSystem
 from tests.gateway.model import Model, model_server
 from tests.gateway.real import TOKEN, RealGateway, skip_unless_installed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.gateway]
+pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.timeout(400)]
 NOBODY = {"when": "never", "opt_out_reason": "a test"}
 
 

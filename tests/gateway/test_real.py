@@ -20,7 +20,7 @@ from tasks.strategies.agent import run_turn
 from tests.gateway.model import Model, model_server
 from tests.gateway.real import HOOKS_TOKEN, TOKEN, RealGateway, real_gateway, skip_unless_installed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.gateway]
+pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.timeout(300)]
 PATIENCE = 60.0
 LONG = timedelta(minutes=2)
 
