@@ -33,6 +33,8 @@ async def story_of(store: Store, run: Run) -> dict[str, Any]:
         "why": _why(run, parent),
         "skip_reason": run.skip_reason,
         "signal": run.signal,
+        "session_key": run.session_key,
+        "finding": run.finding,
         "attempts": [_brief(attempt) for attempt in attempts],
         "followed_by": [_brief(child) for child in children],
         "waiting": [
@@ -60,6 +62,8 @@ def show_story(run: Run, story: dict[str, Any]) -> None:
         ("took", took(story["duration_s"])),
         ("exit code", f"{code} ({run.signal})" if run.signal else code),
         *(("approval", f"{asked['id'][:SHORT]}: {asked['said']}") for asked in story["approvals"]),
+        ("conversation", run.session_key),
+        ("found", run.finding),
         ("in short", story["error"] or story["summary"].strip()),
         ("in the UI", story["ui_url"]),
     ]
