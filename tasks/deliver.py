@@ -6,6 +6,7 @@ Sending goes on beside what asked for it: a slow receiver delays no run and no t
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -33,7 +34,8 @@ _sending: set[asyncio.Task[None]] = set()
 
 async def deliver_soon(run_id: UUID) -> Sequence[Delivery]:
     """Send what was written of this run, and wait a moment for it; returns how its deliveries stand."""
-    await _beside(_send_due(run_id), END_WAITS)
+    # A process of this run alone (Prefect's process worker) ends with it, and would break off what is being sent.
+    await _beside(_send_due(run_id), PATIENCE if "PREFECT__FLOW_RUN_ID" in os.environ else END_WAITS)
     return (await deliveries.of_runs(await host.store(), [run_id])).get(run_id, [])
 
 

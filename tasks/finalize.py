@@ -43,5 +43,8 @@ async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -
         client, store, (*outcome.consequences, *outcome.let_go), deployments={**children.deployments, **own}
     )
     told = await deliver_soon(context.run_id) if outcome.tells else ()
+    for delivery in told:
+        if delivery.last_error:
+            get_run_logger().warning("%s was not told: %s", delivery.target, delivery.last_error)
     await artifact.show(client, job, context, result, outcome, sent, told)
     return outcome

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from ocs import settings
-from ocs.cli import session
+from ocs.cli import checks_delivery, session
 from ocs.cli.checks import Finding, State, failure
 from ocs.cli.output import count_of
 from ocs.errors import ServerUnreachable
@@ -61,6 +61,7 @@ async def store_content() -> AsyncIterator[Finding]:
         for finding in await _orphans(store):
             yield finding
         yield await _outbox(store)
+        yield await checks_delivery.dead_letters(store)
 
 
 async def server() -> AsyncIterator[Finding]:
@@ -71,7 +72,12 @@ async def server() -> AsyncIterator[Finding]:
     """
     try:
         async with session.server() as client:
-            for name, look in (("server", _version), ("workers", _workers), ("drift", _drift)):
+            for name, look in (
+                ("server", _version),
+                ("workers", _workers),
+                ("drift", _drift),
+                ("targets", checks_delivery.targets),
+            ):
                 async for finding in _of(name, look(client)):
                     yield finding
     except ServerUnreachable as away:
