@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from prefect.blocks.core import Block
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from blocks import answers
 from blocks.connections import connections
@@ -224,7 +224,12 @@ async def gateway() -> OpenClawGateway:
     """
     try:
         return await OpenClawGateway.aload(BLOCK)
-    except ValueError:
+    except ValidationError as invalid:
+        raise GatewayError(
+            f'The OpenClaw Gateway block "{BLOCK}" cannot be used: {invalid.errors()[0]["msg"]}',
+            hint="Correct it in the Prefect UI under Blocks.",
+        ) from None
+    except ValueError:  # there is no such block
         return OpenClawGateway.from_environment()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -76,6 +76,27 @@ def parse_text(text: str, name: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidJob(f"{name} is not a job; it has to be keys and values such as  id: my-job")
     return cast("dict[str, Any]", document)
+
+
+def read_text(path: Path, shown: str) -> str:
+    """A file's text; `shown` is what messages call it.
+
+    Raises:
+        InvalidJob: it cannot be read, or is not UTF-8 text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as failed:
+        problem = Problem("", f"cannot be read: {failed.strerror}", shown)
+        raise InvalidJob(f"{shown} cannot be read.", problems=[problem]) from failed
+    except UnicodeDecodeError as binary:
+        raise not_text(shown) from binary
+
+
+def not_text(shown: str) -> InvalidJob:
+    """What is said of bytes that are no text; `shown` is where they are from."""
+    problem = Problem("", "is not UTF-8 text; save it as UTF-8", shown, 1)
+    return InvalidJob(f"{shown} cannot be read.", problems=[problem])
 
 
 def path_of(project: Path, job_id: str) -> Path:
@@ -151,12 +172,15 @@ def _examine(project: Path, files: Mapping[str, Path | str]) -> Catalogue:
     for name, source in sorted(files.items()):
         shown = str(JOBS / name)
         try:
-            texts[shown] = source if isinstance(source, str) else source.read_text(encoding="utf-8")
+            texts[shown] = source if isinstance(source, str) else read_text(source, shown)
             job, found = _job(texts[shown], shown, name)
-        except UnicodeDecodeError:
-            job, found = None, [Problem("", "is not UTF-8 text; save it as UTF-8", shown, 1)]
+        except InvalidJob as unreadable:
+            job, found = None, unreadable.problems
         problems += found
-        if job is not None:
+        if job is not None and job.id in jobs:
+            twice = f"stands in {job.id}.yaml too; a job has one file, keep one of the two"
+            problems.append(Problem("id", twice, shown, yaml_text.line_of(texts[shown], "id")))
+        elif job is not None:
             jobs[job.id] = job
     broken = {Path(name).stem for name in files} - set(jobs)
     for job_id, problem in check_catalogue(jobs):
@@ -170,7 +194,7 @@ def _examine(project: Path, files: Mapping[str, Path | str]) -> Catalogue:
     return Catalogue(project, _project_name(project), jobs, tuple(problems), len(files))
 
 
-def _job(text: str, shown: str, name: str | None) -> tuple[Job | None, list[Problem]]:
+def _job(text: str, shown: str, name: str | None) -> tuple[Job | None, Sequence[Problem]]:
     """The job of one file, or what is wrong with it."""
     try:
         document: Any = yaml_text.load(text)

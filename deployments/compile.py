@@ -62,9 +62,29 @@ def compile_job(job: Job, project: str) -> CompiledDeployment:
         schedules=_schedules(job.schedule) if job.schedule else [],
         triggers=[_trigger(job, number, trigger) for number, trigger in enumerate(job.on_event, start=1)],
     )
+    return _with_version(compiled)
+
+
+def compile_maintenance() -> CompiledDeployment:
+    """The deployment of the flow that keeps the house; it belongs to no project."""
+    every = {"interval": 600.0, "anchor_date": EVERY_ANCHOR.isoformat(), "timezone": "UTC", "active": True}
+    return _with_version(
+        CompiledDeployment(
+            name="every-10-minutes",
+            tags=["ocs:maintenance"],
+            description="Ends what a crash left, dispatches what was missed, ends jobs that are done, prunes records.",
+            parameters={},
+            paused=False,
+            schedules=[every],
+            triggers=[],
+            entrypoint="flows.maintenance.maintain",
+        )
+    )
+
+
+def _with_version(compiled: CompiledDeployment) -> CompiledDeployment:
     canonical = json.dumps(asdict(compiled), sort_keys=True, ensure_ascii=True)
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
-    return replace(compiled, version=digest)
+    return replace(compiled, version=hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH])
 
 
 def project_tag(project: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -53,8 +54,15 @@ def keeping_pauses(deployed: DeploymentResponse, compiled: CompiledDeployment) -
 
 
 def was_enabled(deployed: DeploymentResponse) -> bool:
-    """Whether the rolled-out document had the job enabled: then a pause is a person's, not the document's."""
-    return bool(document_of(deployed).get("enabled", True))
+    """Whether a pause can only be a person's: neither the document says so, nor is it a one-shot that is over."""
+    document = document_of(deployed)
+    return bool(document.get("enabled", True)) and not _is_over(document)
+
+
+def _is_over(document: Mapping[str, Any]) -> bool:
+    schedule: Any = document.get("schedule")
+    at: Any = schedule.get("at") if isinstance(schedule, dict) else None  # pyright: ignore
+    return isinstance(at, str) and datetime.fromisoformat(at) <= datetime.now(UTC)
 
 
 def document_of(deployed: DeploymentResponse) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from deployments.catalogue import SETTINGS, Catalogue, replace_file
-from deployments.compile import compile_job
+from deployments.compile import compile_job, compile_maintenance
 from ocs.spec import unsupported
 
 HEADER = """\
@@ -27,9 +27,12 @@ def text(catalogue: Catalogue) -> str:
         "push": [],
         "pull": [],
         "deployments": [
-            compile_job(job, catalogue.name).in_yaml()
-            for job in sorted(catalogue.jobs.values(), key=lambda job: job.id)
-            if not unsupported(job)
+            *(
+                compile_job(job, catalogue.name).in_yaml()
+                for job in sorted(catalogue.jobs.values(), key=lambda job: job.id)
+                if not unsupported(job)
+            ),
+            compile_maintenance().in_yaml(),
         ],
     }
     yaml: Any = YAML(typ="safe", pure=True)

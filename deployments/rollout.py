@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from blocks import BLOCKS
 from deployments.catalogue import JOBS, Catalogue
 from deployments.compile import CompiledDeployment, compile_job, project_tag
 from deployments.drift import document_of, edited_there, keeping_pauses, paused_there, schedule_of
+from deployments.upkeep import ensure_maintenance
 from flows.job import run_job
 from ocs import settings
 from ocs.errors import InvalidJob, NotFound, Problem, Refused
@@ -39,6 +41,7 @@ class Action(StrEnum):
     CREATE = "create"
     UPDATE = "update"
     UNCHANGED = "unchanged"
+    DONE = "done"
     REMOVE = "remove"
 
 
@@ -71,8 +74,16 @@ class Plan:
         return [step for step in self.steps if step.action in actions]
 
 
-async def plan(client: PrefectClient, catalogue: Catalogue, only: Sequence[str] = ()) -> Plan:
+async def plan(
+    client: PrefectClient,
+    catalogue: Catalogue,
+    only: Sequence[str] = (),
+    *,
+    retired: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
     """Compare. Nothing is sent.
+
+    `retired` are versions of jobs that their lifecycle has removed: they are done, and not rolled out again.
 
     Raises:
         InvalidJob: a job is invalid, or asks for what is not supported yet; all problems are told.
@@ -83,7 +94,7 @@ async def plan(client: PrefectClient, catalogue: Catalogue, only: Sequence[str] 
     mine = await _deployed(client, ["ocs", project_tag(catalogue.name)])
     missing = [job.id for job in jobs if job.id not in mine]
     await _refuse_taken(client, missing, catalogue.name)
-    steps = [_step(job, catalogue.name, mine.get(job.id)) for job in jobs]
+    steps = [_step(job, catalogue.name, mine.get(job.id), retired.get(job.id)) for job in jobs]
     if not only:
         steps += [
             Step(name, Action.REMOVE, deployment_id=deployment.id, before=document_of(deployment))
@@ -101,10 +112,11 @@ async def apply(
     `on_progress` hears of each step once the server has taken it.
     """
     wanted = planned.having(Action.CREATE, Action.UPDATE) + (planned.having(Action.REMOVE) if prune else [])
-    if not wanted:
-        return
     await ensure_work_pool(client)
     await ensure_block_types(client)
+    await ensure_maintenance(client)
+    if not wanted:
+        return
     flow_id = await client.create_flow_from_name(settings.FLOW_NAME)
     schema = parameter_schema(run_job).model_dump_for_openapi()
     gate = asyncio.Semaphore(AT_ONCE)
@@ -207,8 +219,10 @@ async def _refuse_taken(client: PrefectClient, job_ids: Iterable[str], project: 
             )
 
 
-def _step(job: Job, project: str, deployed: DeploymentResponse | None) -> Step:
+def _step(job: Job, project: str, deployed: DeploymentResponse | None, retired: str | None) -> Step:
     compiled = compile_job(job, project)
+    if deployed is None and compiled.version == retired:
+        return Step(job.id, Action.DONE, compiled)
     if deployed is None:
         run_now = job.schedule is not None and job.schedule.run_now
         return Step(job.id, Action.CREATE, compiled, run_now=run_now)

@@ -13,6 +13,7 @@ from ruamel.yaml.constructor import DuplicateKeyError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 
+from deployments.yaml_comments import move_comment, settle
 from ocs.errors import Problem
 
 SHORT_FORMS = {"run": "shell", "shell": "command", "schedule": "cron"}
@@ -39,6 +40,7 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
     """The text with dotted paths set to values, or taken away where the value is None; comments and order stay."""
     yaml = _round_trip()
     document: Any = yaml.load(text)
+    settle(document)
     for dotted, value in values.items():
         _set(document, dotted.split("."), value)
     buffer = io.StringIO()
@@ -82,14 +84,26 @@ def _set(document: Any, path: list[str], value: Any) -> None:
     """Set a value, making the groups on the way and opening short forms (`run: "..."`); None takes the key away."""
     *groups, last = path
     for group in groups:
-        inner = document.get(group)
-        if not isinstance(inner, dict):
-            document[group] = CommentedMap({} if inner is None else {SHORT_FORMS.get(group, group): inner})
-        document = document[group]
+        if value is None and document.get(group) is None:
+            return
+        document = _opened(document, group)
     if value is None:
         document.pop(last, None)
     else:
         document[last] = value
+
+
+def _opened(document: Any, group: str) -> Any:
+    """The group of that key, made where there is none; a short form's comment stays with its value."""
+    inner = document.get(group)
+    if isinstance(inner, dict):
+        return inner
+    document[group] = opened = CommentedMap()
+    if inner is not None:
+        short = SHORT_FORMS.get(group, group)
+        opened[short] = inner
+        move_comment(document, group, opened, short)
+    return opened
 
 
 class _TimesAsText(SafeConstructor):

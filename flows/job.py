@@ -8,17 +8,17 @@ from collections.abc import Awaitable
 from typing import cast
 
 from prefect import State, flow
-from prefect.states import Cancelled as CancelledState
-from prefect.states import Completed, Crashed, Failed
 
 from ocs import settings
-from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
+from ocs.rules.dispatch import DispatchContext, DispatchResult, IdempotencyAction, RunStatus
 from ocs.spec import Job
-from ocs.store import Claimed, Deferred, Outcome, Rejected
+from ocs.store import Claimed, Deferred, Rejected
 from tasks import cancellation
 from tasks.execute import execute
 from tasks.finalize import finalize
+from tasks.leases import leased
 from tasks.prepare import current_flow_run, prepare
+from tasks.states import queued, state_of
 
 
 @flow(
@@ -36,41 +36,28 @@ async def run_job(job: Job) -> State:
         try:
             claimed = await prepare(job)
         except cancellation.Cancelled:
-            return CancelledState(message="Cancelled before it started; nothing was run.")
+            return state_of(RunStatus.CANCELLED, "Cancelled before it started; nothing was run.")
         match claimed:
             case Rejected(skip=skip):
-                return Completed(name="Skipped", message=skip.why)
+                return state_of(RunStatus.SKIPPED, skip.why)
             case Deferred(wait=wait):
-                return Completed(name="Queued", message=wait.why)
-            case Claimed():
-                pass
-        return _state(await finalize(job, claimed.context, await _execute(job, claimed.context)))
+                return queued(wait.why)
+            case Claimed(context=context):
+                async with leased(context):
+                    outcome = await finalize(job, context, await _execute(job, context))
+                return state_of(outcome.status, outcome.why)
 
 
 async def _execute(job: Job, context: DispatchContext) -> DispatchResult:
-    """A job that did badly leaves a red task behind and is a result all the same; a task that broke raises."""
+    """A job that did badly leaves a red task behind and is a result all the same; so is a defect of ours (B-5.2)."""
     ended = await cast("Awaitable[State[DispatchResult]]", execute(job, context, return_state=True))
     result = await ended.aresult(raise_on_failure=False)
+    if isinstance(result, Exception):
+        why = f"It could not be executed: {result!r}"
+        return DispatchResult(RunStatus.ERROR, error=why, idempotency_action=IdempotencyAction.RELEASE)
     if isinstance(result, BaseException):
         raise result
     return result
-
-
-def _state(outcome: Outcome) -> State:
-    """The Prefect state that says the same as the run's status."""
-    match outcome.status:
-        case RunStatus.OK:
-            return Completed(name="Ok", message=outcome.why)
-        case RunStatus.SKIPPED:
-            return Completed(name="Skipped", message=outcome.why)
-        case RunStatus.TIMEOUT:
-            return Failed(name="TimedOut", message=outcome.why)
-        case RunStatus.CANCELLED:
-            return CancelledState(message=outcome.why)
-        case RunStatus.CRASHED:
-            return Crashed(message=outcome.why)
-        case _:
-            return Failed(message=outcome.why)
 
 
 def _stoppable_by_signal(scope: cancellation.Scope) -> contextlib.AbstractContextManager[None]:

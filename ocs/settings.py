@@ -16,6 +16,9 @@ WORK_POOL = "openclaw"
 FLOW_NAME = "job"
 """Every job is a deployment of this flow, so that people type `prefect deployment run job/nightly-report`."""
 
+MAINTENANCE_FLOW = "maintenance"
+"""The flow that keeps the house; it has one deployment."""
+
 MAINTAINED_FILES = ("prefect.yaml", "deployments/jobs")
 """What makes a folder a project."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import MarkdownArtifact
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
+from prefect.logging import get_logger
 
 from ocs.rules.dispatch import DispatchContext, DispatchResult, StreamOutput
 from ocs.spec import Job
@@ -27,7 +29,10 @@ async def show(
     sent: Mapping[UUID, FlowRun],
     told: Sequence[Delivery] = (),
 ) -> None:
-    """Attach the outcome to the flow run; its key is the job's id, so the job's artifact page shows the latest."""
+    """Attach the outcome to the flow run; its key is the job's id, so the job's artifact page shows the latest.
+
+    A server that does not take it costs the run nothing: the outcome is in the store.
+    """
     sections = [
         _headline(job, context, result, outcome),
         _output("Output", result.stdout),
@@ -35,12 +40,16 @@ async def show(
         _what_follows(outcome, sent),
         _who_was_told(told),
     ]
-    await MarkdownArtifact(
+    shown = MarkdownArtifact(
         key=job.id,
         description=f"{outcome.status}: {outcome.why}",
         markdown="\n\n".join(section for section in sections if section),
         flow_run_id=context.flow_run_id,
-    ).acreate(client)
+    )
+    try:
+        await shown.acreate(client)
+    except httpx.HTTPError as refused:
+        get_logger(__name__).warning("The outcome of %s could not be shown as an artifact: %r", job.id, refused)
 
 
 def _headline(job: Job, context: DispatchContext, result: DispatchResult, outcome: Outcome) -> str:

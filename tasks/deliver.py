@@ -44,7 +44,7 @@ async def deliver_leftovers() -> None:
     await _beside(_send_due(None), TICK_WAITS)
 
 
-async def settle() -> None:
+async def finish_sending() -> None:
     """Wait for what is being sent, before the process ends."""
     ours = [task for task in _sending if task.get_loop() is asyncio.get_running_loop()]
     if ours:

@@ -1,11 +1,10 @@
-"""Execute: run the job by its strategy, under a lease that says the run is alive, until it ends or is stopped."""
+"""Execute: run the job by its strategy, until it ends or is stopped."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from logging import INFO, WARNING
 from typing import cast
 
@@ -18,13 +17,14 @@ from prefect.states import Completed, Failed
 from ocs import settings
 from ocs.errors import OcsError
 from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
-from ocs.spec import Job
-from ocs.store import record_process, renew_leases
+from ocs.spec import Agent, Job, Main, Run, Shell, Watchdog
+from ocs.store import record_process
 from tasks import host, secrets
 from tasks.cancellation import Cancelled, scope_of
+from tasks.insisting import insist
 from tasks.strategies.shell import run_shell
-
-LEASE_RENEWAL = timedelta(seconds=20)
+from tasks.turns import run_agent, run_main
+from tasks.watch import run_watchdog
 
 
 def _never_again(*_state: object) -> bool:
@@ -48,8 +48,7 @@ async def execute(job: Job, context: DispatchContext) -> State[DispatchResult]:
 
     The result is the data of a state that shows in the UI whether the job did well.
     """
-    async with _leased(context):
-        result = await _result(job, context)
+    result = await _result(job, context)
     if result.status is RunStatus.OK:
         return Completed(name="Ok", data=result)
     return Failed(name=result.status.title(), message=result.error, data=result)
@@ -65,31 +64,38 @@ async def _result(job: Job, context: DispatchContext) -> DispatchResult:
 
 
 async def _strategy(job: Job, context: DispatchContext) -> DispatchResult:
-    match job.kind:
-        case "shell":
-            return await _shell(job, context)
-        case "agent" | "main" | "watchdog":
-            raise OcsError(f"{job.kind} jobs are not supported yet.", hint="Use run.shell.")
+    match job.run:
+        case Run(shell=Shell() as shell):
+            return await _shell(job, context, shell, job.run.timeout)
+        case Run(agent=Agent() as agent):
+            return await run_agent(job, agent, context, partial(_show(), "stdout"))
+        case Run(main=Main() as main):
+            return await run_main(job, main, context, partial(_show(), "stdout"))
+        case Run(watchdog=Watchdog() as watchdog):
+            return await run_watchdog(job, watchdog, partial(_shell, job, context))
+        case _:
+            raise RuntimeError(f"{job.id} has nothing to run")
 
 
-async def _shell(job: Job, context: DispatchContext) -> DispatchResult:
-    shell = job.run.shell
-    if shell is None:
-        raise RuntimeError(f"{job.id} is called a shell job and has no run.shell")
+def _show() -> Callable[[str, str], None]:
+    """Puts a line of a stream into the run's log."""
     logger = cast("PrefectLogAdapter", get_run_logger())
-
     streams = {stream: logger.getChild(stream) for stream in ("stdout", "stderr")}
 
     def show(stream: str, line: str) -> None:
         streams[stream].log(INFO if stream == "stdout" else WARNING, "%s", line)
 
+    return show
+
+
+async def _shell(job: Job, context: DispatchContext, shell: Shell, timeout: timedelta) -> DispatchResult:
     return await run_shell(
         shell,
-        timeout=job.run.timeout,
+        timeout=timeout,
         output=job.output,
-        secrets=await secrets.resolve(shell.secrets),
+        secrets=await insist("look up the job's secrets", partial(secrets.resolve, shell.secrets)),
         artifacts=settings.artifacts_dir() / "runs" / str(context.run_id),
-        on_line=show,
+        on_line=_show(),
         on_start=_recorder(context),
     )
 
@@ -98,29 +104,12 @@ def _recorder(context: DispatchContext) -> Callable[[int, float], Awaitable[None
     """Remember the process, so that it can be ended even when this worker is gone."""
 
     async def record(pid: int, started_at: float) -> None:
-        await record_process(await host.store(), context.run_id, pid, started_at)
+        async def note() -> None:
+            await record_process(await host.store(), context.run_id, pid, started_at)
+
+        await insist(f"record the process of run {context.run_id}", note)
 
     return record
-
-
-@contextlib.asynccontextmanager
-async def _leased(context: DispatchContext) -> AsyncGenerator[None]:
-    """Renew the run's lease for as long as the context lasts."""
-
-    async def renew() -> None:
-        while True:
-            await asyncio.sleep(LEASE_RENEWAL.total_seconds())
-            # A store that is away for a moment must not end the run: the lease outlasts two renewals.
-            with contextlib.suppress(Exception):
-                await renew_leases(await host.store(), [context.run_id], host.clock())
-
-    renewal = asyncio.create_task(renew())
-    try:
-        yield
-    finally:
-        renewal.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await renewal
 
 
 def _sentence(error: OcsError) -> str:

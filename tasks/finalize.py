@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import PrefectClient
 from prefect.logging import get_run_logger
 
 from ocs.rules.dispatch import DispatchContext, DispatchResult
@@ -14,6 +16,9 @@ from ocs.store import Outcome, finish
 from tasks import artifact, host
 from tasks.children import Children, children_of
 from tasks.deliver import deliver_soon
+from tasks.deployed import Deployed, job_in
+from tasks.insisting import insist
+from tasks.lifecycle import end_job, may_end, remove_job
 from tasks.naming import page_of
 from tasks.prepare import current_flow_run
 from tasks.publish import publish
@@ -21,30 +26,47 @@ from tasks.publish import publish
 
 @task(name="finalize", task_run_name="finalize", cache_policy=NO_CACHE, persist_result=False)
 async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -> Outcome:
-    """Finish and publish. Dying between the two is harmless: what is left in the outbox is published later."""
+    """Finish and publish. Dying between the two is harmless: what is left in the outbox is published later.
+
+    A store or a server that is away is waited for: what the job did must not be lost.
+    """
     client = host.flow_client()
-    children = Children() if result.skip_children else await children_of(client, job.id)
+    children = Children()
+    if not result.skip_children:
+        children = await insist("look up the job's children", partial(children_of, client, job.id))
     for problem in children.broken:
         get_run_logger().warning("%s", problem)
-    store = await host.store()
-    outcome = await finish(
-        store,
-        job,
-        context,
-        result,
-        children=children.jobs,
-        now=host.clock(),
-        # Spreads retries; nothing secret hangs on it.
-        spread=random.uniform(-1, 1),  # noqa: S311
-        link=page_of(context.flow_run_id),
-    )
+    # Spreads retries; nothing secret hangs on it.
+    spread = random.uniform(-1, 1)  # noqa: S311
+    link = page_of(context.flow_run_id)
+
+    async def finished() -> Outcome:
+        store, now = await host.store(), host.clock()
+        return await finish(store, job, context, result, children=children.jobs, now=now, spread=spread, link=link)
+
+    outcome = await insist("record how the run ended", finished)
     own = {job.id: deployment} if (deployment := current_flow_run().deployment_id) else {}
-    sent = await publish(
-        client, store, (*outcome.consequences, *outcome.let_go), deployments={**children.deployments, **own}
-    )
+    following = (*outcome.consequences, *outcome.let_go)
+    sent = await publish(client, await host.store(), following, deployments={**children.deployments, **own})
     told = await deliver_soon(context.run_id) if outcome.tells else ()
     for delivery in told:
         if delivery.last_error:
             get_run_logger().warning("%s was not told: %s", delivery.target, delivery.last_error)
     await artifact.show(client, job, context, result, outcome, sent, told)
+    await _end_job(client, job, retire=result.retire_job and not outcome.stale)
     return outcome
+
+
+async def _end_job(client: PrefectClient, job: Job, *, retire: bool) -> None:
+    """A job that is done is ended at once where that can be; maintenance, or its next run, finds it otherwise."""
+    deployment_id = current_flow_run().deployment_id
+    if deployment_id is None or not (retire or may_end(job)):
+        return
+    try:
+        deployment = await client.read_deployment(deployment_id)
+        if retire:
+            await remove_job(client, await host.store(), job.id, deployment, why="it has served its purpose")
+        elif (as_deployed := job_in(deployment.parameters)) is not None:
+            await end_job(client, await host.store(), Deployed(as_deployed, deployment))
+    except Exception as failed:
+        get_run_logger().warning("The job's end is left to maintenance: %r", failed)

@@ -1,16 +1,15 @@
-"""What a run needs of the process it runs in: the store, one per event loop, and a name for its leases."""
+"""What a run needs of the process it runs in: the store, one per event loop, Prefect's client, the clock."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
 from prefect.client.orchestration import PrefectClient
 from prefect.context import FlowRunContext
 
+from blocks.connections import close_connections
 from ocs.store import Store, open_store
 
 _stores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Store]] = WeakKeyDictionary()
@@ -30,7 +29,8 @@ async def store() -> Store:
 
 
 async def close_store() -> None:
-    """Close this event loop's store, if it was opened."""
+    """Close this event loop's store, if it was opened, and its connections to gateways."""
+    await close_connections()
     opening = _stores.pop(asyncio.get_running_loop(), None)
     if opening is not None:
         await (await opening).close()
@@ -48,11 +48,6 @@ def flow_client() -> PrefectClient:
     if context is None or not isinstance(context.client, PrefectClient):
         raise RuntimeError("a task of run_job was called outside of its flow")
     return context.client
-
-
-def owner() -> str:
-    """Who holds the leases taken in this process: host and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def clock() -> datetime:

@@ -12,7 +12,7 @@ from ocs.rules.dispatch import DispatchKind
 
 def run_name(job_id: str, kind: DispatchKind, attempt: int, scheduled_for: datetime) -> str:
     """The flow run's name; the time is this host's, as in the UI of a browser on it."""
-    shown = f"{kind} {attempt - 1}" if kind is DispatchKind.RETRY else kind
+    shown = f"{kind} {attempt - 1}" if kind is DispatchKind.RETRY and attempt > 1 else kind
     return f"{job_id} · {shown} · {scheduled_for.astimezone():%Y-%m-%d %H:%M:%S}"
 
 

@@ -6,18 +6,21 @@ import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
 
+import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
+from prefect.logging import get_logger
 
 from ocs.errors import Refused
 from ocs.rules import jitter
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.spec import Job
 from ocs.store import Claimed, Deferred, Rejected, Store, claim, dispatch_of
-from tasks import host
+from tasks import host, owner
 from tasks.cancellation import scope_of
+from tasks.insisting import insist
 from tasks.naming import kind_tag, run_name
 
 JOB_TAG = "job:"
@@ -35,12 +38,20 @@ async def prepare(job: Job) -> Claimed | Rejected | Deferred:
     """
     flow_run = current_flow_run()
     _check_identity(job, flow_run)
-    store = await host.store()
-    dispatch = await _dispatch_behind(flow_run, store)
+
+    async def dispatched() -> Dispatch:
+        return await _dispatch_behind(flow_run, await host.store())
+
+    dispatch = await insist("look up why this run exists", dispatched)
     await _wait_for_turn(job, dispatch, flow_run.id)
+
+    async def claimed() -> Claimed | Rejected | Deferred:
+        now = host.clock()
+        return await claim(await host.store(), job, dispatch, flow_run_id=flow_run.id, owner=owner.me(), now=now)
+
     naming = asyncio.create_task(_name(job, dispatch, flow_run))
     try:
-        return await claim(store, job, dispatch, flow_run_id=flow_run.id, owner=host.owner(), now=host.clock())
+        return await insist("claim this run", claimed)
     finally:
         await naming
 
@@ -94,5 +105,9 @@ async def _name(job: Job, dispatch: Dispatch, flow_run: FlowRun) -> None:
     kind = kind_tag(dispatch.kind)
     if kind in flow_run.tags:
         return
-    await host.flow_client().update_flow_run(flow_run.id, name=name, tags=[*flow_run.tags, kind])
-    flow_run.name = name
+    try:
+        await host.flow_client().update_flow_run(flow_run.id, name=name, tags=[*flow_run.tags, kind])
+    except httpx.HTTPError as refused:  # no reason not to run
+        get_logger(__name__).warning("The flow run of %s could not be named: %r", job.id, refused)
+    else:
+        flow_run.name = name

@@ -15,14 +15,16 @@ from prefect.logging import get_logger
 from prefect.states import Scheduled
 
 from ocs import settings
-from ocs.store import PendingDispatch, Store, abandon, let_all_go_on, mark_published, pending_dispatches
+from ocs.store import PendingDispatch, Store, abandon, is_away, let_all_go_on, mark_published, pending_dispatches
 from tasks import host
 from tasks.naming import kind_tag, lineage_tags, run_name
 
 BATCH = 100
 AT_ONCE = 8
 SETTLED = timedelta(seconds=10)
-"""Younger rows are still being published by whoever wrote them."""
+"""Younger rows are being published by whoever wrote them."""
+REFUSALS = (400, 409, 422)
+"""Prefect's answers to what it will never take, such as parameters that do not fit."""
 
 
 async def publish(
@@ -50,11 +52,14 @@ async def publish(
     }
 
 
-async def publish_leftovers() -> int:
-    """Publish what a crash or an absent server left in the outbox, or left waiting; returns how many."""
+async def publish_leftovers(settled: timedelta = SETTLED) -> int:
+    """Publish what a crash or an absent server left in the outbox, or left waiting; returns how many.
+
+    Rows younger than `settled` are left to whoever wrote them.
+    """
     store = await host.store()
     await let_all_go_on(store, host.clock())
-    pending = await pending_dispatches(store, created_before=host.clock() - SETTLED, limit=BATCH)
+    pending = await pending_dispatches(store, created_before=host.clock() - settled, limit=BATCH)
     if not pending:
         return 0
     async with get_client() as client:
@@ -70,13 +75,29 @@ async def _publish_one(
         gone = f'the job "{dispatch.job_id}" is no longer rolled out'
         await abandon(store, dispatch.id, why=gone, now=host.clock())
         return None
-    except httpx.HTTPError as unreachable:
-        get_logger(__name__).warning(
-            "%s of %s stays in the outbox and is sent later: %s", dispatch.kind, dispatch.job_id, unreachable
-        )
+    except httpx.HTTPError as failed:
+        if _is_refused(failed):
+            await abandon(store, dispatch.id, why=f"Prefect refused it: {failed}", now=host.clock())
+        logger = get_logger(__name__)
+        logger.warning("%s of %s was not sent to Prefect: %s", dispatch.kind, dispatch.job_id, failed)
         return None
-    await mark_published(store, dispatch, flow_run.id, host.clock())
+    await _note(store, dispatch, flow_run.id)
     return flow_run
+
+
+def _is_refused(error: httpx.HTTPError) -> bool:
+    """Whether sending it again would be refused again; anything else stays in the outbox and is sent later."""
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in REFUSALS
+
+
+async def _note(store: Store, dispatch: PendingDispatch, flow_run_id: UUID) -> None:
+    """A store that is away now is harmless: sent again later, it is found that Prefect has the run already."""
+    try:
+        await mark_published(store, dispatch, flow_run_id, host.clock())
+    except Exception as failed:
+        if not is_away(failed):
+            raise
+        get_logger(__name__).warning("It was not noted that %s was sent to Prefect: %r", dispatch.job_id, failed)
 
 
 async def _deployment_of(client: PrefectClient, job_id: str) -> UUID:

@@ -174,12 +174,13 @@ async def _drift(client: PrefectClient) -> AsyncIterator[Finding]:
     if not session.has_project():
         return
     from deployments import rollout
+    from ocs.cli.rollout import retired_versions
     from ocs.spec import unsupported
 
     found = session.catalogue()
     if found.problems or any(unsupported(job) for job in found.jobs.values()):
         return  # it cannot be rolled out; `job_files` says why
-    for finding in _differences(await rollout.plan(client, found)):
+    for finding in _differences(await rollout.plan(client, found, retired=await retired_versions())):
         yield finding
 
 

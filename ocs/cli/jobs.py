@@ -14,7 +14,7 @@ from ocs.cli.arguments import JobId
 from ocs.cli.group import group
 from ocs.cli.output import answer, count_of, fail, local, say, table, tell, utc
 from ocs.cli.views import job_view, schedule_text
-from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable
+from ocs.errors import InvalidJob, NotFound, ServerUnreachable
 from ocs.rules.occurrences import occurrences
 from ocs.spec import Job, unsupported
 
@@ -53,7 +53,7 @@ def list_jobs(
         ]
         table(("JOB", "RUNS", "NEXT", "LAST", "AT"), rows)
         if hidden:
-            tell(f"{hidden} more are disabled or have other tags; see them with --all")
+            tell(f"Not shown: {count_of(hidden, 'job')}, disabled or without the tag.  Disabled ones too: --all")
 
     answer({"jobs": jobs}, people)
 
@@ -71,7 +71,7 @@ def show(job: JobId) -> None:
             (key.replace("_", " "), local(value) if key in ("next_run", "last_run") else value)
             for key, value in view.items()
         ]
-        table(("", ""), [row for row in rows if row[1] is not None])
+        table(("", ""), [row for row in rows if row[1] not in (None, "")])
         if runs:
             say("\nLast runs", style="bold")
             rows = [(run["id"][:8], run["status"], run["kind"], local(run["started_at"])) for run in runs]
@@ -183,14 +183,15 @@ def read_text(name: str) -> str:
         NotFound: it cannot be read.
         InvalidJob: it is not UTF-8 text.
     """
+    from deployments.catalogue import not_text
+
     try:
         raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         return raw.decode("utf-8")
     except OSError as failed:
         raise NotFound(f"{name} cannot be read: {failed.strerror}.") from failed
     except UnicodeDecodeError as binary:
-        problem = Problem("", "is not UTF-8 text; save it as UTF-8", name, 1)
-        raise InvalidJob(f"{name} cannot be read.", problems=[problem]) from binary
+        raise not_text(name) from binary
 
 
 def _marked(job: dict[str, Any]) -> str:

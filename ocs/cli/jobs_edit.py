@@ -39,12 +39,13 @@ def edit(job: JobId, values: Settings = None, no_deploy: NoDeploy = False) -> No
 
     found = session.catalogue()
     chosen = session.pick(job, session.ids_of(found))
-    before = catalogue.path_of(found.project, chosen).read_text(encoding="utf-8")
+    path = catalogue.path_of(found.project, chosen)
+    before = catalogue.read_text(path, str(path.relative_to(found.project)))
     changes = settings_of(values)
     if changes.get("id", chosen) != chosen:
         raise UsageError("--set: an id cannot be changed, its history hangs on it.", hint="Add a new job instead.")
     if changes:
-        catalogue.parse_text(before, str(catalogue.path_of(found.project, chosen)))
+        catalogue.parse_text(before, str(path))
         _write(found.project, chosen, yaml_text.with_values(before, changes), no_deploy=no_deploy)
         return
     if Mode.json or not sys.stdin.isatty():
@@ -118,7 +119,7 @@ def _edit_in_editor(project: Path, job_id: str, before: str, *, no_deploy: bool)
         draft.write_text(before, encoding="utf-8")
         while True:
             _open_editor(draft)
-            after = draft.read_text(encoding="utf-8", errors="replace")
+            after = _read_draft(draft)
             if after == before:
                 answer({"job": None, "deployed": False}, lambda: say(f"{job_id} is as it was."))
                 return
@@ -131,6 +132,13 @@ def _edit_in_editor(project: Path, job_id: str, before: str, *, no_deploy: bool)
                     raise Refused(f"{job_id} is as it was: {invalid.message}") from invalid
             else:
                 return
+
+
+def _read_draft(draft: Path) -> str:
+    try:
+        return draft.read_text(encoding="utf-8", errors="replace")
+    except OSError as gone:
+        raise Refused(f"The editor left no file behind ({gone.strerror}); nothing was changed.") from gone
 
 
 def _open_editor(draft: Path) -> None:

@@ -16,7 +16,7 @@ from ocs.cli import session
 from ocs.cli.group import group
 from ocs.cli.jobs import read_text
 from ocs.cli.output import answer, count_of, first_line, say, table, tell
-from ocs.errors import InvalidJob, NotFound, OcsError, Problem, UsageError
+from ocs.errors import NotFound, OcsError, Problem, UsageError
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue
@@ -150,6 +150,8 @@ def _say_next(new: Sequence[object], *, dry_run: bool) -> None:
 
 
 def _own() -> Source:
+    from deployments.catalogue import not_text
+
     program = shutil.which("crontab")
     if program is None:
         raise NotFound("There is no program crontab on this machine.", hint="Name a file instead.")
@@ -160,8 +162,7 @@ def _own() -> Source:
     try:
         return Source(OWN, ended.stdout.decode("utf-8"))
     except UnicodeDecodeError as binary:
-        problem = Problem("", "is not UTF-8 text; save it as UTF-8", OWN, 1)
-        raise InvalidJob(f"{OWN} cannot be read.", problems=[problem]) from binary
+        raise not_text(OWN) from binary
 
 
 def _system(etc: Path) -> list[Source]:

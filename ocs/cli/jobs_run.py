@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -11,11 +12,11 @@ from ocs.cli import session
 from ocs.cli.arguments import JobId, Settings, settings_of
 from ocs.cli.deployed import deployed_job, descendants
 from ocs.cli.follow import answer_end, follow
-from ocs.cli.output import answer, count_of, say
+from ocs.cli.output import answer, count_of, say, tell
 from ocs.cli.stopping import stop_jobs
 from ocs.cli.views import run_views
-from ocs.errors import Refused, UsageError
-from ocs.spec import Job, parse
+from ocs.errors import InvalidJob, Refused, UsageError
+from ocs.spec import Job, violations
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -95,7 +96,7 @@ async def start(
     client: PrefectClient, job: Job, changes: Mapping[str, Any], *, wait: bool, after: Run | None = None
 ) -> int:
     """Run a job with some values changed, and answer; with `wait` follow it to its end. Returns the exit status."""
-    chosen = _changed(job, changes)
+    chosen = _changed(job, changes) if changes else job
     parameters = {"job": chosen.document()} if changes else None
     pending, flow_run = await dispatch(client, chosen, parameters=parameters, after=after)
     link = session.flow_run_link(flow_run.id) if flow_run else None
@@ -111,7 +112,11 @@ async def start(
     if flow_run is None:
         raise Refused(f"The server did not take the run of {job.id}; it is sent later.", hint="See: ocs status")
     async with session.store() as store:
-        ended = await follow(client, store, pending.id)
+        try:
+            ended = await follow(client, store, pending.id)
+        except asyncio.CancelledError:  # Ctrl-C ends the waiting, not the run
+            tell(f"{job.id} goes on without you; end it with: ocs jobs cancel {job.id}")
+            raise
         if ended is None:
             raise Refused(f"The run of {job.id} ended before it started.", hint=f"Its flow run says why: {link}")
         (view,) = await run_views(store, [ended])
@@ -125,7 +130,9 @@ def _changed(job: Job, changes: Mapping[str, Any]) -> Job:
         _set(document, path, value)
     if document.get("id") != job.id:
         raise UsageError("--set: the id of a job cannot be changed for a run.")
-    return parse(document) if changes else job
+    if problems := violations(document):
+        raise InvalidJob(f"{job.id} cannot be run like that; nothing was run.", problems=problems)
+    return Job.model_validate(document)
 
 
 def _set(document: dict[str, Any], path: str, value: Any) -> None:

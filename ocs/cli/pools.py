@@ -77,7 +77,7 @@ async def _all(store: Store) -> list[PoolUse]:
     """Those of the catalogue that nothing has used yet, too."""
     from ocs.store import PoolUse, pools
 
-    known = {pool.name: pool for pool in await pools(store, now=session.now())}
+    known = {pool.name: pool for pool in await pools(store)}
     jobs = session.catalogue().jobs.values() if session.has_project() else ()
     named = {job.limits.pool for job in jobs if job.limits.pool}
     return [known.get(name) or PoolUse(name, 1, 0, 0) for name in sorted({*known, *named})]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
     from deployments.catalogue import Catalogue
     from deployments.rollout import Plan, Step
+    from ocs.spec import Job
 
 FEW = 3
 """A rollout of fewer jobs is over before a progress bar is read."""
+NEAR = timedelta(seconds=20)
 
 
 def register(app: typer.Typer) -> None:
@@ -61,10 +64,11 @@ async def roll_out(
     async with session.server(api_url) as client:
         from deployments import rollout
 
-        planned = await rollout.plan(client, found, only)
+        planned = await rollout.plan(client, found, only, retired=await retired_versions())
         changing = planned.having(rollout.Action.CREATE, rollout.Action.UPDATE)
         with _progress(len(changing)) as advance:
             await rollout.apply(client, planned, prune=prune, on_progress=lambda _: advance())
+        await _dispatch_near(client, [found.jobs[step.job_id] for step in changing])
         for step in planned.steps:
             if resume and step.paused_in_ui and step.deployment_id:
                 await rollout.resume(client, step.deployment_id)
@@ -93,11 +97,35 @@ async def _run_now(client: PrefectClient, found: Catalogue, job_id: str) -> None
     await dispatch(client, found.jobs[job_id], parameters=None, source="rollout")
 
 
+async def _dispatch_near(client: PrefectClient, jobs: Sequence[Job]) -> None:
+    """One-shots that are due before Prefect looks at new schedules again; made twice, they run once."""
+    from ocs.rules.misfire import CatchUp
+    from ocs.store.occurrences import make_up_for
+    from tasks.publish import publish
+
+    now = session.now()
+    moments = {job.id: job.schedule.moment for job in jobs if job.enabled and job.schedule and job.schedule.moment}
+    near = {job_id: moment for job_id, moment in moments.items() if abs(moment - now) < NEAR}
+    if not near:
+        return
+    async with session.store() as store:
+        for job_id, moment in near.items():
+            await publish(client, store, await make_up_for(store, job_id, CatchUp((moment,)), now))
+
+
 async def _plan(found: Catalogue, only: Sequence[str]) -> Plan:
     async with session.server() as client:
         from deployments import rollout
 
-        return await rollout.plan(client, found, only)
+        return await rollout.plan(client, found, only, retired=await retired_versions())
+
+
+async def retired_versions() -> dict[str, str]:
+    """What was rolled out of jobs that their lifecycle has removed since."""
+    from ocs.store.lifecycle import retired
+
+    async with session.store() as store:
+        return await retired(store)
 
 
 def _show(planned: Plan, *, done: bool, prune: bool) -> None:
@@ -125,7 +153,8 @@ def _show(planned: Plan, *, done: bool, prune: bool) -> None:
         for step in planned.steps:
             if step.paused_in_ui:
                 tell(f"{step.job_id} was paused in the UI and stays paused; go on with: ocs jobs enable {step.job_id}")
-        acted = [step for step in changed if prune or step.action is not Action.REMOVE]
+        not_done = {Action.DONE} if prune else {Action.DONE, Action.REMOVE}
+        acted = [step for step in changed if step.action not in not_done]
         verb = "Rolled out" if done else "Would change"
         say(f"{verb}: {len(acted)} of {len(planned.steps)} jobs of {planned.project}.")
 
@@ -135,6 +164,8 @@ def _show(planned: Plan, *, done: bool, prune: bool) -> None:
 def _remark(step: Step, *, prune: bool) -> str:
     if step.action == "remove" and not prune:
         return "its file is gone; remove it with --prune"
+    if step.action == "done":
+        return f"it has run and was removed; take its file away with: ocs jobs remove {step.job_id}"
     edited = f"set back what was edited in the UI: {', '.join(step.edited_in_ui)}" if step.edited_in_ui else ""
     return edited or ", ".join(changed_paths(step))
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import shutil
 import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from ocs.cli import session
 from ocs.cli.arguments import RunId, SomeJob
 from ocs.cli.group import group
-from ocs.cli.output import Mode, answer, first_line, local, out, say, table, tell, took
+from ocs.cli.output import Mode, answer, first_line, local, out, print_json, say, table, tell, took
 from ocs.cli.story import show_story, story_of
 from ocs.cli.views import Status, run_views, said
 from ocs.errors import NotFound, Refused, UsageError
@@ -136,11 +138,20 @@ def output(run: RunId, stderr: Annotated[bool, typer.Option("--stderr", help="Th
     chosen = session.run(found())
     stream = "stderr" if stderr else "stdout"
     text, size, path = (getattr(chosen, f"{stream}{suffix}") for suffix in ("", "_bytes", "_path"))
-    whole = _file(path) if path else str(text).encode()
-    if MARK in text:
+    if MARK in text and path is None:
         tell(f"Of {size} bytes the store kept these; a smaller output.offload in the job keeps all in a file.")
-    shown = whole.decode(errors="replace")
-    answer({"run": str(chosen.id), "stream": stream, "bytes": size, "path": path, "output": shown}, lambda: _raw(whole))
+    with _whole(text, path) as everything:
+        if not Mode.json:
+            sys.stdout.flush()
+            shutil.copyfileobj(everything, sys.stdout.buffer)
+            if (
+                text and path is None
+            ):  # the store keeps no blank end, and a prompt should not stand beside the last word
+                sys.stdout.buffer.write(b"\n")
+            sys.stdout.buffer.flush()
+            return
+        shown = everything.read().decode(errors="replace")
+    print_json({"ok": True, "run": str(chosen.id), "stream": stream, "bytes": size, "path": path, "output": shown})
 
 
 @app.command(epilog="Example:  ocs runs cancel 3f2a9c1d")
@@ -224,14 +235,11 @@ def _moment(given: str | None) -> datetime | None:
         raise UsageError(f'--since "{given}": write 2h, 7d or a moment such as 2026-11-24T08:00') from None
 
 
-def _file(path: str) -> bytes:
+def _whole(text: str, path: str | None) -> BinaryIO:
+    """All of a stream, to be read piece by piece: it may be large."""
+    if path is None:
+        return io.BytesIO(text.encode())
     try:
-        return Path(path).read_bytes()
+        return Path(path).open("rb")
     except OSError as gone:
         raise NotFound(f"The whole output was kept in {path}, which cannot be read: {gone.strerror}.") from gone
-
-
-def _raw(whole: bytes) -> None:
-    sys.stdout.flush()
-    sys.stdout.buffer.write(whole)
-    sys.stdout.buffer.flush()

@@ -66,7 +66,7 @@ async def _report() -> dict[str, Any]:
             "server": await _server(client),
             "workers": await _workers(client),
             "jobs": await _count_jobs(client),
-            "running": len(await queries.running(store, now=now)),
+            "running": len(await queries.running(store)),
             "waiting": len(await queries.waiting(store)),
             "next": await _next(client),
             "failures": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -53,7 +53,8 @@ class Dispatch:
 
     `id` is the store's dispatch row, or None when Prefect's scheduler or its UI made the run.
     `scheduled_for` is the instant it was meant for (UTC). `source_run` is the run that caused it,
-    `retry_of` the failed run this is a further attempt of. `attempt` counts from 1.
+    `retry_of` the failed run this is a further attempt of. `attempt` counts from 1, `replays` how often it was
+    begun again because its worker had died.
     """
 
     kind: DispatchKind
@@ -62,6 +63,7 @@ class Dispatch:
     source_run: UUID | None = None
     retry_of: UUID | None = None
     attempt: int = 1
+    replays: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,12 @@ class DispatchResult:
     """What a strategy returns (B-4.0). It never raises for what a job can do wrong.
 
     `summary` is stored, `content` is the delivery text and what children's `match` looks at, `error` is
-    one sentence for people. `delivery_override` is told exactly as it is, `delivery_target` whatever the job's
-    `deliver` says. The skip flags suppress that step of finalize.
+    one sentence for people. The skip flags suppress that step of finalize.
+
+    `delivery_target` hears of it instead of `deliver.to`, whatever the mode; `delivery_override` is then the text.
+    `retry_in` asks for the same attempt once more after that time, because nothing of it was done; `retryable` is
+    False when a further attempt would end the same way. `retire_job` says that the job has served its purpose.
+    `session_key` is the agent's conversation, `finding` what a watchdog found.
     """
 
     status: RunStatus
@@ -103,11 +109,16 @@ class DispatchResult:
     signal: str | None = None
     stdout: StreamOutput = field(default_factory=StreamOutput)
     stderr: StreamOutput = field(default_factory=StreamOutput)
-    delivery_override: str | None = None
     delivery_target: str | None = None
+    delivery_override: str | None = None
     images: tuple[str, ...] = ()
     skip_delivery: bool = False
     skip_job_update: bool = False
     skip_children: bool = False
     skip_dequeue: bool = False
     idempotency_action: IdempotencyAction = IdempotencyAction.NOOP
+    retry_in: timedelta | None = None
+    retryable: bool = True
+    retire_job: bool = False
+    session_key: str | None = None
+    finding: str | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 MASK = b"********"
 SHORTEST = 4
@@ -14,10 +16,11 @@ class Masker:
     """Feed it the pieces of one stream in order, then flush it."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        values = {value.encode() for value in secrets if len(value) >= SHORTEST}
+        values = {form.encode() for secret in secrets for form in _forms(secret) if len(form) >= SHORTEST}
         # Longest first: of two secrets that begin alike, the whole longer one is taken out.
         self._values = sorted(values, key=len, reverse=True)
         self._pattern = re.compile(b"|".join(map(re.escape, self._values))) if self._values else None
+        self._first_bytes = frozenset(value[0] for value in self._values)
         self._held = b""
 
     def feed(self, piece: bytes) -> bytes:
@@ -44,10 +47,32 @@ class Masker:
         """From where on the end of `raw` could go on to be a secret."""
         longest = len(self._values[0]) - 1
         for start in range(max(done, len(raw) - longest), len(raw)):
+            if raw[start] not in self._first_bytes:
+                continue
             end = raw[start:]
             if any(len(end) < len(value) and value.startswith(end) for value in self._values):
                 return start
         return len(raw)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The secret, and what of it a program prints alone: its lines, and the texts in it when it is JSON."""
+    yield secret
+    yield from (line.strip() for line in secret.splitlines())
+    if secret.lstrip().startswith(("{", "[")):
+        try:
+            yield from _texts(json.loads(secret))
+        except (ValueError, RecursionError):
+            return
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        parts = cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
+        for part in parts:
+            yield from _texts(part)
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:

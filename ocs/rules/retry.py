@@ -18,22 +18,48 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """The same attempt once more, no sooner than `delay` from now: nothing of it was done, so it is not counted."""
+
+    attempt: int
+    delay: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     """No further attempt. `why` is a sentence for people, empty when nobody would ask."""
 
     why: str
 
 
-def next_attempt(policy: Retry, *, attempt: int, status: RunStatus, queue_free: int, spread: float) -> Again | GiveUp:
+def same_attempt(delay: timedelta, *, attempt: int, queue_free: int, another_waits: bool) -> Later | GiveUp:
+    """Decide what follows a run that could do nothing, such as one that found the gateway away (B-4.4 step 1).
+
+    `another_waits` says that the job has a run that will be tried again already, and this one is an occurrence that
+    may fall together with it; so a long absence leaves one run behind, not one for each occurrence.
+    """
+    if another_waits:
+        return GiveUp("An earlier run of the job waits to be tried again already; this one falls together with it.")
+    if queue_free < 1:
+        return GiveUp("Not tried again: the job's queue is full.")
+    return Later(attempt, delay)
+
+
+def next_attempt(
+    policy: Retry, *, attempt: int, status: RunStatus, queue_free: int, spread: float, retryable: bool = True
+) -> Again | GiveUp:
     """Decide what follows attempt number `attempt` (1 is the first run), which ended with `status`.
 
     `spread` in [-1, 1] is drawn by the caller, so the rule itself has no chance in it.
+    `retryable` is False when the failure is one that time does not mend.
     The ladder is the reference's (B-5.4) with the cap and jitter it lacks (W38); timeouts are retried too (W15).
     """
     if policy.max == 0 or status not in (RunStatus.ERROR, RunStatus.TIMEOUT):
         return GiveUp("")
     if status not in policy.on:
         return GiveUp(f"After this kind of end ({status}) it is not retried.")
+    if not retryable:
+        return GiveUp("Not retried: a further attempt would end the same way.")
     if attempt > policy.max:
         return GiveUp(f"All {policy.max} retries are used." if policy.max > 1 else "Its one retry is used.")
     if queue_free < 1:

@@ -5,7 +5,7 @@ from ocs.spec.chain import After, EventTrigger, Match
 from ocs.spec.job import Job, Kind
 from ocs.spec.policies import Deliver, Limits, Output, Retry
 from ocs.spec.problems import parse, violations
-from ocs.spec.run import Run, Shell
+from ocs.spec.run import Agent, Main, Retrieval, Run, Shell, Watchdog
 from ocs.spec.schedule import Schedule
 from ocs.spec.schema import job_schema
 from ocs.spec.support import unsupported
@@ -13,17 +13,21 @@ from ocs.spec.values import format_duration, format_size, parse_duration, parse_
 
 __all__ = [
     "After",
+    "Agent",
     "Deliver",
     "EventTrigger",
     "Job",
     "Kind",
     "Limits",
+    "Main",
     "Match",
     "Output",
+    "Retrieval",
     "Retry",
     "Run",
     "Schedule",
     "Shell",
+    "Watchdog",
     "check_catalogue",
     "format_duration",
     "format_size",

@@ -32,6 +32,8 @@ from ocs.spec.values import (
 KINDS = ("shell", "agent", "main", "watchdog")
 LONGEST_COMMAND = 100_000
 LONGEST_CHECK = 4096
+RESERVED_SESSIONS = ("subagent:", "cron:", "acp:")
+"""Session keys that the gateway keeps for itself."""
 BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=256)]
 Command = Annotated[str, StringConstraints(max_length=LONGEST_COMMAND), PRINTABLE]
 

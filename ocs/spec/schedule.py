@@ -121,7 +121,11 @@ class Schedule(Part):
     @field_validator("at")
     @classmethod
     def _at_in_utc(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
-        return None if value is None else moment_in(info.data.get("timezone", "UTC"), value)
+        """Prefect counts whole seconds: a fraction is rounded up, since nothing may start early."""
+        if value is None:
+            return None
+        moment = moment_in(info.data.get("timezone", "UTC"), value)
+        return moment.replace(microsecond=0) + timedelta(seconds=1) if moment.microsecond else moment
 
     @model_validator(mode="after")
     def _hold_together(self) -> Schedule:

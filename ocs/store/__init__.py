@@ -1,14 +1,17 @@
 """The store: what Prefect does not promise. Runs, the idempotency ledger, the outbox, whose turn it is."""
 
-from ocs.store.claim import LEASE, Claimed, Deferred, Rejected, claim, dispatch_of, record_process, renew_leases
+from ocs.store.claim import Claimed, Deferred, Rejected, claim, dispatch_of
 from ocs.store.engine import Store, open_store
-from ocs.store.finish import Outcome, finish
+from ocs.store.finish import Outcome, close_run, finish
+from ocs.store.leases import LEASE, Lease, leases, record_process, renew_leases
+from ocs.store.outage import is_away
 from ocs.store.outbox import (
     PendingDispatch,
     abandon,
     enqueue,
     mark_published,
     pending_dispatches,
+    published_dispatches,
     withdraw,
     withdraw_one,
 )
@@ -19,6 +22,7 @@ __all__ = [
     "LEASE",
     "Claimed",
     "Deferred",
+    "Lease",
     "Outcome",
     "PendingDispatch",
     "PoolUse",
@@ -26,14 +30,18 @@ __all__ = [
     "Store",
     "abandon",
     "claim",
+    "close_run",
     "dispatch_of",
     "enqueue",
     "finish",
+    "is_away",
+    "leases",
     "let_all_go_on",
     "mark_published",
     "open_store",
     "pending_dispatches",
     "pools",
+    "published_dispatches",
     "record_process",
     "renew_leases",
     "set_slots",

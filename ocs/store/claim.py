@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,16 +11,14 @@ from sqlmodel import col, select
 
 from ocs.rules import guards, idempotency
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
-from ocs.rules.guards import Skip, Snapshot, Wait
+from ocs.rules.guards import Skip, SkipReason, Snapshot, Wait
 from ocs.spec import Job
 from ocs.store.engine import Store
+from ocs.store.leases import LEASE, context_of
+from ocs.store.ledger import release_key_of
 from ocs.store.outbox import backlog
-from ocs.store.running import is_running
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, JobState, KeyStatus, Run
 from ocs.store.waiting import free_slots, locks, running_of_job
-
-LEASE = timedelta(seconds=60)
-"""How long a run counts as alive after its last sign of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +49,16 @@ async def claim(
 ) -> Claimed | Rejected | Deferred:
     """Ask the guards, and write the run's row, its idempotency key and the dispatch's end, all at once.
 
-    A flow run that was here before is a further attempt: a person pressed Retry, or its worker died.
+    A flow run that was here before goes on where it was, or is a further attempt: a person pressed Retry.
     """
     async with store.transaction(lock=locks(job.id, job.limits.pool)) as session:
-        dispatch = await _as_further_attempt(session, dispatch, flow_run_id, now)
+        if (line := await _in_line(session, dispatch, flow_run_id)) is not None:
+            return line
+        previous = await _newest_run(session, flow_run_id)
+        if previous is not None and previous.status is RunStatus.RUNNING and _is_executed(previous, now):
+            return _going_on(previous, owner)
+        if previous is not None:
+            dispatch = await _further_attempt(session, dispatch, previous, now)
         key = idempotency.key_for(job.id, dispatch, flow_run_id)
         snapshot = await _snapshot(session, job, dispatch, key, now)
         verdict = guards.decide(job, dispatch, snapshot, now)
@@ -73,37 +77,44 @@ async def claim(
         return Claimed(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now))
 
 
-async def renew_leases(store: Store, run_ids: list[UUID], now: datetime) -> None:
-    """Say that these runs are alive."""
-    async with store.transaction() as session:
-        for run in await session.scalars(select(Run).where(col(Run.id).in_(run_ids), is_running())):
-            run.lease_until = now + LEASE
-
-
-async def record_process(store: Store, run_id: UUID, pid: int, started_at: float) -> None:
-    """Remember which process (group) a run is, by id and start time."""
-    async with store.transaction() as session:
-        run = await session.get_one(Run, run_id)
-        run.pid, run.pid_started_at = pid, started_at
-
-
 async def dispatch_of(store: Store, dispatch_id: UUID) -> Dispatch | None:
     """The dispatch of that id, None when it is not one of ours."""
     async with store.reading() as session:
         row = await session.get(DispatchRow, dispatch_id)
     if row is None:
         return None
-    return Dispatch(row.kind, row.scheduled_for, row.id, row.source_run, row.retry_of, row.attempt)
+    return Dispatch(row.kind, row.scheduled_for, row.id, row.source_run, row.retry_of, row.attempt, row.replays)
 
 
-async def _as_further_attempt(session: AsyncSession, dispatch: Dispatch, flow_run_id: UUID, now: datetime) -> Dispatch:
+async def _in_line(session: AsyncSession, dispatch: Dispatch, flow_run_id: UUID) -> Deferred | None:
+    """A flow run that has put its occasion in line already: its worker died before it could say so."""
+    row = await session.get(DispatchRow, flow_run_id) if dispatch.id is None else None
+    if row is None or row.waits_for is None:
+        return None
+    return Deferred(row.id, Wait(row.waits_for, "It is in line already, and goes on in a run of its own."))
+
+
+async def _newest_run(session: AsyncSession, flow_run_id: UUID) -> Run | None:
     newest_first = select(Run).where(Run.flow_run_id == flow_run_id).order_by(col(Run.attempt).desc())
-    previous = (await session.scalars(newest_first.limit(1))).first()
-    if previous is None:
-        return dispatch
+    return (await session.scalars(newest_first.limit(1))).first()
+
+
+def _is_executed(run: Run, now: datetime) -> bool:
+    return run.lease_until is not None and run.lease_until > now
+
+
+def _going_on(run: Run, owner: str) -> Claimed | Rejected:
+    """The claim was made, and its answer lost; or somebody else has it, and this process came too late."""
+    if run.owner == owner:
+        return Claimed(context_of(run))
+    return Rejected(run.id, Skip(SkipReason.DUPLICATE, f"It is already being executed, by {run.owner}."))
+
+
+async def _further_attempt(session: AsyncSession, dispatch: Dispatch, previous: Run, now: datetime) -> Dispatch:
     if not previous.status.final:
-        previous.status, previous.finished_at = RunStatus.CRASHED, now
+        previous.status, previous.finished_at, previous.lease_until = RunStatus.CRASHED, now, None
         previous.error = "Its worker ended before it did."
+        await release_key_of(session, previous, now)
     return replace(
         dispatch,
         id=None,
@@ -138,10 +149,12 @@ async def _wait(
     row = await session.get(DispatchRow, dispatch.id) if dispatch.id else None
     if row is None:
         row = DispatchRow(
+            id=flow_run_id,  # entered again, the flow run finds what it wrote
             job_id=job.id,
             kind=dispatch.kind,
             scheduled_for=dispatch.scheduled_for,
             attempt=dispatch.attempt,
+            replays=dispatch.replays,
             source_run=dispatch.source_run,
             retry_of=dispatch.retry_of,
             # An occurrence runs the job as it is then; a person may have changed it for this run.
@@ -161,6 +174,7 @@ def _run_row(job: Job, dispatch: Dispatch, flow_run_id: UUID, now: datetime) -> 
         kind=dispatch.kind,
         status=RunStatus.RUNNING,
         attempt=dispatch.attempt,
+        replays=dispatch.replays,
         flow_run_id=flow_run_id,
         dispatch_id=dispatch.id,
         parent_run=dispatch.source_run,

@@ -8,14 +8,18 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
 
 from ocs.rules import delivery, idempotency, outcome, triggers
 from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
-from ocs.rules.retry import Again, GiveUp, next_attempt
+from ocs.rules.replay import after_crash
+from ocs.rules.retry import Again, GiveUp, Later, next_attempt, same_attempt
 from ocs.spec import Job
 from ocs.store import deliveries
 from ocs.store.engine import Store
-from ocs.store.outbox import PendingDispatch, backlog, pending
+from ocs.store.leases import Lease
+from ocs.store.ledger import release_key_of
+from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
 from ocs.store.tables import DispatchRow, IdempotencyKey, JobState, KeyStatus, Run
 from ocs.store.waiting import let_go_on, locks
 
@@ -46,27 +50,29 @@ async def finish(
     *,
     children: Sequence[Job],
     now: datetime,
-    spread: float,
+    spread: float = 0,
+    last_sign: datetime | None = None,
     link: str | None = None,
 ) -> Outcome:
-    """Record the result, the key's fate, the job's state, a retry or the children to fire, and whom to tell.
+    """Record the result, the key's fate, the job's state, a retry, a replay or the children to fire, and whom to tell.
 
-    Children fire only when no retry follows (W14); a cancelled run has no consequences. `spread` in [-1, 1]
-    varies the retry's delay; `link` is the run's page, told with the result.
+    Children fire only when nothing of the job's own follows (W14); a cancelled run has no consequences. `spread` in
+    [-1, 1] varies the retry's delay. Whoever ends a run that another has lost gives the lease it saw as `last_sign`:
+    a later sign of life stands against it. `link` is the run's page, told with the result.
     """
     family = (*locks(job.id, job.limits.pool), *(f"job:{child.id}" for child in children))
     async with store.transaction(lock=family) as session:
         run = await session.get(Run, context.run_id)
-        if run is None or run.status is not RunStatus.RUNNING:
-            ended = run.status if run else RunStatus.CRASHED
-            return Outcome(ended, "The run had already been ended elsewhere; its result was not used.", stale=True)
-        following = await _retry(session, job, context, result, spread)
+        if run is None or run.status is not RunStatus.RUNNING or last_sign not in (None, run.lease_until):
+            return _stale(run)
+        following = await _following(session, job, context, result, spread)
         rows, notes = await _consequences(session, job, context, result, following, children, now)
         why = outcome.sentence(result, now - run.started_at, following, job.retry.max, notes)
         _write(run, result, why, now)
         await _settle_key(session, context.idempotency_key, result, now)
         if not result.skip_job_update:
-            await _update_state(session, job.id, run, following, now)
+            failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
+            await _update_state(session, job.id, run, now, failed=failed)
         session.add_all(rows)
         letter = delivery.of_run(job, result, why, link)
         if letter is not None:
@@ -82,16 +88,60 @@ async def finish(
         )
 
 
-async def _retry(
+async def close_run(store: Store, lease: Lease, status: RunStatus, *, why: str, now: datetime) -> Outcome:
+    """End a run that its owner has lost and that has no consequences: it was cancelled, or its job is unknown."""
+    job_id = lease.context.job_id
+    async with store.reading() as session:
+        found = await session.get(Run, lease.context.run_id)
+    async with store.transaction(lock=locks(job_id, found.pool if found else None)) as session:
+        run = await session.get(Run, lease.context.run_id)
+        if run is None or run.status is not RunStatus.RUNNING or run.lease_until != lease.until:
+            return _stale(run)
+        run.status, run.finished_at, run.lease_until = status, now, None
+        run.summary = run.error = why
+        await release_key_of(session, run, now)
+        await session.flush()
+        let_go = await let_go_on(session, job_id, run.pool, now)
+        return Outcome(status, why, let_go=tuple(pending(row) for row in let_go))
+
+
+def _stale(run: Run | None) -> Outcome:
+    if run is None:
+        return Outcome(RunStatus.CRASHED, "The run's record is gone; its result was not used.", stale=True)
+    return Outcome(run.status, run.error or "The run had been ended before.", stale=True)
+
+
+async def _following(
     session: AsyncSession, job: Job, context: DispatchContext, result: DispatchResult, spread: float
-) -> Again | GiveUp:
+) -> Again | Later | GiveUp:
+    dispatch = context.dispatch
+    free = job.limits.max_queued - await backlog(session, job.id)
+    if result.status is RunStatus.CRASHED:
+        return after_crash(job.run, attempt=dispatch.attempt, replays=dispatch.replays, queue_free=free)
+    if result.retry_in is not None:
+        falls_together = _is_one_of_many(job, context) and await _waits_for_retry(session, job.id)
+        return same_attempt(result.retry_in, attempt=dispatch.attempt, queue_free=free, another_waits=falls_together)
     return next_attempt(
         job.retry,
-        attempt=context.dispatch.attempt,
+        attempt=dispatch.attempt,
         status=result.status,
-        queue_free=job.limits.max_queued - await backlog(session, job.id),
+        retryable=result.retryable,
+        queue_free=free,
         spread=spread,
     )
+
+
+def _is_one_of_many(job: Job, context: DispatchContext) -> bool:
+    """An occurrence whose job wants missed ones to fall together."""
+    coalesces = job.schedule is not None and job.schedule.misfire != "all"
+    return coalesces and context.dispatch.kind is DispatchKind.SCHEDULED
+
+
+async def _waits_for_retry(session: AsyncSession, job_id: str) -> bool:
+    waiting = select(DispatchRow.id).where(
+        DispatchRow.job_id == job_id, DispatchRow.kind == DispatchKind.RETRY, col(DispatchRow.status).in_(OPEN)
+    )
+    return (await session.scalars(waiting.limit(1))).first() is not None
 
 
 async def _consequences(
@@ -99,12 +149,12 @@ async def _consequences(
     job: Job,
     context: DispatchContext,
     result: DispatchResult,
-    following: Again | GiveUp,
+    following: Again | Later | GiveUp,
     children: Sequence[Job],
     now: datetime,
 ) -> tuple[list[DispatchRow], list[str]]:
-    if isinstance(following, Again):
-        return [_retry_row(job, context, following, now)], []
+    if isinstance(following, Again | Later):
+        return [_again_row(job, context, result, following, now)], []
     if result.skip_children:
         return [], []
     fired = triggers.children_to_fire(children, result.status, result.content, job.limits.max_fanout)
@@ -118,12 +168,16 @@ async def _consequences(
     return rows, notes
 
 
-def _retry_row(job: Job, context: DispatchContext, again: Again, now: datetime) -> DispatchRow:
+def _again_row(
+    job: Job, context: DispatchContext, result: DispatchResult, again: Again | Later, now: datetime
+) -> DispatchRow:
+    crashed = result.status is RunStatus.CRASHED
     return DispatchRow(
         job_id=job.id,
-        kind=DispatchKind.RETRY,
+        kind=DispatchKind.REPLAY if crashed else DispatchKind.RETRY,
         scheduled_for=now + again.delay,
         attempt=again.attempt,
+        replays=context.dispatch.replays + 1 if crashed else 0,
         source_run=context.dispatch.source_run,
         retry_of=context.run_id,
         # The same job as this attempt ran, even if it was changed for this run or edited since.
@@ -173,6 +227,7 @@ def _write(run: Run, result: DispatchResult, why: str, now: datetime) -> None:
         result.stderr.bytes,
         result.stderr.path,
     )
+    run.session_key, run.finding = result.session_key, result.finding
 
 
 async def _settle_key(session: AsyncSession, key: str, result: DispatchResult, now: datetime) -> None:
@@ -185,8 +240,8 @@ async def _settle_key(session: AsyncSession, key: str, result: DispatchResult, n
         ledger.status, ledger.released_at = KeyStatus.RELEASED, now
 
 
-async def _update_state(session: AsyncSession, job_id: str, run: Run, following: Again | GiveUp, now: datetime) -> None:
-    """Errors in a row count final failures: one that is retried is not final yet (B-2.5)."""
+async def _update_state(session: AsyncSession, job_id: str, run: Run, now: datetime, *, failed: bool) -> None:
+    """Errors in a row count final failures: one that is retried, or could do nothing, is none yet (B-2.5)."""
     state = await session.get(JobState, job_id)
     if state is None:
         state = JobState(job_id=job_id, last_run_id=run.id, last_status=run.status, last_finished_at=now)
@@ -194,5 +249,5 @@ async def _update_state(session: AsyncSession, job_id: str, run: Run, following:
     state.last_run_id, state.last_status, state.last_finished_at = run.id, run.status, now
     if run.status is RunStatus.OK:
         state.consecutive_errors = 0
-    elif run.status in FAILED and isinstance(following, GiveUp):
+    elif failed:
         state.consecutive_errors += 1

@@ -6,12 +6,13 @@ import difflib
 from datetime import datetime
 
 from sqlalchemy import delete, or_
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from ocs.errors import NotFound, Refused
 from ocs.store.audit import record
 from ocs.store.engine import Store
-from ocs.store.tables import IdempotencyKey, KeyStatus
+from ocs.store.tables import IdempotencyKey, KeyStatus, Run
 
 
 async def keys(store: Store, *, job: str | None = None, limit: int = 100) -> list[IdempotencyKey]:
@@ -65,6 +66,13 @@ async def release_key(store: Store, key: str, *, actor: str, source: str, now: d
             after={"key": key, "status": KeyStatus.RELEASED},
         )
         return ledger
+
+
+async def release_key_of(session: AsyncSession, run: Run, now: datetime) -> None:
+    """Free the key of a run that came to nothing, as part of the transaction that ends it."""
+    ledger = await session.get(IdempotencyKey, run.idempotency_key) if run.idempotency_key else None
+    if ledger is not None and ledger.run_id == run.id and ledger.status is KeyStatus.CLAIMED:
+        ledger.status, ledger.released_at = KeyStatus.RELEASED, now
 
 
 async def prune_keys(store: Store, *, now: datetime) -> int:

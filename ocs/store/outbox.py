@@ -92,6 +92,19 @@ async def pending_dispatches(store: Store, *, created_before: datetime, limit: i
         return [pending(row) for row in await session.scalars(waiting)]
 
 
+async def published_dispatches(store: Store, *, before: datetime, limit: int = 100) -> list[tuple[UUID, UUID]]:
+    """Dispatches that were due and sent before then and have become no run, each with its flow run."""
+    sent = (
+        select(DispatchRow.id, DispatchRow.flow_run_id)
+        .where(DispatchRow.status == DispatchStatus.PUBLISHED)
+        .where(col(DispatchRow.published_at) < before, col(DispatchRow.scheduled_for) < before)
+        .order_by(col(DispatchRow.scheduled_for))
+        .limit(limit)
+    )
+    async with store.reading() as session:
+        return [(dispatch_id, flow_run_id) for dispatch_id, flow_run_id in await session.execute(sent) if flow_run_id]
+
+
 async def mark_published(store: Store, dispatch: PendingDispatch, flow_run_id: UUID, now: datetime) -> None:
     """Note that Prefect has the run. Harmless when the run has already begun, or waits for its next turn."""
     async with store.transaction() as session:
@@ -106,7 +119,9 @@ async def mark_published(store: Store, dispatch: PendingDispatch, flow_run_id: U
 async def abandon(store: Store, dispatch_id: UUID, *, why: str, now: datetime) -> None:
     """Give up a dispatch that can never become a run, and say so in the audit trail."""
     async with store.transaction() as session:
-        row = await session.get_one(DispatchRow, dispatch_id)
+        row = await session.get_one(DispatchRow, dispatch_id, with_for_update=True)
+        if row.status not in OPEN:
+            return
         row.status = DispatchStatus.CANCELLED
         record(
             session,

@@ -11,7 +11,7 @@ from sqlmodel import col, select
 
 from ocs.store.audit import record
 from ocs.store.engine import Store
-from ocs.store.running import is_alive
+from ocs.store.running import is_running
 from ocs.store.tables import DispatchRow, DispatchStatus, Pool, Run
 
 SLOTS = 1
@@ -49,12 +49,12 @@ async def set_slots(store: Store, name: str, slots: int, *, actor: str, source: 
         )
 
 
-async def pools(store: Store, *, now: datetime) -> list[PoolUse]:
+async def pools(store: Store) -> list[PoolUse]:
     """The pools that were set or are in use, by name."""
     async with store.reading() as session:
         slots = {pool.name: pool.slots for pool in await session.scalars(select(Pool))}
-        alive = select(Run.pool).where(col(Run.pool).is_not(None), is_alive(now))
-        running = Counter(await session.scalars(alive))
+        executing = select(Run.pool).where(col(Run.pool).is_not(None), is_running())
+        running = Counter(await session.scalars(executing))
         in_line = select(DispatchRow.pool).where(
             col(DispatchRow.pool).is_not(None), DispatchRow.status == DispatchStatus.WAITING
         )

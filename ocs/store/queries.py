@@ -13,7 +13,8 @@ from ocs.errors import NotFound
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN, PendingDispatch, pending
-from ocs.store.tables import DispatchRow, JobState, Run
+from ocs.store.running import is_running
+from ocs.store.tables import AuditEvent, DispatchRow, JobState, Run
 
 SHORTEST_ID = 4
 
@@ -62,6 +63,28 @@ async def run(store: Store, run_id: UUID) -> Run | None:
         return await session.get(Run, run_id)
 
 
+async def newest_by_flow_run(store: Store, flow_run_ids: Sequence[UUID]) -> dict[UUID, Run]:
+    """The last attempt of each of these flow runs that has become a run."""
+    of_them = select(Run).where(col(Run.flow_run_id).in_(flow_run_ids)).order_by(col(Run.attempt))
+    async with store.reading() as session:
+        return {run.flow_run_id: run for run in await session.scalars(of_them)}
+
+
+async def said_before(store: Store, job_id: str, *, before: UUID, limit: int) -> list[Run]:
+    """The newest runs of a job that ended well and said something, `before` not counted, newest first."""
+    ended_well = select(Run).where(Run.job_id == job_id, Run.status == RunStatus.OK, col(Run.id) != before)
+    told = ended_well.where(col(Run.stdout) != "")
+    async with store.reading() as session:
+        return list(await session.scalars(told.order_by(col(Run.started_at).desc()).limit(limit)))
+
+
+async def last_finding(store: Store, job_id: str) -> str | None:
+    """What the newest run of a watchdog that could tell had found."""
+    found = select(Run.finding).where(Run.job_id == job_id, col(Run.finding).is_not(None))
+    async with store.reading() as session:
+        return (await session.scalars(found.order_by(col(Run.started_at).desc()).limit(1))).first()
+
+
 async def known_jobs(store: Store) -> list[str]:
     """The ids of jobs that have ever run, removed ones too."""
     async with store.reading() as session:
@@ -104,11 +127,10 @@ async def job_states(store: Store) -> dict[str, JobState]:
         return {state.job_id: state for state in await session.scalars(select(JobState))}
 
 
-async def running(store: Store, *, now: datetime) -> list[Run]:
-    """Runs that execute now, under a live lease."""
-    alive = select(Run).where(Run.status == RunStatus.RUNNING, col(Run.lease_until) > now)
+async def running(store: Store) -> list[Run]:
+    """Runs that have not ended."""
     async with store.reading() as session:
-        return list(await session.scalars(alive))
+        return list(await session.scalars(select(Run).where(is_running())))
 
 
 async def waiting(store: Store) -> list[PendingDispatch]:
@@ -166,3 +188,12 @@ async def awaiting_retry(store: Store, run_ids: Sequence[UUID]) -> set[UUID]:
     coming = select(DispatchRow).where(col(DispatchRow.retry_of).in_(run_ids), col(DispatchRow.status).in_(OPEN))
     async with store.reading() as session:
         return {row.retry_of for row in await session.scalars(coming) if row.retry_of}
+
+
+async def audit(store: Store, *, job: str | None = None, limit: int = 100) -> list[AuditEvent]:
+    """The audit trail, newest first."""
+    wanted = select(AuditEvent).order_by(col(AuditEvent.at).desc()).limit(limit)
+    if job is not None:
+        wanted = wanted.where(AuditEvent.job_id == job)
+    async with store.reading() as session:
+        return list(await session.scalars(wanted))

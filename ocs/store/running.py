@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement
 from sqlmodel import col
 
 from ocs.rules.dispatch import RunStatus
@@ -12,10 +10,9 @@ from ocs.store.tables import Run
 
 
 def is_running() -> ColumnElement[bool]:
-    """SQL: the run has not ended."""
+    """SQL: the run has not ended.
+
+    A run whose worker is gone counts too, until recovery has ended it: its processes may be alive, and a worker
+    that could not reach the store for a while is not gone.
+    """
     return col(Run.status) == RunStatus.RUNNING
-
-
-def is_alive(now: datetime) -> ColumnElement[bool]:
-    """SQL: the run has not ended, and whoever executes it said so lately."""
-    return and_(is_running(), col(Run.lease_until) > now)

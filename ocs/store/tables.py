@@ -52,6 +52,7 @@ class Run(SQLModel, table=True):
     kind: DispatchKind = Field(sa_column=Column(choice(DispatchKind, "run_kind"), nullable=False))
     status: RunStatus = Field(sa_column=Column(choice(RunStatus, "run_status"), nullable=False, index=True))
     attempt: int = 1
+    replays: int = 0
     flow_run_id: UUID = Field(index=True)
     dispatch_id: UUID | None = Field(default=None, foreign_key="dispatch.id", index=True)
     parent_run: UUID | None = Field(default=None, index=True)
@@ -76,6 +77,8 @@ class Run(SQLModel, table=True):
     stderr: str = Field(default="", sa_column=Column(Text, nullable=False))
     stderr_bytes: int = Field(default=0, sa_type=BigInteger)
     stderr_path: str | None = Field(default=None, sa_column=Column(Text))
+    session_key: str | None = Field(default=None, sa_column=Column(Text))
+    finding: str | None = Field(default=None, max_length=32)
 
 
 class IdempotencyKey(SQLModel, table=True):
@@ -85,7 +88,8 @@ class IdempotencyKey(SQLModel, table=True):
 
     key: str = Field(primary_key=True, max_length=32)
     job_id: str = Field(max_length=64, index=True)
-    run_id: UUID = Field(foreign_key="run.id")
+    # Not a foreign key: the key outlives the run's record.
+    run_id: UUID
     status: KeyStatus = Field(sa_column=Column(choice(KeyStatus, "key_status"), nullable=False))
     claimed_at: datetime = _instant(null=False)
     released_at: datetime | None = _instant()
@@ -116,6 +120,7 @@ class DispatchRow(SQLModel, table=True):
     )
     scheduled_for: datetime = _instant(null=False)
     attempt: int = 1
+    replays: int = 0
     source_run: UUID | None = Field(default=None, index=True)
     retry_of: UUID | None = Field(default=None, index=True)
     parameters: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
@@ -149,6 +154,17 @@ class JobState(SQLModel, table=True):
     last_status: RunStatus = Field(sa_column=Column(choice(RunStatus, "job_last_status"), nullable=False))
     last_finished_at: datetime = _instant(null=False)
     consecutive_errors: int = 0
+    # What was rolled out when its lifecycle removed it: the same is not rolled out again.
+    retired_version: str | None = Field(default=None, max_length=64)
+
+
+class Mark(SQLModel, table=True):
+    """Until when something that is done again and again has been done."""
+
+    __tablename__ = "mark"  # pyright: ignore[reportAssignmentType]
+
+    name: str = Field(primary_key=True, max_length=64)
+    at: datetime = _instant(null=False)
 
 
 class AuditEvent(SQLModel, table=True):

@@ -17,7 +17,7 @@ from ocs.rules.guards import WaitsFor
 from ocs.store.engine import Store
 from ocs.store.outbox import PendingDispatch, pending
 from ocs.store.pools import slots_of
-from ocs.store.running import is_alive
+from ocs.store.running import is_running
 from ocs.store.tables import DispatchRow, DispatchStatus, Run
 
 KEPT_FREE = timedelta(minutes=1)
@@ -26,18 +26,18 @@ ON_THEIR_WAY = (DispatchStatus.PENDING, DispatchStatus.PUBLISHED)
 
 
 async def running_of_job(session: AsyncSession, job_id: str, now: datetime, *, besides: UUID | None = None) -> int:
-    """How many runs of a job are alive or were just let go on; the dispatch `besides` is not counted."""
-    alive = await _count(session, col(Run.job_id) == job_id, is_alive(now))
+    """How many runs of a job execute or were just let go on; the dispatch `besides` is not counted."""
+    running = await _count(session, col(Run.job_id) == job_id, is_running())
     coming = and_(col(DispatchRow.job_id) == job_id, col(DispatchRow.waits_for) == WaitsFor.OVERLAP)
-    return alive + await _count(session, coming, _was_let_go(now), col(DispatchRow.id) != besides)
+    return running + await _count(session, coming, _was_let_go(now), col(DispatchRow.id) != besides)
 
 
 async def free_slots(session: AsyncSession, pool: str, now: datetime, *, besides: UUID | None = None) -> int:
     """How many slots of a pool neither a run has nor a dispatch that was just let go on, `besides` not counted."""
-    alive = await _count(session, col(Run.pool) == pool, is_alive(now))
+    running = await _count(session, col(Run.pool) == pool, is_running())
     coming = and_(col(DispatchRow.pool) == pool, col(DispatchRow.waits_for) == WaitsFor.POOL)
     kept = await _count(session, coming, _was_let_go(now), col(DispatchRow.id) != besides)
-    return await slots_of(session, pool) - alive - kept
+    return await slots_of(session, pool) - running - kept
 
 
 async def let_go_on(session: AsyncSession, job_id: str, pool: str | None, now: datetime) -> list[DispatchRow]:

@@ -31,7 +31,8 @@ from prefect.utilities.callables import get_call_parameters, parameters_to_args_
 from pydantic import SecretStr
 
 from ocs.errors import ServerUnreachable
-from ocs.worker.patience import is_outage, pauses
+from ocs.patience import is_outage, pauses
+from tasks import owner
 
 CAPTURE = "capture_sigterm"
 
@@ -120,6 +121,8 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:
         """Propose a state for as long as it takes: a run's result must survive a restart of the server."""
         self.code_has_ended = state.is_final()
+        if state.is_running() and state.message is None:
+            state.message = owner.executed_by_me()
         for pause in pauses():
             try:
                 return await super().set_state(state, force)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,21 +16,39 @@ from prefect.flows import Flow
 from prefect.states import Cancelled, Crashed, Pending
 
 from ocs.errors import OcsError
+from ocs.patience import is_outage, pauses
 from ocs.worker.agenda import Held
 from ocs.worker.due import due, sleep_until
 from ocs.worker.engine import InProcessEngine, engine_for
 from ocs.worker.loader import Flows
-from ocs.worker.patience import Logger, is_outage, pauses
-from tasks import cancellation
+from ocs.worker.patience import Logger
+from tasks import cancellation, owner
 
 FRESH = timedelta(seconds=0.25)
 """A run that was seen waiting longer ago than this is looked at again before it is taken."""
+TAKEN_BY = "Taken by the worker "
 UNSTARTED = "Cancelled before it started; nothing was run."
 
 
-def taken_by(worker: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """Who took a run: a worker by its name, and as which process."""
+
+    worker: str
+    process: str
+
+
+def taken_by(worker: str, process: str) -> str:
     """The message of the Pending state: who took the run."""
-    return f"Taken by the worker {worker}."
+    return f"{TAKEN_BY}{worker} ({process})."
+
+
+def taker_of(message: str | None) -> Taker | None:
+    """Who such a message names, None when it is another message."""
+    if not message or not message.startswith(TAKEN_BY):
+        return None
+    worker, _, process = message.removeprefix(TAKEN_BY).removesuffix(").").rpartition(" (")
+    return Taker(worker, process)
 
 
 class Execution:
@@ -40,7 +59,7 @@ class Execution:
         self._held = held
         self._client = client
         self._flows = flows
-        self._mark = taken_by(worker)
+        self._mark = taken_by(worker, owner.me())
         self._logger = logger
         self._engine: InProcessEngine | None = None
         self._stopping = False

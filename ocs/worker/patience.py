@@ -1,4 +1,4 @@
-"""Patience: how a worker outlives a server that is away, and anything else that goes wrong in one round of its work."""
+"""Work that is repeated for ever: how a worker outlives whatever goes wrong in one round of it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,9 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 
-import httpx
+from ocs.patience import is_outage, pauses
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
-
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 10.0
-TOO_MANY_REQUESTS = 429
-
-
-def pauses() -> Iterator[float]:
-    """Seconds between attempts: growing, bounded, without end."""
-    pause = FIRST_PAUSE
-    while True:
-        yield pause
-        pause = min(LONGEST_PAUSE, pause * 2)
-
-
-def is_outage(error: BaseException) -> bool:
-    """Whether a request failed for a reason that passes: the server is away, restarting or overloaded."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code >= 500 or error.response.status_code == TOO_MANY_REQUESTS
-    return isinstance(error, httpx.TransportError | TimeoutError)
 
 
 async def keep_doing(

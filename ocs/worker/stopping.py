@@ -19,17 +19,18 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Scheduled
 
 from ocs.worker import engine
-from ocs.worker.execution import UNSTARTED, Execution, taken_by
+from ocs.worker.execution import UNSTARTED, Execution, taker_of
+from tasks import owner
 
 OTHERS_HAVE = timedelta(minutes=2)
 """How long another worker may take to end a run before nobody is believed to execute it."""
 TAKEN_AND_LEFT = timedelta(minutes=1)
-"""A run that this worker took so long ago and does not execute was taken by a process that is gone."""
+"""A run that was taken so long ago by a worker that is not online was taken by a process that is gone."""
 ORPHANED = "Cancelled. No worker was executing it any more; what it had started may have gone on."
 
 
 class Stopping:
-    """Ends runs that are Cancelling, and gives back runs that a dead process of this worker had taken."""
+    """Ends runs that are Cancelling, and gives back runs that a process had taken that is gone."""
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class Stopping:
                 continue
             if flow_run.state.is_cancelling():
                 await self._stop(flow_run, flow_run.state)
-            elif self._was_left(flow_run, flow_run.state):
+            elif await self._was_left(flow_run, flow_run.state):
                 at = flow_run.state.state_details.scheduled_time or flow_run.expected_start_time
                 given_back = Scheduled(scheduled_time=at, message="The process that had taken it is gone.")
                 await self._client.set_flow_run_state(flow_run.id, given_back)
@@ -87,13 +88,21 @@ class Stopping:
 
     async def _others(self) -> bool:
         """Whether another worker could be executing it."""
-        workers = await self._client.read_workers_for_work_pool(self._pool)
-        return any(other.name != self._worker and other.status is WorkerStatus.ONLINE for other in workers)
+        return any(name != self._worker for name in await self._online())
 
-    def _was_left(self, flow_run: FlowRun, state: State) -> bool:
-        """A process with this worker's name took it and died before it began."""
-        ours = state.message == taken_by(self._worker) and flow_run.id not in self._executions
-        return ours and _age(state) > TAKEN_AND_LEFT
+    async def _online(self) -> list[str]:
+        workers = await self._client.read_workers_for_work_pool(self._pool)
+        return [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
+
+    async def _was_left(self, flow_run: FlowRun, state: State) -> bool:
+        """A process that is gone took it, and died before it began."""
+        taker = taker_of(state.message)
+        if taker is None or flow_run.id in self._executions:
+            return False
+        if owner.is_gone(taker.process):
+            return True
+        is_mine = taker.process == owner.me()
+        return _age(state) > TAKEN_AND_LEFT and (is_mine or taker.worker not in await self._online())
 
 
 def _age(state: State) -> timedelta:

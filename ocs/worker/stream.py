@@ -12,7 +12,8 @@ from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventResourceFilter
 from prefect.events.schemas.events import ResourceSpecification
 
-from ocs.worker.patience import Logger, pauses
+from ocs.patience import pauses
+from ocs.worker.patience import Logger
 
 STATE_TYPE = "prefect.state-type"
 RUN_PREFIX = "prefect.flow-run."

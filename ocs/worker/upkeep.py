@@ -1,9 +1,15 @@
-"""What jobs want done around a worker: sending what a crash left unsent, and closing the store at the end."""
+"""What jobs want done around a worker: mending what a crash left, and closing the store at the end."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import timedelta
 from typing import Protocol
+
+CATCH_UP_SECONDS = 300.0
+NOBODY_ELSE_DOES = timedelta(0)
+"""At the start whoever wrote what is unsent may just have been killed; sending twice is harmless."""
 
 
 class Upkeep(Protocol):
@@ -21,15 +27,36 @@ class Upkeep(Protocol):
 class JobUpkeep:
     """The upkeep of `flows.job`. Imports wait until a worker runs: Prefect imports worker types into every process."""
 
+    def __init__(self) -> None:
+        self._has_begun = False
+        self._caught_up_at: float | None = None
+
     async def tick(self) -> object:
         from tasks.deliver import deliver_leftovers
-        from tasks.publish import publish_leftovers
 
-        return await asyncio.gather(publish_leftovers(), deliver_leftovers())
+        return await asyncio.gather(self._mend(), deliver_leftovers())
+
+    async def _mend(self) -> object:
+        from tasks.publish import publish_leftovers
+        from tasks.recover import recover
+
+        await (publish_leftovers() if self._has_begun else publish_leftovers(NOBODY_ELSE_DOES))
+        self._has_begun = True
+        recovered = await recover()
+        await self._catch_up()
+        return recovered
+
+    async def _catch_up(self) -> None:
+        """At the start, when everything may have been down, and every five minutes."""
+        from tasks.catch_up import catch_up
+
+        if self._caught_up_at is None or time.monotonic() - self._caught_up_at > CATCH_UP_SECONDS:
+            await catch_up()
+            self._caught_up_at = time.monotonic()
 
     async def close(self) -> None:
-        from tasks.deliver import settle
+        from tasks.deliver import finish_sending
         from tasks.host import close_store
 
-        await settle()
+        await finish_sending()
         await close_store()

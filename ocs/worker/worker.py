@@ -37,6 +37,8 @@ PAGE = 200
 """An answer with so many runs may not be the whole answer."""
 SWEEP_SECONDS = 10.0
 TICK_SECONDS = 30.0
+TICK_TAKES = 180.0
+"""The longest a tick may take; it looks twice at what it ends."""
 REQUEST_SECONDS = 15.0
 ROUND_SECONDS = 60.0
 END_SECONDS = 30.0
@@ -254,10 +256,10 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
 
     async def _tick(self) -> None:
         await keep_doing(
-            "send what was left unsent",
+            "mend what a crash may have left",
             self._upkeep.tick,
             every=TICK_SECONDS,
-            within=ROUND_SECONDS,
+            within=TICK_TAKES,
             logger=self._log,
         )
 

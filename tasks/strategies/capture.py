@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from ocs.rules.dispatch import StreamOutput
 from ocs.rules.masking import Masker
-from ocs.rules.shell_result import MARK
+from ocs.rules.shell_result import MARK, cut
+from ocs.spec import Output
 from tasks.strategies.live import LiveLines
 
 PIECE = 64 * 1024
@@ -43,14 +45,18 @@ class Capture:
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
         try:
             while piece := await reader.read(PIECE):
-                self._take(self._masker.feed(piece))
+                self.feed(piece)
         finally:
             transport.close()
+
+    def feed(self, piece: bytes) -> None:
+        """Take in the next piece."""
+        self._take(self._masker.feed(piece))
 
     def finish(self) -> None:
         """No more will come: what was held back is taken in, and the file, if there is one, is complete."""
         self._take(self._masker.flush())
-        self._live.feed(self._decoder.decode(b"", final=True))
+        self._live.feed(_printable(self._decoder.decode(b"", final=True)))
         self._live.finish()
         if self._file is not None:
             self._file.close()
@@ -59,14 +65,21 @@ class Capture:
     def text(self) -> str:
         """All of it, or its beginning and its end."""
         if len(self._head) + len(self._tail) >= self.bytes:
-            return bytes(self._head + self._tail).decode(errors="replace")
-        return self._head.decode(errors="ignore") + MARK + self._tail.decode(errors="ignore")
+            return _printable(bytes(self._head + self._tail).decode(errors="replace"))
+        return _printable(self._head.decode(errors="ignore") + MARK + self._tail.decode(errors="ignore"))
+
+    def stored(self, text: str, output: Output) -> StreamOutput:
+        """What the store keeps of it, of which `text` is the readable part."""
+        limit = min(output.store, output.excerpt) if self.path else output.store
+        kept = cut(text, limit)
+        path = str(self.path) if self.path else None
+        return StreamOutput(kept, self.bytes, path, truncated=kept != text or path is not None)
 
     def _take(self, piece: bytes) -> None:
         if not piece:
             return
         self.bytes += len(piece)
-        self._live.feed(self._decoder.decode(piece))
+        self._live.feed(_printable(self._decoder.decode(piece)))
         room = self._keep - len(self._head)
         self._head += piece[:room]
         if len(piece) > room:
@@ -97,3 +110,8 @@ class Capture:
         file = os.fdopen(os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
         self.path = self._target
         return file
+
+
+def _printable(text: str) -> str:
+    """Postgres takes no NUL in a text, be it the store's or Prefect's; the file has the bytes as they came."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -36,6 +36,12 @@ def forget(group: int) -> None:
             _tell(f"forget {group}")
 
 
+def end(group: int, started_at: float) -> None:
+    """End a group that another process had started and left; blocks until it has ended."""
+    if _is_still(group, started_at):
+        _end([group])
+
+
 def _tell(line: str) -> None:
     global _process  # noqa: PLW0603  one reaper for the whole process, whoever starts jobs in it
     if _process is None or _process.poll() is not None:

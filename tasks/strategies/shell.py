@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ocs.rules import shell_result
-from ocs.rules.dispatch import DispatchResult, RunStatus, StreamOutput
+from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.rules.shell_result import Ending
 from ocs.spec import Output, Shell
 from tasks.strategies import environment
@@ -106,7 +105,7 @@ def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output) ->
     status = shell_result.status_of(ending)
     clean, images = shell_result.take_images(stdout.text.strip())
     errors = stderr.text.strip()
-    said, complained = _stored(stdout, clean, output), _stored(stderr, errors, output)
+    said, complained = stdout.stored(clean, output), stderr.stored(errors, output)
     trouble = " ".join(filter(None, (stdout.trouble, stderr.trouble)))
     error = shell_result.error_of(ending, errors)
     shown = shell_result.preview(said, complained, output, error)
@@ -121,13 +120,6 @@ def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output) ->
         stderr=complained,
         images=images,
     )
-
-
-def _stored(capture: Capture, text: str, output: Output) -> StreamOutput:
-    limit = min(output.store, output.excerpt) if capture.path else output.store
-    kept = shell_result.cut(text, limit)
-    stored = StreamOutput(kept, capture.bytes, truncated=kept != text or capture.path is not None)
-    return replace(stored, path=str(capture.path)) if capture.path else stored
 
 
 def _folder(shell: Shell) -> Path:

@@ -110,6 +110,21 @@ def test_an_editor_that_fails_changes_nothing(hello: Ocs, tmp_path: Path) -> Non
         assert text(hello, "hello") == HELLO
 
 
+def test_an_editor_that_takes_the_file_away_changes_nothing(hello: Ocs) -> None:
+    said = hello.at_terminal("jobs", "edit", "hello", EDITOR="rm")
+    assert said.status == 1
+    assert "left no file" in said.err
+    assert text(hello, "hello") == HELLO
+
+
+def test_a_file_that_is_no_text_is_not_edited(hello: Ocs) -> None:
+    path = hello.folder / "deployments" / "jobs" / "hello.yaml"
+    path.write_bytes(b"id: hello\nrun: \xff\n")
+    answer = hello.json("jobs", "edit", "hello", "--set", "run=x", status=1)
+    assert answer["errors"][0]["file"] == "deployments/jobs/hello.yaml"
+    assert "UTF-8" in answer["errors"][0]["message"]
+
+
 def test_a_bad_draft_is_told_and_can_be_mended_or_left(hello: Ocs, tmp_path: Path) -> None:
     mends = 'if grep -q oops "$1"; then sed -i s/oops/4/ "$1"; else sed -i "s/0 3/oops 3/" "$1"; fi'
     said = hello.at_terminal("jobs", "edit", "hello", typed="n\n", EDITOR=script(tmp_path, mends))
@@ -141,7 +156,8 @@ def test_a_job_is_exported_as_written_and_can_be_added_elsewhere(hello: Ocs, tmp
     elsewhere = Ocs(tmp_path / "elsewhere", hello.home)
     elsewhere.folder.mkdir()
     elsewhere.json("init")
-    elsewhere.json("jobs", "remove", "hello")
+    for starter in ("tell-somebody", "disk-alarm", "hello"):
+        elsewhere.json("jobs", "remove", starter)
     assert elsewhere("jobs", "add", "--file", "-", stdin=HELLO).status == 0
     assert text(elsewhere, "hello") == HELLO
 

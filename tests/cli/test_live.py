@@ -105,7 +105,8 @@ def test_an_id_of_another_project_is_refused_and_nothing_is_written(up: Ocs, tmp
     other = Ocs(tmp_path / "other", up.home)
     other.folder.mkdir()
     other.json("init")
-    other.json("jobs", "remove", "hello", "--no-deploy")
+    for starter in ("tell-somebody", "disk-alarm", "hello"):
+        other.json("jobs", "remove", starter, "--no-deploy")
     before = (other.folder / "prefect.yaml").read_text()
     error = other.json("jobs", "add", "hello", "--shell", "true", status=1)["error"]
     assert "live" in error["message"]
@@ -189,8 +190,10 @@ def test_a_run_tells_its_story(up: Ocs) -> None:
 def test_output_is_given_back_as_it_was(up: Ocs) -> None:
     up.json("jobs", "add", "large", "--shell", "seq 100000; echo wrong >&2")
     run = up.json("jobs", "run", "large", "--wait")["run"]
-    assert up("runs", "output", run["id"]).out.splitlines() == [str(number) for number in range(1, 100001)]
-    assert up("runs", "output", run["id"], "--stderr").out.strip() == "wrong"
+    said = up("runs", "output", run["id"])
+    assert said.out.splitlines() == [str(number) for number in range(1, 100001)]
+    assert said.err == ""
+    assert up("runs", "output", run["id"], "--stderr").out == "wrong\n"
     answer = up.json("runs", "output", run["id"])
     assert answer["output"].splitlines()[-1] == "100000"
     Path(answer["path"]).unlink()
@@ -233,13 +236,14 @@ def test_another_worker_takes_runs_and_drains(up: Ocs) -> None:
     assert "Traceback" not in said
 
 
-def test_interrupting_a_wait_is_quiet(up: Ocs) -> None:
+def test_interrupting_a_wait_says_that_the_run_goes_on(up: Ocs) -> None:
     up.json("jobs", "add", "long", "--shell", "echo begun; sleep 600")
     with up.started("jobs", "run", "long", "--wait") as waiting:
         running(up, "long")
         waiting.send_signal(signal.SIGINT)
         _, said = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
+    assert "ocs jobs cancel long" in said
     assert "Traceback" not in said
     up.json("jobs", "cancel", "long")
 

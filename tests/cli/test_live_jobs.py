@@ -86,6 +86,18 @@ def test_no_more_manual_runs_wait_than_a_job_allows(up: Ocs) -> None:
     up.json("jobs", "remove", "few")
 
 
+def test_a_job_may_be_put_off_by_seconds(up: Ocs) -> None:
+    """Prefect looks at new schedules every few seconds only; a nearer moment would be lost."""
+    up.json("jobs", "add", "in-a-moment", "--in", "1s", "--shell", "echo in time")
+
+    def ended() -> bool:
+        runs = up.json("runs", "list", "--job", "in-a-moment")["runs"]
+        return [(run["status"], run["kind"]) for run in runs] == [("ok", "scheduled")]
+
+    eventually(ended)
+    up.json("jobs", "remove", "in-a-moment")
+
+
 def test_a_job_may_run_once_with_its_first_rollout(up: Ocs) -> None:
     up.write("eager", "id: eager\nschedule: {cron: '@yearly', run_now: true}\nrun: echo eager\n")
     up.json("deploy")

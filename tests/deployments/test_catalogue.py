@@ -54,6 +54,7 @@ def told(project: Path) -> list[str]:
             {"a.yaml": "id: a\nrun: {shell: {command: x}, timeout: 5x}\n", "b.yaml": "id: b\n"},
             ["a.yaml:2  run.timeout:", "b.yaml:1  run: is missing"],
         ),
+        ({"a.yaml": "id: a\nrun: x\n", "a.yml": "id: a\nrun: y\n"}, ["a.yml:1  id: stands in a.yaml too"]),
     ],
 )
 def test_bad_input_is_told_with_file_and_line(
@@ -65,6 +66,17 @@ def test_bad_input_is_told_with_file_and_line(
     assert len(found) == len(problems), found
     for said, expected in zip(found, problems, strict=True):
         assert said.startswith(expected)
+
+
+def test_what_cannot_be_read_is_told_beside_the_rest(project: Path) -> None:
+    put(project, "good.yaml", "id: good\nrun: x\n")
+    (project / "deployments" / "jobs" / "folder.yaml").mkdir()
+    (project / "deployments" / "jobs" / "link.yaml").symlink_to("nowhere")
+    assert told(project) == [
+        "folder.yaml  cannot be read: Is a directory",
+        "link.yaml  cannot be read: No such file or directory",
+    ]
+    assert list(catalogue.read(project).jobs) == ["good"]
 
 
 def test_the_depth_of_a_chain_is_limited(project: Path) -> None:

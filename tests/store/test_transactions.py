@@ -128,14 +128,22 @@ async def test_a_rejected_dispatch_leaves_a_record_that_says_why(store: Store) -
     assert (run.status, run.skip_reason, run.summary) == (RunStatus.SKIPPED, SkipReason.OVERLAP, refused.skip.why)
 
 
-async def test_a_run_whose_lease_expired_stands_in_nobodys_way(store: Store) -> None:
-    dead = await claimed(store, job(), scheduled())
+async def test_a_run_keeps_its_place_until_it_is_ended_even_when_its_lease_has_run_out(store: Store) -> None:
+    """A worker that could not reach the store for a minute still executes it."""
+    first = await claimed(store, job(), scheduled())
     later = NOW + LEASE + timedelta(seconds=1)
-    await claimed(store, job(), scheduled(later), now=later)
+    await rejected(store, job(), scheduled(later), now=later)
+    await finished(store, job(), first, OK, now=later)
+    await claimed(store, job(), scheduled(later + timedelta(seconds=1)), now=later)
 
-    alive = await claimed(store, job("other"), scheduled())
-    await renew_leases(store, [dead.context.run_id, alive.context.run_id], later)
-    await rejected(store, job("other"), scheduled(later), now=later)
+
+async def test_a_renewal_tells_which_runs_are_still_ours(store: Store) -> None:
+    first = await claimed(store, job(), scheduled())
+    second = await claimed(store, job("other"), scheduled())
+    await finished(store, job("other"), second, OK)
+    later = NOW + timedelta(seconds=20)
+    assert await renew_leases(store, [first.context.run_id, second.context.run_id], later) == {first.context.run_id}
+    assert (await queries.run_by_prefix(store, str(first.context.run_id))).lease_until == later + LEASE
 
 
 async def test_a_released_key_can_be_claimed_again(store: Store) -> None:
@@ -188,8 +196,9 @@ async def test_a_cancelled_run_has_no_consequences(store: Store) -> None:
 async def test_a_result_that_comes_too_late_changes_nothing(store: Store) -> None:
     flow_run = uuid4()
     first = await claimed(store, job(), scheduled(), flow_run=flow_run)
-    # A person pressed Retry while the first attempt's worker seemed dead.
-    second = await claimed(store, job(limits={"overlap": "allow"}), scheduled(), flow_run=flow_run)
+    # A person pressed Retry when the first attempt's worker seemed dead.
+    later = NOW + LEASE + timedelta(seconds=1)
+    second = await claimed(store, job(limits={"overlap": "allow"}), scheduled(), flow_run=flow_run, now=later)
     assert (second.context.dispatch.kind, second.context.dispatch.attempt) == (DispatchKind.RETRY, 2)
     assert second.context.dispatch.retry_of == first.context.run_id
     late = await finished(store, job(), first, OK, job("next", after={"job": "load"}))

@@ -68,8 +68,8 @@ async def deferred(store: Store, job: Job, dispatch: Dispatch, *, now: datetime 
     return result
 
 
-async def ended(store: Store, job: Job, run: Claimed, *, now: datetime = NOW) -> Outcome:
-    return await finish(store, job, run.context, OK, children=(), now=now, spread=0)
+async def ended(store: Store, job: Job, run: Claimed, result: DispatchResult = OK, *, now: datetime = NOW) -> Outcome:
+    return await finish(store, job, run.context, result, children=(), now=now, spread=0)
 
 
 async def gone_on(store: Store, waited: Deferred) -> Dispatch:
@@ -98,7 +98,7 @@ async def test_more_slots_let_more_run_and_raising_them_lets_the_waiting_go_on(s
     gone = await let_all_go_on(store, NOW)
     assert {pending.id for pending in gone} == {wait.dispatch_id for wait in waits[:2]}
     assert await let_all_go_on(store, NOW) == []
-    (pool,) = await pools(store, now=NOW)
+    (pool,) = await pools(store)
     assert (pool.name, pool.slots, pool.running, pool.waiting) == ("database", 3, 1, 1)
 
 
@@ -114,12 +114,26 @@ async def test_a_slot_is_kept_for_whoever_was_let_go_on(store: Store) -> None:
     await claimed(store, pooled("d"), occurrence(5), now=NOW + KEPT_FREE + timedelta(seconds=1))
 
 
-async def test_a_run_that_died_blocks_its_pool_no_longer_than_its_lease(store: Store) -> None:
-    await claimed(store, pooled("a"), occurrence())
+async def test_a_run_that_died_blocks_its_pool_until_it_is_ended(store: Store) -> None:
+    dead = await claimed(store, pooled("a"), occurrence())
     waits = await deferred(store, pooled("b"), occurrence())
-    assert await let_all_go_on(store, NOW) == []
     later = NOW + LEASE + timedelta(seconds=1)
-    assert [pending.id for pending in await let_all_go_on(store, later)] == [waits.dispatch_id]
+    assert await let_all_go_on(store, later) == []
+    outcome = await ended(store, pooled("a"), dead, DispatchResult(RunStatus.CRASHED))
+    assert [pending.id for pending in outcome.let_go] == [waits.dispatch_id]
+
+
+async def test_a_flow_run_that_has_put_its_occasion_in_line_does_not_do_so_twice(store: Store) -> None:
+    """Its worker died before it could say that it waits, and the flow run was begun again."""
+    await claimed(store, pooled("a"), occurrence())
+    by_hand = Dispatch(DispatchKind.MANUAL, NOW)
+    flow_run = uuid4()
+    first = await claim(store, pooled("b"), by_hand, flow_run_id=flow_run, owner="w", now=NOW)
+    again = await claim(store, pooled("b"), by_hand, flow_run_id=flow_run, owner="v", now=NOW)
+    assert isinstance(first, Deferred)
+    assert isinstance(again, Deferred)
+    assert again.dispatch_id == first.dispatch_id
+    assert len(await queries.queue(store)) == 1
 
 
 async def test_an_overlap_is_queued_and_runs_in_order_however_late(store: Store) -> None:

@@ -10,6 +10,7 @@ from prefect.states import Cancelling, Pending, Running, Scheduled
 from ocs.worker import stopping
 from ocs.worker.execution import UNSTARTED, taken_by
 from ocs.worker.stopping import ORPHANED
+from tasks import owner
 from tests.worker.rig import Rig
 
 pytestmark = pytest.mark.e2e
@@ -90,15 +91,18 @@ async def test_a_run_that_another_worker_may_be_ending_is_left_to_it(rig: Rig) -
         assert (await rig.state(theirs)).is_cancelling()
 
 
-async def test_a_run_that_a_dead_process_of_this_worker_had_taken_is_run(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_run_that_a_process_had_taken_that_is_gone_is_run(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "TAKEN_AND_LEFT", timedelta(0))
+    ended_here = owner.me().rpartition(":")[0] + ":0"
+    elsewhere = "another-host:1:2:3:4"
     await rig.make_pool()
     deployment = await rig.deploy("three_tasks")
-    ours, foreign = await rig.run(deployment), await rig.run(deployment)
-    await rig.client.set_flow_run_state(ours.id, Pending(message=taken_by("tested")))
-    await rig.client.set_flow_run_state(foreign.id, Pending(message=taken_by("another")))
+    here, foreign, left = [await rig.run(deployment) for _ in range(3)]
+    await rig.client.send_worker_heartbeat(rig.pool, "another", heartbeat_interval_seconds=300)
+    await rig.client.set_flow_run_state(here.id, Pending(message=taken_by("tested", ended_here)))
+    await rig.client.set_flow_run_state(foreign.id, Pending(message=taken_by("another", elsewhere)))
+    await rig.client.set_flow_run_state(left.id, Pending(message=taken_by("a worker that is gone", elsewhere)))
     async with rig.worker(name="tested"):
-        assert (await rig.ends(ours)).is_completed()
+        assert (await rig.ends(here)).is_completed()
+        assert (await rig.ends(left)).is_completed()
         assert (await rig.state(foreign)).is_pending()

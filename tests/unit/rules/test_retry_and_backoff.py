@@ -10,7 +10,7 @@ from hypothesis.strategies import floats, integers, sampled_from
 
 from ocs.rules.backoff import paused_until
 from ocs.rules.dispatch import RunStatus
-from ocs.rules.retry import Again, GiveUp, next_attempt
+from ocs.rules.retry import Again, GiveUp, Later, next_attempt, same_attempt
 from ocs.spec import Retry
 
 LADDER = Retry(max=20)
@@ -49,6 +49,30 @@ def test_only_failures_are_retried(status: RunStatus) -> None:
 def test_why_no_attempt_follows(policy: Retry, attempt: int, free: int, why: str) -> None:
     decision = next_attempt(policy, attempt=attempt, status=RunStatus.ERROR, queue_free=free, spread=0)
     assert decision == GiveUp(why)
+
+
+def test_what_time_does_not_mend_is_not_retried() -> None:
+    decision = next_attempt(LADDER, attempt=1, status=RunStatus.ERROR, retryable=False, queue_free=1, spread=0)
+    assert decision == GiveUp("Not retried: a further attempt would end the same way.")
+
+
+@pytest.mark.parametrize(
+    ("free", "another_waits", "decision"),
+    [
+        (1, False, Later(3, timedelta(seconds=60))),
+        (0, False, GiveUp("Not tried again: the job's queue is full.")),
+        (
+            1,
+            True,
+            GiveUp("An earlier run of the job waits to be tried again already; this one falls together with it."),
+        ),
+    ],
+)
+def test_a_run_that_could_do_nothing_is_the_same_attempt_later(
+    free: int, another_waits: bool, decision: Later | GiveUp
+) -> None:
+    minute = timedelta(seconds=60)
+    assert same_attempt(minute, attempt=3, queue_free=free, another_waits=another_waits) == decision
 
 
 @pytest.mark.parametrize(("errors", "seconds"), [(1, 30), (2, 60), (3, 300), (4, 900), (5, 3600), (50, 3600)])

@@ -98,6 +98,25 @@ def test_however_a_stream_is_cut_no_secret_comes_through(pieces: list[bytes], cu
     assert masked == re.sub(b"secret-one|two\\nlines|secret", MASK, whole)
 
 
+@pytest.mark.parametrize(
+    ("secret", "printed"),
+    [
+        ("correct horse\n", "correct horse"),
+        ("-----BEGIN KEY-----\r\nAAAABBBB\r\nCCCCDDDD\r\n", "AAAABBBB"),
+        ("-----BEGIN KEY-----\nAAAABBBB\nCCCCDDDD\n", "-----BEGIN KEY----- AAAABBBB CCCCDDDD"),
+        ('{"user": "somebody", "more": [{"password": "correct horse"}]}', "correct horse"),
+        ('{"note": "gr\\u00fc\\u00dfe"}', "gr\u00fc\u00dfe"),
+    ],
+)
+def test_what_a_program_prints_of_a_secret_alone_is_masked_too(secret: str, printed: str) -> None:
+    masked = mask(f"it is {printed}!", [secret])
+    assert set(masked.removeprefix("it is ").removesuffix("!")) <= {"*", " "}
+
+
+def test_what_only_looks_like_json_is_masked_as_text() -> None:
+    assert mask("it is {not json", ["{not json"]) == f"it is {MASK.decode()}"
+
+
 def test_very_short_values_are_not_masked_and_others_are() -> None:
     assert mask("a 123 b", ["123"]) == "a 123 b"
     assert mask("a 1234 b", ["1234"]) == f"a {MASK.decode()} b"

@@ -48,14 +48,7 @@ def test_a_chain_has_at_most_ten_levels(levels: int, refused: list[str]) -> None
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
-        ({"run": {"agent": {"message": "x"}}, "deliver": {"when": "never", "opt_out_reason": "y"}}, "run.agent"),
-        ({"run": {"main": "x"}}, "run.main"),
-        ({"run": {"watchdog": {"label": "x", "check": "y"}}}, "run.watchdog"),
-        ({"run": {"shell": "x", "guarantee": "at-least-once"}}, "run.guarantee"),
         ({"approval": {"required": True}}, "approval.required"),
-        ({"lifecycle": {"delete_after_run": True}}, "lifecycle.delete_after_run"),
-        ({"lifecycle": {"ttl": "2h"}}, "lifecycle.ttl"),
-        ({"lifecycle": {"keep_runs": 5}}, "lifecycle.keep_runs"),
         ({"identity": {}}, "identity"),
         ({"authorization": {}}, "authorization"),
         ({"evidence": {}}, "evidence"),
@@ -67,6 +60,25 @@ def test_what_is_not_built_is_named(changes: dict[str, Any], path: str) -> None:
     [problem] = unsupported(parse({**SMALLEST, **changes}))
     assert problem.path == path
     assert "not supported yet" in problem.message
+
+
+DELIVERED = {"deliver": {"when": "never", "opt_out_reason": "a test"}}
+
+
+@pytest.mark.parametrize(
+    ("agent", "path"),
+    [
+        ({"session": "cron:nightly"}, "run.agent.session"),
+        ({"session": "subagent:x"}, "run.agent.session"),
+        ({"auth_profile": "anthropic:work"}, "run.agent.auth_profile"),
+        ({"auth_profile": "inherit"}, "run.agent.auth_profile"),
+        ({"auth_profile": "inherit", "session": "main"}, None),
+        ({"session": "agent:main:mine"}, None),
+    ],
+)
+def test_what_the_gateway_cannot_do_is_named(agent: dict[str, Any], path: str | None) -> None:
+    job = parse({"id": "x", "run": {"agent": {"message": "x", **agent}}, **DELIVERED})
+    assert [problem.path for problem in unsupported(job)] == ([path] if path else [])
 
 
 def test_what_is_built_passes() -> None:

@@ -185,6 +185,7 @@ def test_a_rule_in_utc_needs_the_schedule_in_utc() -> None:
         ({"timezone": "America/New_York", "at": "2027-07-01"}, datetime(2027, 7, 1, 4, tzinfo=UTC)),
         ({"at": datetime(2027, 2, 1, 16, tzinfo=UTC)}, datetime(2027, 2, 1, 16, tzinfo=UTC)),
         ({"at": date(2027, 2, 1)}, datetime(2027, 2, 1, tzinfo=UTC)),
+        ({"at": "2027-02-01T15:59:59.25Z"}, datetime(2027, 2, 1, 16, tzinfo=UTC)),  # never early
     ],
 )
 def test_at_is_one_instant_in_utc(schedule: dict[str, Any], moment: datetime) -> None:

@@ -67,6 +67,7 @@ def upgrade() -> None:
         ),
         sa.Column("scheduled_for", ocs.store.columns.UTCDateTime(timezone=True), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("replays", sa.Integer(), nullable=False),
         sa.Column("source_run", sa.Uuid(), nullable=True),
         sa.Column("retry_of", sa.Uuid(), nullable=True),
         sa.Column("parameters", sa.JSON(), nullable=True),
@@ -105,6 +106,12 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_dispatch_status"), ["status"], unique=False)
 
     op.create_table(
+        "mark",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("at", ocs.store.columns.UTCDateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
         "pool",
         sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("slots", sa.Integer(), nullable=False),
@@ -134,6 +141,7 @@ def upgrade() -> None:
         ),
         sa.Column("last_finished_at", ocs.store.columns.UTCDateTime(timezone=True), nullable=False),
         sa.Column("consecutive_errors", sa.Integer(), nullable=False),
+        sa.Column("retired_version", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("job_id"),
     )
     op.create_table(
@@ -176,6 +184,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("replays", sa.Integer(), nullable=False),
         sa.Column("flow_run_id", sa.Uuid(), nullable=False),
         sa.Column("dispatch_id", sa.Uuid(), nullable=True),
         sa.Column("parent_run", sa.Uuid(), nullable=True),
@@ -245,10 +254,6 @@ def upgrade() -> None:
         sa.Column("released_at", ocs.store.columns.UTCDateTime(timezone=True), nullable=True),
         sa.Column("expires_at", ocs.store.columns.UTCDateTime(timezone=True), nullable=False),
         sa.Column("result_hash", sa.String(length=16), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["run_id"],
-            ["run.id"],
-        ),
         sa.PrimaryKeyConstraint("key"),
     )
     with op.batch_alter_table("idempotency_key", schema=None) as batch_op:

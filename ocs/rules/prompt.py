@@ -1,0 +1,118 @@
+"""The prompt of an agent's turn: the job's message, and before it what the agent has to know (B-4.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ocs.rules.dispatch import RunStatus, StreamOutput
+from ocs.rules.fence import NOTICE, fenced
+from ocs.rules.retrieval import Earlier
+from ocs.rules.shell_result import cut
+from ocs.spec import Agent, Job
+
+OUTPUT_OF_PARENT = 3000
+REPLY_OF_PARENT = 5000
+ERROR_OF_PARENT = 2000
+TEXT_OF_EARLIER = 2000
+"""Bytes of each."""
+
+PLAN_ONLY = (
+    "Execution boundary: this is planning only. Do not carry anything out; answer with recommendations and the steps "
+    "that you would take."
+)
+READ_ONLY = (
+    "Execution boundary: this is read-only. Do not write, send, delete or change anything anywhere; look, and answer "
+    "with findings and recommendations."
+)
+FLUSH = (
+    "This is a flush before the session is compacted. Write a structured summary of the decisions, constraints, owners "
+    "and open questions that have to survive. If there is nothing to keep, answer exactly: NO_FLUSH"
+)
+GLOBAL_SCOPE = (
+    "Scope: global. Where you list sessions, use the session listing tool without a filter, so that you see the "
+    "sessions of all agents."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The run that this one follows. `is_reply` says that its output is what an agent said."""
+
+    job_id: str
+    status: RunStatus
+    exit_code: int | None = None
+    signal: str | None = None
+    error: str | None = None
+    stdout: StreamOutput = field(default_factory=StreamOutput)
+    stderr: StreamOutput = field(default_factory=StreamOutput)
+
+    @property
+    def is_reply(self) -> bool:
+        return self.exit_code is None and self.signal is None
+
+
+def build(
+    job: Job, task: Agent, *, parent: Parent | None = None, earlier: Sequence[Earlier] = (), key: str | None = None
+) -> str:
+    """The whole prompt. `key` is the idempotency key of a run that may be repeated (at-least-once)."""
+    data = [*_parent(parent), *_earlier(earlier)]
+    parts = [
+        f"[scheduler:{job.id} {job.name or job.id}]",
+        *_boundary(task),
+        *_thinking(task),
+        *((FLUSH,) if task.job_class == "pre_compaction_flush" else ()),
+        *((GLOBAL_SCOPE,) if task.scope == "global" else ()),
+        *((NOTICE,) if data else ()),
+        *data,
+        *_once(key),
+        task.message,
+    ]
+    return "\n\n".join(parts)
+
+
+def _boundary(task: Agent) -> list[str]:
+    notes = [PLAN_ONLY] if task.intent == "plan" else []
+    return [*notes, READ_ONLY] if task.read_only else notes
+
+
+def _thinking(task: Agent) -> list[str]:
+    if task.thinking is None:
+        return []
+    return [f"Depth of reasoning asked for: {task.thinking}. Think as long as that takes before you answer."]
+
+
+def _parent(parent: Parent | None) -> list[str]:
+    if parent is None:
+        return []
+    facts = [f'This run follows a run of the job "{parent.job_id}", which ended as {parent.status}.']
+    if parent.exit_code is not None:
+        facts.append(f"Its exit code was {parent.exit_code}.")
+    if parent.signal:
+        facts.append(f"It was ended by {parent.signal}.")
+    told = [" ".join(facts)]
+    if parent.error:
+        told.append(fenced(f"why {parent.job_id} failed", cut(parent.error, ERROR_OF_PARENT)))
+    longest = REPLY_OF_PARENT if parent.is_reply else OUTPUT_OF_PARENT
+    streams = {"reply" if parent.is_reply else "output": parent.stdout, "errors": parent.stderr}
+    for name, stream in streams.items():
+        if stream.text.strip():
+            whole = f" (all {stream.bytes} bytes are in {stream.path})" if stream.path else ""
+            told.append(fenced(f"{name} of {parent.job_id}{whole}", cut(stream.text, longest)))
+    return told
+
+
+def _earlier(runs: Sequence[Earlier]) -> list[str]:
+    if not runs:
+        return []
+    entries = [f"[{run.at:%Y-%m-%d %H:%M:%S} UTC] {cut(run.text.strip(), TEXT_OF_EARLIER)}" for run in runs]
+    return [fenced("what earlier runs of this job said", "\n\n".join(entries))]
+
+
+def _once(key: str | None) -> list[str]:
+    if key is None:
+        return []
+    return [
+        f"This run may be a repetition after a crash. Its idempotency key is {key}. If what is asked for was already "
+        "done under this key, do nothing and answer exactly: IDEMPOTENT_SKIP"
+    ]

@@ -1,0 +1,75 @@
+"""Leases: who executes a run, and until when that is believed without a further sign of life."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlmodel import col, select
+
+from ocs.rules.dispatch import Dispatch, DispatchContext
+from ocs.store.engine import Store
+from ocs.store.running import is_running
+from ocs.store.tables import Run
+
+LEASE = timedelta(seconds=60)
+"""How long a run counts as executed after its last sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A run that has not ended, who executes it, and which process it is (None before it has started one)."""
+
+    context: DispatchContext
+    owner: str
+    until: datetime
+    pid: int | None = None
+    pid_started_at: float | None = None
+
+
+async def leases(store: Store) -> list[Lease]:
+    """Every run that is executed, or was when its owner ended."""
+    async with store.reading() as session:
+        return [_lease(run) for run in await session.scalars(select(Run).where(is_running()))]
+
+
+async def renew_leases(store: Store, run_ids: Sequence[UUID], now: datetime) -> set[UUID]:
+    """Say that these runs are executed; returns those that still are ours to execute."""
+    async with store.transaction() as session:
+        held = list(await session.scalars(select(Run).where(col(Run.id).in_(run_ids), is_running())))
+        for run in held:
+            run.lease_until = now + LEASE
+        return {run.id for run in held}
+
+
+async def record_process(store: Store, run_id: UUID, pid: int, started_at: float) -> None:
+    """Remember which process (group) a run is, by id and start time."""
+    async with store.transaction() as session:
+        run = await session.get_one(Run, run_id)
+        run.pid, run.pid_started_at = pid, started_at
+
+
+def dispatch_behind(run: Run) -> Dispatch:
+    """The dispatch a run came from."""
+    return Dispatch(
+        run.kind, run.scheduled_for, run.dispatch_id, run.parent_run, run.retry_of, run.attempt, run.replays
+    )
+
+
+def context_of(run: Run) -> DispatchContext:
+    """A claimed run as its tasks know it.
+
+    Raises:
+        ValueError: the run was never claimed.
+    """
+    if run.idempotency_key is None:
+        raise ValueError(f"the run {run.id} was never claimed")
+    return DispatchContext(
+        run.id, run.job_id, run.flow_run_id, dispatch_behind(run), run.idempotency_key, run.started_at
+    )
+
+
+def _lease(run: Run) -> Lease:
+    return Lease(context_of(run), run.owner or "", run.lease_until or run.started_at, run.pid, run.pid_started_at)

@@ -1,0 +1,74 @@
+"""Occurrences that never became runs: which of them have a record, and dispatching those that are made up for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import union
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from ocs.rules.dispatch import DispatchKind
+from ocs.rules.misfire import CatchUp
+from ocs.store.audit import record
+from ocs.store.engine import Store
+from ocs.store.outbox import PendingDispatch, pending
+from ocs.store.tables import DispatchRow, Mark, Run
+
+CAUGHT_UP = "caught-up"
+
+
+async def caught_up_until(store: Store) -> datetime | None:
+    """Until when it is known that no occurrence was lost; None in a new store."""
+    async with store.reading() as session:
+        mark = await session.get(Mark, CAUGHT_UP)
+        return mark.at if mark else None
+
+
+async def mark_caught_up(store: Store, until: datetime) -> None:
+    """Note it; an earlier time than the one that is noted changes nothing."""
+    async with store.transaction(lock=(CAUGHT_UP,)) as session:
+        mark = await session.get(Mark, CAUGHT_UP)
+        if mark is None:
+            session.add(Mark(name=CAUGHT_UP, at=until))
+        else:
+            mark.at = max(mark.at, until)
+
+
+async def recorded(store: Store, job_id: str, since: datetime) -> set[datetime]:
+    """The occurrences of a job that have a run or a dispatch."""
+    async with store.reading() as session:
+        return await _recorded(session, job_id, since)
+
+
+async def make_up_for(store: Store, job_id: str, chosen: CatchUp, now: datetime) -> list[PendingDispatch]:
+    """Dispatch what was chosen and is still without a record, and note in the audit trail what is past already."""
+    if not (chosen.dispatched or chosen.left_out):
+        return []
+    missed = sorted((*chosen.dispatched, *chosen.left_out))
+    async with store.transaction(lock=(f"job:{job_id}",)) as session:
+        known = await _recorded(session, job_id, missed[0])
+        rows = [_row(job_id, instant, now) for instant in chosen.dispatched if instant not in known]
+        session.add_all(rows)
+        if missed[0] <= now:
+            _tell(session, job_id, missed, len(rows), now)
+        return [pending(row) for row in rows]
+
+
+def _tell(session: AsyncSession, job_id: str, missed: Sequence[datetime], dispatched: int, now: datetime) -> None:
+    span = {"missed": len(missed), "first": missed[0].isoformat(), "last": missed[-1].isoformat()}
+    after = {**span, "dispatched": dispatched}
+    record(session, "occurrences-missed", job_id=job_id, actor="scheduler", source="catch-up", now=now, after=after)
+
+
+def _row(job_id: str, instant: datetime, now: datetime) -> DispatchRow:
+    return DispatchRow(job_id=job_id, kind=DispatchKind.SCHEDULED, scheduled_for=instant, created_at=now)
+
+
+async def _recorded(session: AsyncSession, job_id: str, since: datetime) -> set[datetime]:
+    runs = select(Run.scheduled_for).where(Run.job_id == job_id, col(Run.scheduled_for) >= since)
+    dispatches = select(DispatchRow.scheduled_for).where(
+        DispatchRow.job_id == job_id, col(DispatchRow.scheduled_for) >= since
+    )
+    return set(await session.scalars(union(runs, dispatches)))

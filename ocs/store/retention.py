@@ -1,0 +1,76 @@
+"""Retention: what of the past is forgotten. What has not ended is never touched (W49)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, func
+from sqlmodel import col, select
+
+from ocs.rules.dispatch import RunStatus
+from ocs.store.deliveries import prune_deliveries
+from ocs.store.engine import Store
+from ocs.store.ledger import prune_keys
+from ocs.store.outbox import OPEN
+from ocs.store.tables import DispatchRow, Run
+
+DISPATCHES_KEPT = timedelta(days=30)
+DELIVERIES_KEPT = timedelta(days=30)
+AT_ONCE = 500
+UNFINISHED = tuple(status for status in RunStatus if not status.final)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many records of each sort were deleted."""
+
+    runs: int = 0
+    keys: int = 0
+    dispatches: int = 0
+    deliveries: int = 0
+
+
+async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: datetime) -> Pruned:
+    """Keep the newest runs of each job (`keep`, or `otherwise`), keys that still block, and what waits (B-7.3)."""
+    async with store.reading() as session:
+        counts = (await session.execute(select(Run.job_id, func.count()).group_by(col(Run.job_id)))).all()
+    runs = 0
+    for job_id, count in counts:
+        if count > (kept := keep.get(job_id, otherwise)):
+            runs += await _prune_runs(store, job_id, kept)
+    keys, dispatches = await prune_keys(store, now=now), await _prune_dispatches(store, now)
+    return Pruned(runs, keys, dispatches, await prune_deliveries(store, before=now - DELIVERIES_KEPT))
+
+
+async def known_runs(store: Store, run_ids: Iterable[UUID]) -> set[UUID]:
+    """Which of these runs have a record."""
+    wanted = list(run_ids)
+    found: set[UUID] = set()
+    async with store.reading() as session:
+        for start in range(0, len(wanted), AT_ONCE):
+            some = select(Run.id).where(col(Run.id).in_(wanted[start : start + AT_ONCE]))
+            found |= set(await session.scalars(some))
+    return found
+
+
+async def _prune_runs(store: Store, job_id: str, kept: int) -> int:
+    ended = (Run.job_id == job_id, col(Run.status).not_in(UNFINISHED))
+    past = select(Run.id).where(*ended).order_by(col(Run.started_at).desc()).offset(kept).limit(AT_ONCE)
+    async with store.transaction() as session:
+        ids = list(await session.scalars(past))
+        await session.execute(delete(Run).where(col(Run.id).in_(ids)))
+    return len(ids)
+
+
+async def _prune_dispatches(store: Store, now: datetime) -> int:
+    used = select(Run.dispatch_id).where(col(Run.dispatch_id).is_not(None))
+    past = delete(DispatchRow).where(
+        col(DispatchRow.status).not_in(OPEN),
+        col(DispatchRow.created_at) < now - DISPATCHES_KEPT,
+        col(DispatchRow.id).not_in(used),
+    )
+    async with store.transaction() as session:
+        return int(getattr(await session.execute(past), "rowcount", 0))

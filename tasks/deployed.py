@@ -1,0 +1,71 @@
+"""The jobs that are rolled out, as maintenance needs them: document, deployment, and since when they stand so."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.responses import DeploymentResponse
+
+from ocs.errors import InvalidJob
+from ocs.spec import Job, parse
+
+PAGE = 200
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A job and its deployment."""
+
+    job: Job
+    deployment: DeploymentResponse
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it runs by itself: the document says so, and nobody has paused it."""
+        return self.job.enabled and not self.deployment.paused
+
+    @property
+    def has_active_schedule(self) -> bool:
+        return any(schedule.active for schedule in self.deployment.schedules)
+
+    @property
+    def created(self) -> datetime:
+        return _utc(self.deployment.created)
+
+    @property
+    def unchanged_since(self) -> datetime:
+        """When it was rolled out, edited, paused or resumed last; what was due before then concerns other schedules."""
+        schedules = [_utc(schedule.updated) for schedule in self.deployment.schedules]
+        return max([_utc(self.deployment.updated), *schedules])
+
+
+async def deployed_jobs(client: PrefectClient) -> AsyncGenerator[Deployed]:
+    """Every job on the server, of all projects; those that cannot be read are left out."""
+    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=["ocs"]))
+    offset = 0
+    while page := await client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=offset):
+        for deployment in page:
+            if (job := job_in(deployment.parameters)) is not None:
+                yield Deployed(job, deployment)
+        offset += len(page)
+        if len(page) < PAGE:
+            return
+
+
+def job_in(parameters: dict[str, Any]) -> Job | None:
+    """The job that a deployment's or a run's parameters say, None when they say none that is valid."""
+    document: Any = parameters.get("job")
+    try:
+        return parse(document) if isinstance(document, dict) else None  # pyright: ignore[reportUnknownArgumentType]
+    except InvalidJob:
+        return None
+
+
+def _utc(moment: Any) -> datetime:
+    return datetime.fromtimestamp(moment.timestamp(), UTC) if moment is not None else EPOCH

@@ -1,0 +1,118 @@
+"""Recover: what a worker that was killed has left is ended, given back or settled. Repeating it is harmless."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_logger
+
+from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
+from ocs.store import Lease, Outcome, Store, close_run, finish, leases
+from tasks import host, owner, settle
+from tasks.children import children_of
+from tasks.deployed import job_in
+from tasks.naming import page_of
+from tasks.publish import publish
+from tasks.states import state_of
+from tasks.strategies import reaper
+
+LOOK_AGAIN = timedelta(seconds=30)
+"""A lease that has run out is looked at a second time: its owner may only have been without store for a while."""
+CUT_OFF = "Its worker was cut off while it ran."
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """How many runs were ended because their worker was gone, and how many flow runs and dispatches were settled."""
+
+    crashed: int = 0
+    settled: int = 0
+
+
+async def recover() -> Recovered:
+    """End what nobody executes any more, and have Prefect say the same.
+
+    Owners on this host are known to be gone at once. Of others their leases tell, after a second look.
+    """
+    store = await host.store()
+    async with get_client() as client:
+        held = await leases(store)
+        gone = [lease for lease in held if owner.is_gone(lease.owner)]
+        crashed = await _end_all(client, store, gone)
+        settled = await settle.settle(client, store)
+        silent = [lease for lease in held if lease not in gone and lease.until < host.clock()]
+        if silent:
+            await asyncio.sleep(LOOK_AGAIN.total_seconds())
+            unchanged = set(await leases(store))
+            crashed += await _end_all(client, store, [lease for lease in silent if lease in unchanged])
+    return Recovered(crashed, settled)
+
+
+async def _end_all(client: PrefectClient, store: Store, lost: list[Lease]) -> int:
+    """One that cannot be ended now harms no other, and is tried again."""
+    ended = 0
+    for lease in lost:
+        try:
+            outcome = await _end(client, store, lease)
+        except Exception:
+            get_logger(__name__).exception("The run %s could not be recovered", lease.context.run_id)
+        else:
+            ended += not outcome.stale
+    return ended
+
+
+async def _end(client: PrefectClient, store: Store, lease: Lease) -> Outcome:
+    """Its processes first: a replay must not meet them."""
+    if lease.pid is not None and owner.is_of_this_host(lease.owner):
+        await asyncio.to_thread(reaper.end, lease.pid, lease.pid_started_at or 0.0)
+    flow_run = await flow_run_of(client, lease.context.flow_run_id)
+    outcome, deployments = await _recorded(client, store, lease, flow_run)
+    if not outcome.stale:
+        get_logger(__name__).warning("The run %s of %s: %s", lease.context.run_id, lease.context.job_id, outcome.why)
+        await publish(client, store, (*outcome.consequences, *outcome.let_go), deployments=deployments)
+    if flow_run is not None and flow_run.state is not None and not flow_run.state.is_final():
+        await client.set_flow_run_state(flow_run.id, state_of(outcome.status, outcome.why))
+    return outcome
+
+
+async def _recorded(
+    client: PrefectClient, store: Store, lease: Lease, flow_run: FlowRun | None
+) -> tuple[Outcome, dict[str, UUID]]:
+    now = host.clock()
+    if flow_run is None:
+        why = f"{CUT_OFF} Its flow run was deleted in Prefect, so nothing follows from it."
+        return await close_run(store, lease, RunStatus.CANCELLED, why=why, now=now), {}
+    if flow_run.state is not None and (flow_run.state.is_cancelled() or flow_run.state.is_cancelling()):
+        why = f"Cancelled. {CUT_OFF}"
+        return await close_run(store, lease, RunStatus.CANCELLED, why=why, now=now), {}
+    job = job_in(flow_run.parameters)
+    if job is None:
+        why = f"{CUT_OFF} Its job cannot be read any more, so nothing follows from it."
+        return await close_run(store, lease, RunStatus.CRASHED, why=why, now=now), {}
+    children = await children_of(client, job.id)
+    outcome = await finish(
+        store,
+        job,
+        lease.context,
+        DispatchResult(RunStatus.CRASHED, error=CUT_OFF, idempotency_action=IdempotencyAction.RELEASE),
+        children=children.jobs,
+        now=now,
+        last_sign=lease.until,
+        link=page_of(flow_run.id),
+    )
+    own = {job.id: flow_run.deployment_id} if flow_run.deployment_id else {}
+    return outcome, {**children.deployments, **own}
+
+
+async def flow_run_of(client: PrefectClient, flow_run_id: UUID) -> FlowRun | None:
+    """The flow run, None when it was deleted."""
+    try:
+        return await client.read_flow_run(flow_run_id)
+    except ObjectNotFound:
+        return None

@@ -1,0 +1,52 @@
+"""Retention: old records and the outputs of runs that have none are deleted. Prefect keeps its own history."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+
+from ocs import settings
+from ocs.spec.policies import Lifecycle
+from ocs.store import Store, retention
+from ocs.store.retention import Pruned
+from tasks import host
+from tasks.deployed import deployed_jobs
+
+IN_USE = timedelta(hours=1)
+"""A folder younger than this may belong to a run whose record is not there yet."""
+
+
+async def prune() -> Pruned:
+    """Delete what is beyond each job's `lifecycle.keep_runs`, and what is past its time."""
+    store = await host.store()
+    async with get_client() as client:
+        keep = {deployed.job.id: deployed.job.lifecycle.keep_runs async for deployed in deployed_jobs(client)}
+    pruned = await retention.prune(store, keep, otherwise=Lifecycle().keep_runs, now=host.clock())
+    await _delete_orphaned_outputs(store)
+    return pruned
+
+
+async def _delete_orphaned_outputs(store: Store) -> None:
+    folders = await asyncio.to_thread(_old_folders)
+    known = await retention.known_runs(store, folders)
+    for run_id in folders.keys() - known:
+        await asyncio.to_thread(shutil.rmtree, folders[run_id], ignore_errors=True)
+
+
+def _old_folders() -> dict[UUID, Path]:
+    """The folders of large outputs on this host, by run; what is named otherwise is not ours."""
+    found: dict[UUID, Path] = {}
+    runs = settings.artifacts_dir() / "runs"
+    for folder in runs.iterdir() if runs.is_dir() else ():
+        try:
+            if time.time() - folder.stat().st_mtime > IN_USE.total_seconds():
+                found[UUID(folder.name)] = folder
+        except (ValueError, OSError):
+            continue
+    return found

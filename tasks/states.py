@@ -1,0 +1,30 @@
+"""Prefect's states for what the store says of a run: the same words in both."""
+
+from __future__ import annotations
+
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Crashed, Failed
+
+from ocs.rules.dispatch import RunStatus
+
+
+def state_of(status: RunStatus, why: str) -> State:
+    """The state a flow run ends in whose run ended so."""
+    match status:
+        case RunStatus.OK:
+            return Completed(name="Ok", message=why)
+        case RunStatus.SKIPPED:
+            return Completed(name="Skipped", message=why)
+        case RunStatus.TIMEOUT:
+            return Failed(name="TimedOut", message=why)
+        case RunStatus.CANCELLED:
+            return Cancelled(message=why)
+        case RunStatus.CRASHED:
+            return Crashed(message=why)
+        case _:
+            return Failed(message=why)
+
+
+def queued(why: str) -> State:
+    """The state of a flow run whose dispatch waits for its turn, and goes on in another one."""
+    return Completed(name="Queued", message=why)

@@ -1,0 +1,147 @@
+"""The agent strategy: one turn over the gateway, listened to while it goes on (B-4.4). The main strategy is one too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
+from ocs.rules import reply
+from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.shell_result import cut
+from ocs.spec import Output, format_duration
+from tasks.strategies.capture import Capture
+
+PATIENCE = timedelta(seconds=30)
+"""How long a gateway that is away is waited for while the run is held."""
+AWAY = timedelta(seconds=60)
+DRAINING = timedelta(seconds=90)
+"""After which the run is tried again, once the gateway is back (B-4.4, B-5.2)."""
+
+ENDED = "; the turn was ended."
+
+
+class Silent(Exception):
+    """Nothing came for too long."""
+
+
+async def run_turn(
+    gateway: OpenClawGateway,
+    turn: ChatTurn,
+    *,
+    idle: timedelta,
+    timeout: timedelta,
+    output: Output,
+    artifacts: Path,
+    on_line: Callable[[str], None],
+    patience: timedelta = PATIENCE,
+) -> DispatchResult:
+    """Have the turn done, and say how it went. `on_line` gets each line of the reply while it comes.
+
+    Silence for `idle` ends the turn, and so does `timeout` however lively it is. Cancelling the task closes the
+    connection, which cancels the turn in the gateway. A gateway that is away or about to restart is no failure of
+    the job: nothing was done, so the same attempt is asked for once more, and nobody hears of it (W1, W2).
+    """
+    result = _begun(turn.session_key)
+    if not await gateway.wait_until_up(patience):
+        return _deferred(result, f"The OpenClaw gateway at {gateway.url} does not answer.", AWAY)
+    token = gateway.token.get_secret_value() if gateway.token else ""
+    said = Capture(
+        artifacts / "stdout.txt",
+        keep=output.store,
+        offload=output.offload,
+        secrets=[token] if token else [],
+        show=on_line,
+    )
+    try:
+        async with asyncio.timeout(timeout.total_seconds()):
+            await _listen(gateway.chat(turn), idle, said)
+    except TimeoutError:
+        result = replace(result, status=RunStatus.TIMEOUT, error=f"Timed out after {format_duration(timeout)}{ENDED}")
+    except Silent:
+        silence = f"It gave no sign of life for {format_duration(idle)}{ENDED}"
+        result = replace(result, status=RunStatus.TIMEOUT, error=silence)
+    except GatewayError as failed:
+        result = _failed(result, failed)
+    finally:
+        said.finish()
+    return _judged(result, said, output)
+
+
+async def send_event(gateway: OpenClawGateway, text: str, *, session_key: str) -> DispatchResult:
+    """Tell the main session, and leave it at that: nothing is delivered, and no child follows (B-4.2)."""
+    result = _begun(session_key)
+    if not await gateway.wait_until_up(PATIENCE):
+        return _deferred(result, f"The OpenClaw gateway at {gateway.url} does not answer.", AWAY)
+    try:
+        await gateway.wake(text)
+    except GatewayError as failed:
+        return _failed(result, failed)
+    return replace(
+        result,
+        summary="The main session was told; what it does with it is not waited for.",
+        skip_delivery=True,
+        skip_children=True,
+        idempotency_action=IdempotencyAction.KEEP,
+    )
+
+
+def _begun(session_key: str) -> DispatchResult:
+    """Until it has gone well its occasion stays free (B-4.4 step 10)."""
+    return DispatchResult(RunStatus.OK, session_key=session_key, idempotency_action=IdempotencyAction.RELEASE)
+
+
+async def _listen(pieces: AsyncGenerator[str], idle: timedelta, said: Capture) -> None:
+    """Take in the reply to its end.
+
+    Raises:
+        Silent: nothing came for `idle`.
+        GatewayError: as `OpenClawGateway.chat` does.
+    """
+    async with aclosing(pieces):
+        while (piece := await _next(pieces, idle)) is not None:
+            said.feed(piece.encode())
+
+
+async def _next(pieces: AsyncGenerator[str], idle: timedelta) -> str | None:
+    try:
+        async with asyncio.timeout(idle.total_seconds()):
+            return await anext(pieces, None)
+    except TimeoutError:
+        raise Silent from None
+
+
+def _judged(result: DispatchResult, said: Capture, output: Output) -> DispatchResult:
+    text = said.text.strip()
+    result = replace(result, stdout=said.stored(text, output), content=text)
+    if result.status is RunStatus.OK:
+        verdict = reply.judge(text)
+        if verdict.error is not None:
+            result = replace(result, status=RunStatus.ERROR, error=verdict.error)
+        else:
+            keep = IdempotencyAction.KEEP
+            result = replace(result, skip_delivery=verdict.quiet, idempotency_action=keep)
+    shown = cut(text, output.summary) or result.error or ""
+    return replace(result, summary=cut(f"{shown}\n\n{said.trouble}", output.summary) if said.trouble else shown)
+
+
+def _failed(result: DispatchResult, failed: GatewayError) -> DispatchResult:
+    if failed.retryable and not failed.reached:
+        return _deferred(result, failed.message, failed.retry_after or DRAINING)
+    sentence = f"{failed.message} {failed.hint}" if failed.hint else failed.message
+    return replace(result, status=RunStatus.ERROR, error=sentence, retryable=failed.retryable)
+
+
+def _deferred(result: DispatchResult, why: str, delay: timedelta) -> DispatchResult:
+    return replace(
+        result,
+        status=RunStatus.ERROR,
+        error=f"Deferred: {why}",
+        retry_in=delay,
+        skip_delivery=True,
+        skip_children=True,
+    )

@@ -1,0 +1,92 @@
+"""Turns of agents: what the store and the job say of one, put together for the strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from blocks.gateway import ChatTurn, OpenClawGateway, gateway
+from ocs import settings
+from ocs.rules import prompt, retrieval
+from ocs.rules.dispatch import DispatchContext, DispatchResult, StreamOutput
+from ocs.rules.prompt import Parent
+from ocs.rules.retrieval import CANDIDATES, Earlier
+from ocs.rules.session_key import session_key
+from ocs.spec import Agent, Job, Main
+from ocs.store import Store, queries
+from tasks import host
+from tasks.strategies.agent import run_turn, send_event
+
+
+async def run_agent(job: Job, task: Agent, context: DispatchContext, show: Callable[[str], None]) -> DispatchResult:
+    """A turn of the job's agent."""
+    return await _turn(await gateway(), job, task, context, show)
+
+
+async def run_main(job: Job, task: Main, context: DispatchContext, show: Callable[[str], None]) -> DispatchResult:
+    """A turn of the default agent's main session, or an event for it that nobody waits for (B-4.2)."""
+    reached = await gateway()
+    as_agent = Agent(message=task.message, agent=reached.default_agent, session="main")
+    if task.mode == "turn":
+        return await _turn(reached, job, as_agent, context, show)
+    text = await _prompt(job, as_agent, context)
+    return await send_event(reached, text, session_key=_session_key(as_agent, context))
+
+
+async def _turn(
+    reached: OpenClawGateway, job: Job, task: Agent, context: DispatchContext, show: Callable[[str], None]
+) -> DispatchResult:
+    message = await _prompt(job, task, context)
+    return await run_turn(
+        reached,
+        ChatTurn(task.agent, message, _session_key(task, context), task.model),
+        idle=task.idle_timeout,
+        timeout=job.run.timeout,
+        output=job.output,
+        artifacts=settings.artifacts_dir() / "runs" / str(context.run_id),
+        on_line=show,
+    )
+
+
+def _session_key(task: Agent, context: DispatchContext) -> str:
+    return session_key(task.session, agent=task.agent, job_id=context.job_id, run_id=context.run_id)
+
+
+async def _prompt(job: Job, task: Agent, context: DispatchContext) -> str:
+    store = await host.store()
+    return prompt.build(
+        job,
+        task,
+        parent=await _parent(store, context.dispatch.source_run),
+        earlier=await _earlier(store, task, context),
+        key=context.idempotency_key if job.run.guarantee == "at-least-once" else None,
+    )
+
+
+async def _parent(store: Store, run_id: UUID | None) -> Parent | None:
+    """The run that caused this one; a run that is gone is no parent."""
+    run = await queries.run(store, run_id) if run_id else None
+    if run is None:
+        return None
+    return Parent(
+        run.job_id,
+        run.status,
+        run.exit_code,
+        run.signal,
+        run.error,
+        StreamOutput(run.stdout, run.stdout_bytes, run.stdout_path),
+        StreamOutput(run.stderr, run.stderr_bytes, run.stderr_path),
+    )
+
+
+async def _earlier(store: Store, task: Agent, context: DispatchContext) -> list[Earlier]:
+    """What earlier runs said; their metadata, which the reference looked at, says nothing."""
+    wanted = task.context
+    if wanted.from_ == "none":
+        return []
+    limit = wanted.limit if wanted.from_ == "recent" else max(CANDIDATES, wanted.limit)
+    runs = await queries.said_before(store, context.job_id, before=context.run_id, limit=limit)
+    said = [Earlier(run.started_at, run.stdout) for run in runs]
+    if wanted.from_ == "recent":
+        return retrieval.recent(said, wanted.limit)
+    return retrieval.hybrid(task.message, said, wanted.limit)

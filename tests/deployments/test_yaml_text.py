@@ -1,0 +1,77 @@
+"""Values set in a document: its comments stay, and stand where they stood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deployments.yaml_text import load, with_values
+
+WRITTEN = """\
+# head
+
+# the name
+id: hello   # everywhere the same
+tags: [a, b]   # two
+
+# the work
+run: |   # any command
+  echo hello
+  # not a comment
+
+# the retries
+# of the work
+retry:
+  max: 2   # two more
+  # one more day
+  cap: 1d
+after:
+  match: {contains: x}   # a look
+
+# the end
+"""
+
+
+def test_nothing_set_nothing_changed() -> None:
+    assert with_values(WRITTEN, {}) == WRITTEN
+
+
+@pytest.mark.parametrize(
+    ("values", "before", "after"),
+    [
+        (
+            {"run.timeout": "5m"},
+            "run: |   # any command\n  echo hello\n  # not a comment\n",
+            "run:\n  shell: |   # any command\n    echo hello\n    # not a comment\n  timeout: 5m\n",
+        ),
+        (
+            {"run.shell.cwd": "/srv"},
+            "run: |   # any command\n  echo hello\n  # not a comment\n",
+            "run:\n  shell:\n    command: |   # any command\n      echo hello\n      # not a comment\n    cwd: /srv\n",
+        ),
+        ({"retry.delay": "5s"}, "  cap: 1d\n", "  cap: 1d\n  delay: 5s\n"),
+        ({"after.match.contains": "y"}, "{contains: x}   # a look", "{contains: y}   # a look"),
+        ({"after.job": "a"}, "# a look\n", "# a look\n  job: a\n"),
+        ({"enabled": False}, "# a look\n", "# a look\nenabled: false\n"),
+        ({"retry.max": None}, "  max: 2   # two more\n", ""),
+        ({"limits.pool": None}, "", ""),
+    ],
+)
+def test_what_is_added_stands_before_the_comment_of_what_follows(
+    values: dict[str, Any], before: str, after: str
+) -> None:
+    changed = with_values(WRITTEN, values)
+    assert changed == WRITTEN.replace(before, after)
+    assert load(changed) == load(WRITTEN.replace(before, after))
+
+
+@pytest.mark.parametrize(
+    "run", ["echo hi   # says hi", ">-   # folded\n  echo\n  hi", '"echo hi"', "{shell: echo hi}   # flow"]
+)
+def test_a_short_form_takes_its_comment_along(run: str) -> None:
+    changed = with_values(f"id: a\nrun: {run}\n\n# what follows\nretry: {{max: 1}}\n# the end\n", {"run.timeout": "1m"})
+    assert load(changed) == {"id": "a", "run": {"shell": "echo hi", "timeout": "1m"}, "retry": {"max": 1}}
+    for comment in ("# says hi", "# folded", "# flow"):
+        assert (comment in changed) is (comment in run)
+    assert changed.endswith("\n\n# what follows\nretry: {max: 1}\n# the end\n")

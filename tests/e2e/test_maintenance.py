@@ -1,0 +1,168 @@
+"""What keeps the house on a real server: missed occurrences, jobs that are done, the maintenance flow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled
+
+from deployments import catalogue, rollout
+from deployments.rollout import Action
+from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.store import enqueue, lifecycle, occurrences, queries
+from tasks import catch_up, host, settle
+from tasks.publish import publish
+from tests.e2e.system import RunningSystem
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+async def here(ocs: RunningSystem, worker_home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningSystem]:
+    """The tasks of maintenance executed by the test itself, on the worker's store, and without their patience."""
+    monkeypatch.setenv("OCS_HOME", str(worker_home))
+    monkeypatch.setattr(catch_up, "SETTLED", timedelta(0))
+    monkeypatch.setattr(settle, "PUBLISHED", timedelta(0))
+    yield ocs
+    await host.close_store()
+
+
+async def test_an_occurrence_that_prefect_made_no_run_for_is_made_up_for_once(here: RunningSystem) -> None:
+    """As when everything is down: what Prefect makes for it is taken away before it is due."""
+    moment = here.now().replace(microsecond=0) + timedelta(seconds=5)
+    job = here.write("soon", schedule={"at": moment.isoformat()}, run="echo made up for")
+    await here.deploy()
+
+    async def is_past() -> bool:
+        for flow_run in await here.flow_runs_of("soon"):
+            await here.client.delete_flow_run(flow_run.id)
+        return here.now() > moment
+
+    await here.eventually(is_past)
+    await here.eventually(catch_up.catch_up)
+    assert await catch_up.catch_up() == 0
+    run = await here.ended_run("soon")
+    assert (run.kind, run.scheduled_for, run.status) == (DispatchKind.SCHEDULED, moment, RunStatus.OK)
+    (event,) = [event for event in await queries.audit(here.store, job=job) if event.action == "occurrences-missed"]
+    assert event.after == {"missed": 1, "first": moment.isoformat(), "last": moment.isoformat(), "dispatched": 1}
+
+
+async def test_what_was_due_before_a_schedule_was_rolled_out_is_not_made_up_for(here: RunningSystem) -> None:
+    here.write("young", schedule="* * * * * *", run="true", enabled=False)
+    await occurrences.mark_caught_up(here.store, here.now() - timedelta(hours=1))
+    await here.deploy()
+    await catch_up.catch_up()
+    assert not await queries.queue(here.store, job=here.id("young"))
+    assert not await here.runs_of("young")
+
+
+async def test_a_one_shot_ends_disabled_and_a_rollout_does_not_take_that_for_a_persons_pause(
+    ocs: RunningSystem,
+) -> None:
+    job = ocs.write("once", schedule={"at": (ocs.now() + timedelta(seconds=8)).isoformat()}, run="true")
+    await ocs.deploy()
+    await ocs.ended_run("once")
+
+    async def is_paused() -> bool:
+        return (await ocs.client.read_deployment_by_name(f"job/{job}")).paused
+
+    assert await ocs.eventually(is_paused)
+    (step,) = (await ocs.deploy()).steps
+    assert (step.action, step.paused_in_ui) == (Action.UNCHANGED, False)
+    # Given another time, it runs again.
+    ocs.write("once", schedule={"at": (ocs.now() + timedelta(days=300)).isoformat()}, run="true")
+    await ocs.deploy()
+    assert not await is_paused()
+
+
+async def test_a_one_shot_that_is_to_be_deleted_goes_and_its_children_still_run(ocs: RunningSystem) -> None:
+    """The reference lost the chain of such a parent, and its history (W8)."""
+    moment = ocs.now() + timedelta(seconds=8)
+    job = ocs.write(
+        "fleeting", schedule={"at": moment.isoformat()}, run="echo rows", lifecycle={"delete_after_run": True}
+    )
+    ocs.write("follows", after={"job": "fleeting", "delay": "1s"}, run="true")
+    await ocs.deploy()
+    follows = await ocs.ended_run("follows")
+    (fleeting,) = await ocs.runs_of("fleeting")
+    assert (follows.status, follows.parent_run) == (RunStatus.OK, fleeting.id)
+
+    async def is_gone() -> bool:
+        try:
+            await ocs.client.read_deployment_by_name(f"job/{job}")
+        except ObjectNotFound:
+            return True
+        return False
+
+    assert await ocs.eventually(is_gone)
+    assert (await ocs.flow_run(fleeting)).state.is_completed()  # type: ignore[union-attr]
+    planned = await rollout.plan(ocs.client, catalogue.read(ocs.project), retired=await lifecycle.retired(ocs.store))
+    assert {step.job_id: step.action for step in planned.steps}[job] is Action.DONE
+
+
+async def test_a_recurring_job_that_is_to_be_deleted_goes_after_a_run_that_went_well(
+    ocs: RunningSystem, tmp_path: Path
+) -> None:
+    job = ocs.write(
+        "until-it-works",
+        schedule={"every": "2s"},
+        run=f"test -e {tmp_path / 'there'}",
+        backoff=False,
+        lifecycle={"delete_after_run": True},
+    )
+    await ocs.deploy()
+    failed = await ocs.ended("until-it-works", count=2)
+    assert RunStatus.OK not in {run.status for run in failed}
+    (tmp_path / "there").touch()
+
+    async def is_retired() -> bool:
+        return job in await lifecycle.retired(ocs.store)
+
+    assert await ocs.eventually(is_retired)
+
+
+@pytest.mark.parametrize("how", ["deleted", "cancelled"])
+async def test_a_dispatch_whose_flow_run_was_ended_before_it_began_is_given_up(here: RunningSystem, how: str) -> None:
+    job = here.write("later", run="true")
+    await here.deploy()
+    pending = await enqueue(here.store, job, now=here.now(), actor="test", source="test")
+    soon = replace(pending, scheduled_for=here.now() + timedelta(seconds=3))
+    flow_run = (await publish(here.client, here.store, [soon]))[pending.id]
+    if how == "deleted":
+        await here.client.delete_flow_run(flow_run.id)
+    else:
+        await here.client.set_flow_run_state(flow_run.id, Cancelled(message="By a person."))
+    await settle.settle(here.client, here.store)
+    row = await queries.dispatch(here.store, pending.id)
+    assert row is not None
+    assert row.status == "cancelled"
+    assert not await here.runs_of("later")
+
+
+async def test_maintenance_is_a_flow_of_its_own_that_everybody_sees(ocs: RunningSystem) -> None:
+    ocs.write("any", run="true")
+    await ocs.deploy()
+    deployment = await ocs.client.read_deployment_by_name("maintenance/every-10-minutes")
+    flow_run = await ocs.client.create_flow_run_from_deployment(deployment.id)
+
+    async def ended() -> FlowRun | None:
+        found = await ocs.client.read_flow_run(flow_run.id)
+        return found if found.state and found.state.is_final() else None
+
+    done = await ocs.eventually(ended)
+    assert done.state is not None
+    assert done.state.is_completed(), done.state
+    only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
+
+    async def all_tasks() -> bool:
+        names = {run.name for run in await ocs.client.read_task_runs(flow_run_filter=only)}
+        return names == {"recover", "catch-up", "lifecycle", "prune"}
+
+    assert await ocs.eventually(all_tasks)

@@ -1,0 +1,174 @@
+"""A run whose worker is gone: ended once, with what follows from it, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.guards import SkipReason
+from ocs.spec import Job
+from ocs.store import (
+    LEASE,
+    Claimed,
+    Lease,
+    Outcome,
+    Rejected,
+    Store,
+    abandon,
+    claim,
+    close_run,
+    dispatch_of,
+    enqueue,
+    finish,
+    leases,
+    ledger,
+    mark_published,
+    published_dispatches,
+    queries,
+    record_process,
+    renew_leases,
+)
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+LATER = NOW + LEASE + timedelta(seconds=1)
+CRASHED = DispatchResult(
+    RunStatus.CRASHED, error="Its worker was cut off.", idempotency_action=IdempotencyAction.RELEASE
+)
+AT_LEAST_ONCE = {"shell": "true", "guarantee": "at-least-once", "max_replays": 2}
+
+
+def job(name: str = "load", **document: Any) -> Job:
+    return Job.model_validate({"id": name, "run": "true", **document})
+
+
+async def begun(
+    store: Store, a_job: Job, dispatch: Dispatch | None = None, *, flow_run: UUID | None = None, owner: str = "a"
+) -> Claimed:
+    dispatch = dispatch or Dispatch(DispatchKind.SCHEDULED, NOW)
+    result = await claim(store, a_job, dispatch, flow_run_id=flow_run or uuid4(), owner=owner, now=NOW)
+    assert isinstance(result, Claimed), result
+    return result
+
+
+async def crash(store: Store, a_job: Job, lease: Lease, *children: Job) -> Outcome:
+    return await finish(store, a_job, lease.context, CRASHED, children=children, now=LATER, last_sign=lease.until)
+
+
+async def test_a_lease_says_who_executes_what_and_as_which_process(store: Store) -> None:
+    claimed = await begun(store, job(), owner="host:1")
+    await record_process(store, claimed.context.run_id, 4711, 12.5)
+    assert await leases(store) == [Lease(claimed.context, "host:1", NOW + LEASE, 4711, 12.5)]
+
+
+async def test_an_at_most_once_run_that_crashed_is_not_begun_again_and_its_failure_children_run(store: Store) -> None:
+    await begun(store, job())
+    (lease,) = await leases(store)
+    told, silent = (job(on, after={"job": "load", "on": on}) for on in ("failure", "success"))
+    outcome = await crash(store, job(), lease, told, silent)
+    assert [(row.job_id, row.kind) for row in outcome.consequences] == [("failure", DispatchKind.CHAIN)]
+    assert "at-most-once" in outcome.why
+    (run,) = await queries.runs(store)
+    assert (run.status, run.finished_at, run.lease_until) == (RunStatus.CRASHED, LATER, None)
+    (key,) = await ledger.keys(store)
+    assert key.status == "released"
+    assert (await queries.job_states(store))["load"].consecutive_errors == 0
+
+
+async def test_an_at_least_once_run_is_begun_again_so_often_and_then_fails_for_good(store: Store) -> None:
+    careful = job(run=AT_LEAST_ONCE, retry={"max": 1})
+    child = job("child", after={"job": "load", "on": "failure"})
+    dispatch = Dispatch(DispatchKind.SCHEDULED, NOW)
+    for replay in (1, 2):
+        await begun(store, careful, dispatch)
+        (lease,) = await leases(store)
+        (row,) = (await crash(store, careful, lease, child)).consequences
+        assert (row.job_id, row.kind, row.retry_of, row.attempt) == (
+            "load",
+            DispatchKind.REPLAY,
+            lease.context.run_id,
+            1,
+        )
+        again = await dispatch_of(store, row.id)
+        assert again is not None
+        assert again.replays == replay
+        dispatch = again
+    await begun(store, careful, dispatch)
+    (lease,) = await leases(store)
+    outcome = await crash(store, careful, lease, child)
+    assert [row.job_id for row in outcome.consequences] == ["child"]
+    assert "all 2 replays are used" in outcome.why
+
+
+async def test_a_sign_of_life_stands_against_a_crash(store: Store) -> None:
+    claimed = await begun(store, job())
+    (lease,) = await leases(store)
+    await renew_leases(store, [claimed.context.run_id], LATER)
+    assert (await crash(store, job(), lease)).stale
+    assert (await close_run(store, lease, RunStatus.CANCELLED, why="gone", now=LATER)).stale
+    (run,) = await queries.runs(store)
+    assert run.status is RunStatus.RUNNING
+
+
+async def test_a_crash_is_recorded_once_however_many_workers_notice_it(store: Store) -> None:
+    careful = job(run=AT_LEAST_ONCE)
+    await begun(store, careful)
+    (lease,) = await leases(store)
+    outcomes = await asyncio.gather(*(crash(store, careful, lease) for _ in range(5)))
+    assert sorted(outcome.stale for outcome in outcomes) == [False, True, True, True, True]
+    assert len(await queries.waiting(store)) == 1
+
+
+async def test_a_result_that_comes_after_the_crash_was_recorded_is_not_used(store: Store) -> None:
+    claimed = await begun(store, job())
+    (lease,) = await leases(store)
+    await crash(store, job(), lease)
+    late = await finish(store, job(), claimed.context, DispatchResult(RunStatus.OK), children=(), now=LATER)
+    assert (late.stale, late.status) == (True, RunStatus.CRASHED)
+
+
+async def test_a_run_that_is_closed_has_no_consequences_and_frees_its_place(store: Store) -> None:
+    await begun(store, job(retry={"max": 3}))
+    (lease,) = await leases(store)
+    outcome = await close_run(store, lease, RunStatus.CANCELLED, why="Deleted in the UI.", now=LATER)
+    assert (outcome.status, outcome.consequences) == (RunStatus.CANCELLED, ())
+    await begun(store, job(), Dispatch(DispatchKind.SCHEDULED, LATER))
+
+
+async def test_a_claim_whose_answer_was_lost_is_made_once(store: Store) -> None:
+    flow_run = uuid4()
+    first = await begun(store, job(), flow_run=flow_run)
+    again = await begun(store, job(), flow_run=flow_run)
+    assert again.context == first.context
+    assert len(await queries.runs(store)) == 1
+
+
+async def test_a_flow_run_that_another_process_executes_is_left_to_it(store: Store) -> None:
+    flow_run = uuid4()
+    first = await begun(store, job(), flow_run=flow_run)
+    scheduled = Dispatch(DispatchKind.SCHEDULED, NOW)
+    second = await claim(store, job(), scheduled, flow_run_id=flow_run, owner="b", now=NOW)
+    assert isinstance(second, Rejected)
+    assert second.skip.reason is SkipReason.DUPLICATE
+    assert [run.id for run in await queries.runs(store)] == [first.context.run_id]
+
+
+@pytest.mark.parametrize("became", ["a run", "nothing"])
+async def test_a_dispatch_whose_flow_run_never_began_is_found_and_given_up(store: Store, became: str) -> None:
+    row = await enqueue(store, "load", now=NOW, actor="ann", source="cli")
+    flow_run = uuid4()
+    await mark_published(store, row, flow_run, NOW)
+    assert await published_dispatches(store, before=NOW) == []
+    assert await published_dispatches(store, before=LATER) == [(row.id, flow_run)]
+    if became == "a run":
+        dispatch = await dispatch_of(store, row.id)
+        await begun(store, job(), dispatch, flow_run=flow_run)
+        assert await published_dispatches(store, before=LATER) == []
+    await abandon(store, row.id, why="its flow run was deleted", now=LATER)
+    found = await queries.dispatch(store, row.id)
+    assert found is not None
+    assert found.status == ("done" if became == "a run" else "cancelled")
