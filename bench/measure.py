@@ -58,8 +58,12 @@ async def due_to_start(system: System, runs: int) -> Delays:
     first = datetime.now(UTC) + SCHEDULED_AHEAD
     due = [first + number * SPREAD for number in range(runs)]
     created = [await system.run(at) for at in due]
-    ended = await system.ended(*created)
-    return _delays([_seconds(at, _started(run)) for at, run in zip(due, ended, strict=True)])
+    return _delays(due_to_start_of(due, await system.ended(*created)))
+
+
+def due_to_start_of(due: Sequence[datetime], ended: Sequence[FlowRun]) -> list[float]:
+    """How late each run began, in seconds."""
+    return [_seconds(at, _started(run)) for at, run in zip(due, ended, strict=True)]
 
 
 async def burst(system: System, runs: int) -> Burst:

@@ -69,10 +69,14 @@ async def test_another_projects_jobs_are_neither_taken_nor_removed(ours: Running
 
 async def test_one_bad_job_stops_the_whole_rollout(ours: RunningSystem) -> None:
     ours.write("good", run="true")
-    ours.write("agent", run={"agent": {"message": "hello"}}, deliver={"when": "never", "opt_out_reason": "a test"})
+    ours.write(
+        "agent",
+        run={"agent": {"message": "hello", "session": "cron:x"}},
+        deliver={"when": "never", "opt_out_reason": "a test"},
+    )
     with pytest.raises(InvalidJob) as refused:
         await ours.deploy()
-    assert [problem.path for problem in refused.value.problems] == ["run.agent"]
+    assert [problem.path for problem in refused.value.problems] == ["run.agent.session"]
     with pytest.raises(ObjectNotFound):
         await ours.client.read_deployment_by_name(f"job/{ours.id('good')}")
     catalogue.remove(ours.project, ours.id("agent"))

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from blocks.connections import close_connections
-from tests.gateway.fake import FakeGateway, fake_gateway
+from tests.gateway.server import Server, serving
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[FakeGateway]:
-    async with fake_gateway() as running:
+async def fake() -> AsyncIterator[Server]:
+    async with serving() as running:
         yield running
         await close_connections()

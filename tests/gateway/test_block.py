@@ -14,13 +14,13 @@ from pydantic import SecretStr, ValidationError
 from blocks.event_stream import EventStream
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
 from blocks.gateway_error import LONGEST_WAIT, retry_after
-from tests.gateway.fake import Connection, FakeGateway
+from tests.gateway.server import Connection, Server
 
 TURN = ChatTurn("main", "How is it?", "agent:main:scheduler:check", model="stub/echo")
 TOKEN = "gateway-token-of-this-test"
 
 
-def block(fake: FakeGateway, **changes: Any) -> OpenClawGateway:
+def block(fake: Server, **changes: Any) -> OpenClawGateway:
     return OpenClawGateway(url=fake.url, token=SecretStr(TOKEN), **changes)
 
 
@@ -35,7 +35,7 @@ async def failure(gateway: OpenClawGateway) -> GatewayError:
     return failed.value
 
 
-async def test_a_turn_carries_agent_session_model_and_token(fake: FakeGateway) -> None:
+async def test_a_turn_carries_agent_session_model_and_token(fake: Server) -> None:
     assert await reply(block(fake)) == "All well."
     (request,) = fake.requests
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
@@ -53,9 +53,7 @@ async def test_a_turn_carries_agent_session_model_and_token(fake: FakeGateway) -
     [(400, False, True), (401, False, True), (429, True, False), (500, True, True), (502, True, False),
      (503, True, False), (529, True, True)],
 )  # fmt: skip
-async def test_a_refusal_says_whether_to_ask_again(
-    fake: FakeGateway, status: int, retryable: bool, reached: bool
-) -> None:
+async def test_a_refusal_says_whether_to_ask_again(fake: Server, status: int, retryable: bool, reached: bool) -> None:
     async def refuse(connection: Connection) -> None:
         await connection.json(status, {"error": {"message": f"no, {TOKEN}", "type": "x"}}, Retry_After="7")
 
@@ -68,7 +66,7 @@ async def test_a_refusal_says_whether_to_ask_again(
         assert failed.retry_after == timedelta(seconds=7)
 
 
-async def test_a_drain_told_as_an_error_of_the_turn_means_that_nothing_was_done(fake: FakeGateway) -> None:
+async def test_a_drain_told_as_an_error_of_the_turn_means_that_nothing_was_done(fake: Server) -> None:
     async def drain(connection: Connection) -> None:
         await connection.stream()
         await connection.event({"error": {"message": "Gateway is draining for restart; new tasks are not accepted"}})
@@ -86,7 +84,7 @@ async def test_an_absent_gateway_was_not_reached(unused_tcp_port: int) -> None:
     assert not await gateway.wait_until_up(timedelta(0))
 
 
-async def test_any_answer_at_all_means_up(fake: FakeGateway) -> None:
+async def test_any_answer_at_all_means_up(fake: Server) -> None:
     async def unwell(connection: Connection) -> None:
         await connection.json(503, {})
 
@@ -95,7 +93,7 @@ async def test_any_answer_at_all_means_up(fake: FakeGateway) -> None:
     assert not await block(fake).health()
 
 
-async def test_a_web_page_is_no_gateway(fake: FakeGateway) -> None:
+async def test_a_web_page_is_no_gateway(fake: Server) -> None:
     async def page(connection: Connection) -> None:
         await connection.head(200, "text/html")
         await connection.send("<html><body>Welcome to nginx</body></html>")
@@ -109,7 +107,7 @@ async def test_a_web_page_is_no_gateway(fake: FakeGateway) -> None:
 
 
 @pytest.mark.parametrize("garbage", ["data: {not json}\n\n", "data: [1\n\n", "data: \xff\xfe\n\n"])
-async def test_garbage_in_a_stream_fails_the_turn(fake: FakeGateway, garbage: str) -> None:
+async def test_garbage_in_a_stream_fails_the_turn(fake: Server, garbage: str) -> None:
     async def babble(connection: Connection) -> None:
         await connection.stream()
         await connection.send(garbage.encode("latin-1"))
@@ -118,7 +116,7 @@ async def test_garbage_in_a_stream_fails_the_turn(fake: FakeGateway, garbage: st
     assert "cannot be understood" in (await failure(block(fake))).message
 
 
-async def test_odd_events_are_passed_over(fake: FakeGateway) -> None:
+async def test_odd_events_are_passed_over(fake: Server) -> None:
     async def odd(connection: Connection) -> None:
         await connection.stream()
         for event in ([], "x", {}, {"choices": []}, {"choices": ["x"]}, {"choices": [{"delta": {"content": 7}}]}):
@@ -130,7 +128,7 @@ async def test_odd_events_are_passed_over(fake: FakeGateway) -> None:
     assert await reply(block(fake)) == "still here"
 
 
-async def test_a_stream_that_ends_halfway_is_no_reply(fake: FakeGateway) -> None:
+async def test_a_stream_that_ends_halfway_is_no_reply(fake: Server) -> None:
     async def half(connection: Connection) -> None:
         await connection.stream()
         await connection.say("I have just begun to")
@@ -141,7 +139,7 @@ async def test_a_stream_that_ends_halfway_is_no_reply(fake: FakeGateway) -> None
     assert failed.reached
 
 
-async def test_a_reply_that_never_ends_is_ended(fake: FakeGateway) -> None:
+async def test_a_reply_that_never_ends_is_ended(fake: Server) -> None:
     gone = asyncio.Event()
 
     async def forever(connection: Connection) -> None:
@@ -157,7 +155,7 @@ async def test_a_reply_that_never_ends_is_ended(fake: FakeGateway) -> None:
     await asyncio.wait_for(gone.wait(), 60)
 
 
-async def test_a_reply_of_ten_megabytes_in_one_piece_is_taken(fake: FakeGateway) -> None:
+async def test_a_reply_of_ten_megabytes_in_one_piece_is_taken(fake: Server) -> None:
     async def long(connection: Connection) -> None:
         await connection.stream()
         await connection.say("x" * 10_000_000)
@@ -167,7 +165,7 @@ async def test_a_reply_of_ten_megabytes_in_one_piece_is_taken(fake: FakeGateway)
     assert len(await reply(block(fake))) == 10_000_000
 
 
-async def test_control_characters_and_halves_of_characters_do_not_come_through(fake: FakeGateway) -> None:
+async def test_control_characters_and_halves_of_characters_do_not_come_through(fake: Server) -> None:
     async def control(connection: Connection) -> None:
         await connection.stream()
         await connection.say("a\x00b\x1b[31mc\r\n\td")
@@ -179,7 +177,7 @@ async def test_control_characters_and_halves_of_characters_do_not_come_through(f
     assert await reply(block(fake)) == "ab[31mc\n\td\N{GRINNING FACE} \N{REPLACEMENT CHARACTER}"
 
 
-async def test_leaving_a_turn_closes_its_connection(fake: FakeGateway) -> None:
+async def test_leaving_a_turn_closes_its_connection(fake: Server) -> None:
     left = asyncio.Event()
 
     async def slow(connection: Connection) -> None:
@@ -194,7 +192,7 @@ async def test_leaving_a_turn_closes_its_connection(fake: FakeGateway) -> None:
     await asyncio.wait_for(left.wait(), 60)
 
 
-async def test_a_tool_gives_its_result(fake: FakeGateway) -> None:
+async def test_a_tool_gives_its_result(fake: Server) -> None:
     async def answer(connection: Connection) -> None:
         await connection.json(200, {"ok": True, "result": {"sent": 1}})
 
@@ -204,7 +202,7 @@ async def test_a_tool_gives_its_result(fake: FakeGateway) -> None:
 
 
 @pytest.mark.parametrize("answer", [{"ok": False, "error": {"message": "tool execution failed"}}, {"result": {}}, []])
-async def test_a_tool_that_does_not_say_ok_has_failed_whatever_the_status(fake: FakeGateway, answer: Any) -> None:
+async def test_a_tool_that_does_not_say_ok_has_failed_whatever_the_status(fake: Server, answer: Any) -> None:
     async def failing(connection: Connection) -> None:
         await connection.json(200, answer)
 
@@ -213,7 +211,7 @@ async def test_a_tool_that_does_not_say_ok_has_failed_whatever_the_status(fake: 
         await block(fake).invoke_tool("message", {})
 
 
-async def test_an_event_needs_the_hooks_token_and_uses_it(fake: FakeGateway) -> None:
+async def test_an_event_needs_the_hooks_token_and_uses_it(fake: Server) -> None:
     async def answer(connection: Connection) -> None:
         await connection.json(200, {"ok": True, "mode": "now", "eventOutcome": "queued"})
 

@@ -14,7 +14,7 @@ from blocks.gateway import ChatTurn, OpenClawGateway
 from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
 from ocs.spec import Output
 from tasks.strategies.agent import AWAY, DRAINING, run_turn, send_event
-from tests.gateway.fake import Connection, FakeGateway, well
+from tests.gateway.server import Connection, Server, well
 
 TOKEN = "gateway-token-of-this-test"
 KEY = "agent:main:scheduler:check"
@@ -25,7 +25,7 @@ LONG = timedelta(minutes=2)
 class Turns:
     """Has turns done, and keeps what was shown of them."""
 
-    def __init__(self, fake: FakeGateway, artifacts: Path) -> None:
+    def __init__(self, fake: Server, artifacts: Path) -> None:
         self.fake = fake
         self.artifacts = artifacts
         self.lines: list[str] = []
@@ -44,7 +44,7 @@ class Turns:
 
 
 @pytest.fixture
-def turns(fake: FakeGateway, tmp_path: Path) -> Turns:
+def turns(fake: Server, tmp_path: Path) -> Turns:
     return Turns(fake, tmp_path)
 
 
@@ -222,7 +222,7 @@ async def test_a_large_reply_is_kept_whole_in_a_file_and_the_token_nowhere(turns
     assert not any(TOKEN in text for text in (kept, result.content, result.summary, result.stdout.text, *turns.lines))
 
 
-async def test_an_event_is_sent_and_not_waited_for(fake: FakeGateway) -> None:
+async def test_an_event_is_sent_and_not_waited_for(fake: Server) -> None:
     async def take(connection: Connection) -> None:
         await connection.json(200, {"ok": True})
 

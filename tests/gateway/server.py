@@ -73,7 +73,7 @@ async def well(connection: Connection) -> None:
 
 
 @dataclass
-class FakeGateway:
+class Server:
     url: str
     answer: Answer = well
     requests: list[Request] = field(default_factory=list)
@@ -83,35 +83,35 @@ class FakeGateway:
 
 
 @asynccontextmanager
-async def fake_gateway(port: int = 0) -> AsyncIterator[FakeGateway]:
-    serving: set[asyncio.Task[None]] = set()
+async def serving(port: int = 0) -> AsyncIterator[Server]:
+    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        serving.add(task)
+        tasks.add(task)
         try:
             request = await _request(reader)
-            fake.requests.append(request)
-            await fake.answer(Connection(request, reader, writer))
+            server.requests.append(request)
+            await server.answer(Connection(request, reader, writer))
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            serving.discard(task)
+            tasks.discard(task)
             writer.close()
             with suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port)
-    fake = FakeGateway(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    listening = await asyncio.start_server(serve, "127.0.0.1", port)
+    server = Server(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
     try:
-        yield fake
+        yield server
     finally:
-        server.close()
-        for task in list(serving):
+        listening.close()
+        for task in list(tasks):
             task.cancel()
-        if serving:
-            await asyncio.wait(serving)
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 async def _request(reader: asyncio.StreamReader) -> Request:

@@ -1,0 +1,218 @@
+"""Agent, main and watchdog jobs from their documents to what the store and Prefect say of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from prefect.client.schemas.objects import StateType
+from prefect.states import Cancelling
+from pydantic import SecretStr
+
+from blocks.gateway import BLOCK, OpenClawGateway
+from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.store import queries
+from tests.e2e.system import RunningSystem
+from tests.e2e.test_jobs import artifact_of, log_lines
+from tests.gateway.server import Connection, Server, serving, well
+
+pytestmark = pytest.mark.e2e
+TOKEN = "token-of-the-gateway-block"
+NOBODY = {"when": "never", "opt_out_reason": "a test"}
+
+
+@pytest.fixture
+async def server(ocs: RunningSystem) -> AsyncIterator[Server]:
+    """A gateway that answers well until it is told otherwise, and the block that names it."""
+    async with serving() as running:
+        block = OpenClawGateway(url=running.url, token=SecretStr(TOKEN), hooks_token=SecretStr("hooks"))
+        await cast("Any", block.save(BLOCK, overwrite=True))
+        yield running
+
+
+def prompts(server: Server) -> list[str]:
+    return [request.body["messages"][0]["content"] for request in server.turns()]
+
+
+async def test_a_reply_is_the_run_s_output_and_its_child_s_material(ocs: RunningSystem, server: Server) -> None:
+    """Acceptance rows 52 and 62: a shell job, an agent that reads what it printed, and a child that reads the agent."""
+    ocs.write("collect", run="echo 'rows: 3'; echo 'one was odd' >&2")
+    task = {"message": "Summarise the rows.", "model": "stub/other", "session": "job"}
+    ocs.write("brief", after={"job": "collect"}, run={"agent": task})
+    ocs.write("follow", after={"job": "brief", "match": {"contains": "All well."}}, run={"agent": "Go on."})
+    await ocs.deploy()
+    await ocs.run("collect")
+    collect, brief, follow = [await ocs.ended_run(name) for name in ("collect", "brief", "follow")]
+
+    assert (brief.status, brief.stdout, brief.summary) == (RunStatus.OK, "All well.", "All well.")
+    assert (brief.parent_run, follow.parent_run) == (collect.id, brief.id)
+    assert brief.session_key == f"agent:main:scheduler:{ocs.id('brief')}"
+    assert follow.session_key == f"agent:main:scheduler:{ocs.id('follow')}:{follow.id}"
+    first, second = server.turns()
+    assert first.headers["authorization"] == f"Bearer {TOKEN}"
+    assert (first.headers["x-openclaw-model"], first.body["model"]) == ("stub/other", "openclaw/main")
+    told = prompts(server)[0]
+    for part in (ocs.id("collect"), "exit code was 0", "rows: 3", "one was odd", "--- begin data "):
+        assert part in told
+    assert told.endswith("Summarise the rows.")
+    assert f"reply of {ocs.id('brief')} ---\nAll well.\n--- end data" in prompts(server)[1]
+    assert "x-openclaw-model" not in second.headers
+
+    assert "All well." in await artifact_of(ocs, brief.flow_run_id)
+
+    async def shown() -> bool:
+        return "All well." in await log_lines(ocs, brief.flow_run_id)
+
+    await ocs.eventually(shown)
+
+
+async def test_a_draining_gateway_costs_no_attempt(ocs: RunningSystem, server: Server) -> None:
+    """Acceptance rows 66 and 67, W1: later exactly once, no error counted, and a shell job beside it is not held up."""
+    refusals = 2
+
+    async def drain(connection: Connection) -> None:
+        nonlocal refusals
+        if connection.request.path == "/health" or not refusals:
+            await well(connection)
+            return
+        refusals -= 1
+        await connection.json(503, {"error": {"message": "Gateway is draining"}}, Retry_After="1")
+
+    server.answer = drain
+    ocs.write("brief", run={"agent": "Write the brief."}, deliver=NOBODY)
+    ocs.write("beside", run="echo beside")
+    await ocs.deploy()
+    await ocs.run("brief")
+    await ocs.run("beside")
+    assert (await ocs.ended_run("beside")).status is RunStatus.OK
+    runs = await ocs.ended("brief", count=3)
+    assert [(run.status, run.attempt) for run in runs] == [
+        (RunStatus.ERROR, 1),
+        (RunStatus.ERROR, 1),
+        (RunStatus.OK, 1),
+    ]
+    assert [run.kind for run in runs] == [DispatchKind.MANUAL, DispatchKind.RETRY, DispatchKind.RETRY]
+    assert runs[0].error.endswith("It is tried again in 1s; this is not counted as an attempt.")
+    assert (await queries.job_states(ocs.store))[ocs.id("brief")].consecutive_errors == 0
+    assert await queries.queue(ocs.store, job=ocs.id("brief")) == []
+
+
+async def test_a_cancel_in_prefect_ends_the_turn(ocs: RunningSystem, server: Server) -> None:
+    begun: list[str] = []
+    left: list[str] = []
+
+    async def think(connection: Connection) -> None:
+        if connection.request.path == "/health":
+            await well(connection)
+            return
+        await connection.stream()
+        begun.append(connection.request.path)
+        await connection.is_left()
+        left.append(connection.request.path)
+
+    server.answer = think
+    ocs.write("brief", run={"agent": "Think."}, deliver=NOBODY, retry={"max": 2})
+    await ocs.deploy()
+    await ocs.run("brief")
+
+    async def thinks() -> list[str]:
+        return begun
+
+    await ocs.eventually(thinks)
+    (run,) = await ocs.runs_of("brief")
+    await ocs.client.set_flow_run_state(run.flow_run_id, Cancelling())
+    run = await ocs.ended_run("brief")
+    assert run.status is RunStatus.CANCELLED
+    assert left
+    flow_run = await ocs.flow_run(run)
+    assert flow_run.state is not None
+    assert flow_run.state.type is StateType.CANCELLED
+
+
+async def test_a_wrong_token_is_told_and_not_tried_again(ocs: RunningSystem, server: Server) -> None:
+    async def refuse(connection: Connection) -> None:
+        await connection.json(401, {"error": {"message": "Unauthorized"}})
+
+    server.answer = refuse
+    ocs.write("brief", run={"agent": "Write."}, deliver=NOBODY, retry={"max": 2, "delay": "1s"})
+    await ocs.deploy()
+    await ocs.run("brief")
+    run = await ocs.ended_run("brief")
+    assert run.status is RunStatus.ERROR
+    assert "does not accept the token (HTTP 401): Unauthorized" in run.error
+    assert "a further attempt would end the same way" in run.error
+
+
+async def test_an_agent_sees_what_its_earlier_runs_said(ocs: RunningSystem, server: Server) -> None:
+    """Acceptance row 63."""
+    replies = ["The disk is nearly full.", "Orders rose.", "done"]
+
+    async def say(connection: Connection) -> None:
+        if connection.request.path == "/health":
+            await well(connection)
+            return
+        await connection.stream()
+        await connection.say(replies[len(server.turns()) - 1])
+        await connection.done()
+
+    server.answer = say
+    task = {"message": "How is the disk?", "context": {"from": "hybrid", "limit": 1}}
+    ocs.write("brief", run={"agent": task}, deliver=NOBODY)
+    await ocs.deploy()
+    for count in range(1, 4):
+        await ocs.run("brief")
+        await ocs.ended("brief", count=count)
+    first, second, third = prompts(server)
+    assert "earlier runs" not in first
+    assert replies[0] in second
+    assert replies[0] in third
+    assert replies[1] not in third
+
+
+async def test_the_main_session_is_told_by_a_turn_or_an_event(ocs: RunningSystem, server: Server) -> None:
+    async def take(connection: Connection) -> None:
+        if connection.request.path != "/hooks/wake":
+            await well(connection)
+            return
+        await connection.json(200, {"ok": True, "mode": "now"})
+
+    server.answer = take
+    ocs.write("turn", run={"main": "Check the inbox."})
+    ocs.write("event", run={"main": {"message": "Look at the calendar.", "mode": "event"}})
+    await ocs.deploy()
+    await ocs.run("turn")
+    await ocs.run("event")
+    turn, event = await ocs.ended_run("turn"), await ocs.ended_run("event")
+    assert (turn.status, turn.stdout, turn.session_key) == (RunStatus.OK, "All well.", "agent:main:main")
+    assert (event.status, event.stdout) == (RunStatus.OK, "")
+    assert "is not waited for" in event.summary
+    (sent,) = [request for request in server.requests if request.path == "/hooks/wake"]
+    assert sent.body["text"].endswith("Look at the calendar.")
+    assert sent.headers["authorization"] == "Bearer hooks"
+
+
+async def test_a_watchdog_checks_alarms_and_stays(ocs: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Acceptance row 81, W9."""
+    answer: Path = tmp_path_factory.mktemp("watched") / "answer"
+    ocs.write("dog", run={"watchdog": {"label": "build-42", "check": f". {answer}", "self_destruct": False}})
+    await ocs.deploy()
+    done = json.dumps({"status": "done", "summary": "built"})
+    for count, says in enumerate(("exit 0", "exit 1", "exit 2", f"echo '{done}'", "exit 9"), start=1):
+        answer.write_text(says)
+        await ocs.run("dog")
+        await ocs.ended("dog", count=count)
+    runs = await ocs.runs_of("dog")
+    assert [run.finding for run in runs] == ["running", "stuck", None, "done", None]
+    assert [run.status for run in runs] == [RunStatus.OK] * 4 + [RunStatus.ERROR]
+    assert [run.exit_code for run in runs] == [0, 1, 2, 0, 9]
+    await ocs.client.read_deployment_by_name(f"job/{ocs.id('dog')}")
+
+
+async def test_a_rollout_makes_the_block_known_to_the_ui(ocs: RunningSystem) -> None:
+    ocs.write("any", run="true")
+    await ocs.deploy()
+    block_type = await ocs.client.read_block_type_by_slug("openclaw-gateway")
+    assert block_type.name == "OpenClaw Gateway"

@@ -1,0 +1,115 @@
+"""A language model of our own behind the real gateway: what a prompt asks for in double brackets, it does."""
+
+from __future__ import annotations
+
+import json
+import re
+import select
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+
+_ASKED = re.compile(r"\[\[(\w+)(?:: ([^\]]*))?\]\]")
+
+
+@dataclass
+class Model:
+    """`asked` are the requests it got; `hanging` and `left` tell of the one that was told to hang."""
+
+    port: int
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    hanging: threading.Event = field(default_factory=threading.Event)
+    left: threading.Event = field(default_factory=threading.Event)
+
+    def prompts(self, word: str) -> list[str]:
+        """All that was said in the requests in which `word` stands."""
+        return [text for text in map(_text, self.asked) if word in text]
+
+
+def _text(request: dict[str, Any]) -> str:
+    return json.dumps(request.get("messages", []), ensure_ascii=False)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    model: Model
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.model.asked.append(request)
+        asked = _ASKED.findall(_text(request))
+        action, value = asked[-1] if asked else ("say", "nothing was asked")
+        try:
+            getattr(self, f"_{action}")(value)
+        except OSError:
+            self.model.left.set()
+
+    def _say(self, text: str) -> None:
+        self._begin()
+        self._chunk(text)
+        self._end()
+
+    def _slow(self, seconds: str) -> None:
+        """A word every half second."""
+        self._begin()
+        deadline = time.monotonic() + float(seconds)
+        while time.monotonic() < deadline:
+            self._chunk("word ")
+            time.sleep(0.5)
+        self._chunk("end.")
+        self._end()
+
+    def _hang(self, _value: str) -> None:
+        self._begin()
+        self._chunk("Let me think. ")
+        self.model.hanging.set()
+        select.select([self.connection], [], [], 120)
+        self.model.left.set()
+
+    def _fail(self, status: str) -> None:
+        body = json.dumps({"error": {"message": "the model is overloaded", "type": "overloaded"}}).encode()
+        self.send_response(int(status))
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _begin(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self._event({"role": "assistant", "content": ""})
+
+    def _chunk(self, text: str) -> None:
+        self._event({"content": text})
+
+    def _end(self) -> None:
+        self._event({}, "stop")
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def _event(self, delta: dict[str, str], finish: str | None = None) -> None:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        event = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "echo", "choices": [choice]}
+        self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+        self.wfile.flush()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the base class's
+        """Say nothing."""
+
+
+@contextmanager
+def model_server() -> Iterator[Model]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), cast("type[BaseHTTPRequestHandler]", type("H", (_Handler,), {})))
+    server.daemon_threads = True
+    model = server.RequestHandlerClass.model = Model(server.server_address[1])  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield model
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

