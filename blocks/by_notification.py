@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect.blocks.abstract import NotificationBlock, NotificationError
 from prefect.blocks.core import Block
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import LogEavesdropper
 from prefect.types import SecretDict
 from pydantic import SecretStr
@@ -107,8 +107,10 @@ def _not_sent(name: str, failed: Exception, secrets: list[str]) -> Undelivered:
     """What went wrong in one line, without the secrets of whoever sends."""
     if isinstance(failed, NotificationError):
         said = failed.log
-    elif isinstance(failed, PrefectHTTPStatusError):
-        said = "the Prefect server refused"
+    elif isinstance(failed, httpx.HTTPStatusError):
+        said = f"HTTP {failed.response.status_code}"  # what it says by itself holds the address
+    elif isinstance(failed, httpx.HTTPError):
+        said = type(failed).__name__
     else:
         said = f"{type(failed).__name__}: {failed}"
     hidden = mask(said, [secret for secret in secrets if len(secret) >= SHORTEST_SECRET])

@@ -6,15 +6,18 @@ Sending goes on beside what asked for it: a slow receiver delays no run and no t
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import traceback
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.logging import get_logger
 
-from blocks.courier import PATIENCE, Courier, Part, Undelivered
+from blocks.courier import PATIENCE, Courier, Part, Undelivered, patience
 from blocks.target import courier_to
 from ocs.rules.parts import numbered
 from ocs.rules.resending import pause_after
@@ -33,7 +36,8 @@ _sending: set[asyncio.Task[None]] = set()
 
 async def deliver_soon(run_id: UUID) -> Sequence[Delivery]:
     """Send what was written of this run, and wait a moment for it; returns how its deliveries stand."""
-    await _beside(_send_due(run_id), END_WAITS)
+    # A process of this run alone (Prefect's process worker) ends with it, and would break off what is being sent.
+    await _beside(_send_due(run_id), PATIENCE if "PREFECT__FLOW_RUN_ID" in os.environ else END_WAITS)
     return (await deliveries.of_runs(await host.store(), [run_id])).get(run_id, [])
 
 
@@ -42,7 +46,7 @@ async def deliver_leftovers() -> None:
     await _beside(_send_due(None), TICK_WAITS)
 
 
-async def settle() -> None:
+async def finish_sending() -> None:
     """Wait for what is being sent, before the process ends."""
     ours = [task for task in _sending if task.get_loop() is asyncio.get_running_loop()]
     if ours:
@@ -75,23 +79,37 @@ async def _send(store: Store, sending: Sending) -> None:
     except Undelivered as failed:
         await _note_failure(store, sending, failed)
     except Exception as failed:  # one bad message stops no other (W50)
-        get_logger(__name__).exception("The delivery %s failed in an unforeseen way", sending.id)
-        await _note_failure(store, sending, Undelivered(f"It could not be sent ({type(failed).__name__})."))
+        await _note_failure(store, sending, _unforeseen(failed))
     else:
         await deliveries.mark_sent(store, sending, now=host.clock())
 
 
 async def _send_parts(store: Store, sending: Sending) -> bool:
     """Send the parts that were not acknowledged yet. False when somebody else has taken it over meanwhile."""
-    courier = await courier_to(sending.target)
+    courier = await _courier(sending.target)
     parts = parts_of(sending, courier)
     # A target that was changed meanwhile takes other parts: those that went out went elsewhere.
     done = sending.parts_sent if sending.parts == len(parts) else 0
+
+    async def still_ours(sent: int) -> bool:
+        return await deliveries.note_part(store, sending, sent=sent, parts=len(parts), now=host.clock())
+
+    # Asked before the first part too: looking up the target may have taken longer than the lease.
+    if not await still_ours(done):
+        return False
     for number, part in enumerate(parts[done:], start=done + 1):
         await courier.send(part)
-        if not await deliveries.note_part(store, sending, sent=number, parts=len(parts), now=host.clock()):
+        if not await still_ours(number):
             return False
     return True
+
+
+async def _courier(target: str) -> Courier:
+    async with patience("The Prefect server, which knows the target,"):
+        try:
+            return await courier_to(target)
+        except httpx.HTTPError as failed:
+            raise Undelivered("The Prefect server, which knows the target, cannot be reached.") from failed
 
 
 def parts_of(sending: Sending, courier: Courier) -> list[Part]:
@@ -120,6 +138,12 @@ def _about(sending: Sending, number: int, parts: int) -> dict[str, Any]:
         "part": number,
         "parts": parts,
     }
+
+
+def _unforeseen(failed: Exception) -> Undelivered:
+    """Where it happened; what it says is not repeated, for it may hold an address or a token."""
+    place = traceback.extract_tb(failed.__traceback__)[-1]
+    return Undelivered(f"It could not be sent ({type(failed).__name__} in {Path(place.filename).name}:{place.lineno}).")
 
 
 async def _note_failure(store: Store, sending: Sending, failed: Undelivered) -> None:

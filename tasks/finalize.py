@@ -38,24 +38,20 @@ async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -
         get_run_logger().warning("%s", problem)
     # Spreads retries; nothing secret hangs on it.
     spread = random.uniform(-1, 1)  # noqa: S311
+    link = page_of(context.flow_run_id)
 
     async def finished() -> Outcome:
-        return await finish(
-            await host.store(),
-            job,
-            context,
-            result,
-            children=children.jobs,
-            now=host.clock(),
-            spread=spread,
-            link=page_of(context.flow_run_id),
-        )
+        store, now = await host.store(), host.clock()
+        return await finish(store, job, context, result, children=children.jobs, now=now, spread=spread, link=link)
 
     outcome = await insist("record how the run ended", finished)
     own = {job.id: deployment} if (deployment := current_flow_run().deployment_id) else {}
     following = (*outcome.consequences, *outcome.let_go)
     sent = await publish(client, await host.store(), following, deployments={**children.deployments, **own})
     told = await deliver_soon(context.run_id) if outcome.tells else ()
+    for delivery in told:
+        if delivery.last_error:
+            get_run_logger().warning("%s was not told: %s", delivery.target, delivery.last_error)
     await artifact.show(client, job, context, result, outcome, sent, told)
     await _end_job(client, job, retire=result.retire_job and not outcome.stale)
     return outcome

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from ocs import settings
-from ocs.cli import session
+from ocs.cli import checks_delivery, session
 from ocs.cli.checks import Finding, State, failure
 from ocs.cli.checks_gateway import gateway_block
 from ocs.cli.output import count_of
@@ -62,6 +62,7 @@ async def store_content() -> AsyncIterator[Finding]:
         for finding in await _orphans(store):
             yield finding
         yield await _outbox(store)
+        yield await checks_delivery.dead_letters(store)
 
 
 async def server() -> AsyncIterator[Finding]:
@@ -72,7 +73,13 @@ async def server() -> AsyncIterator[Finding]:
     """
     try:
         async with session.server() as client:
-            looks = {"server": _version, "workers": _workers, "drift": _drift, "gateway": gateway_block}
+            looks = {
+                "server": _version,
+                "workers": _workers,
+                "drift": _drift,
+                "gateway": gateway_block,
+                "targets": checks_delivery.targets,
+            }
             for name, look in looks.items():
                 async for finding in _of(name, look(client)):
                     yield finding

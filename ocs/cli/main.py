@@ -35,6 +35,7 @@ from ocs.cli import (
     runs_watch,
     serve,
     status,
+    targets,
 )
 from ocs.cli.group import Group
 from ocs.cli.output import Mode, fail, tell
@@ -55,6 +56,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(runs.app, name="runs")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(queue.app, name="queue")
+app.add_typer(targets.app, name="targets")
 app.add_typer(pools.app, name="pools")
 app.add_typer(idem.app, name="idem")
 app.add_typer(audit.app, name="audit")

@@ -1,4 +1,4 @@
-"""`ocs queue`: what waits to become a run, and for what."""
+"""`ocs queue`: what waits to become a run, and what waits to be told or could not be."""
 
 from __future__ import annotations
 
@@ -7,61 +7,88 @@ from uuid import UUID
 
 import typer
 
-from ocs.cli import session
+from ocs.cli import deliveries, session
 from ocs.cli.arguments import SomeJob
+from ocs.cli.deliveries import by_prefix, delivery_view, show_deliveries
 from ocs.cli.group import group
 from ocs.cli.output import answer, local, say, table, utc
 
 if TYPE_CHECKING:
+    from ocs.store import Store
     from ocs.store.tables import DispatchRow
+    from ocs.store.tables_delivery import Delivery
 
 SHORT = 8
-app = group("What waits to become a run: manual runs, children, retries, and whoever waits for a turn.")
+app = group("What waits to become a run (by hand, children, retries, turns), and messages that were not sent yet.")
+deliveries.register(app)
 
 
 @app.command("list", epilog="Example:  ocs queue list --job nightly-report")
 def list_queue(job: SomeJob = None) -> None:
     """List what waits, and for what. Occurrences to come of schedules do not wait; see ocs jobs list."""
 
-    async def found() -> list[DispatchRow]:
-        from ocs.store import queries
+    async def found() -> tuple[list[DispatchRow], list[Delivery]]:
+        from ocs.store import deliveries, queries
 
         async with session.store() as store:
             chosen = await session.pick_ever_run(store, job) if job else None
-            return await queries.queue(store, job=chosen)
+            return await queries.queue(store, job=chosen), await deliveries.unsent(store, job=chosen)
 
-    waiting = [_view(row) for row in session.run(found())]
+    dispatches, unsent = session.run(found())
+    waiting, messages = [_view(row) for row in dispatches], [delivery_view(row) for row in unsent]
 
     def people() -> None:
-        if not waiting:
+        if not waiting and not messages:
             say("Nothing waits.")
-            return
+        if waiting:
+            show_waiting()
+        if messages:
+            say("\nMessages not sent; once more: ocs queue retry ID", style="bold")
+            show_deliveries(messages)
+
+    def show_waiting() -> None:
         rows = [
             (row["id"][:SHORT], row["job"], row["kind"], local(row["scheduled_for"]), row["waits_for"])
             for row in waiting
         ]
         table(("DISPATCH", "JOB", "KIND", "FOR", "WAITS FOR"), rows, spare=("KIND",))
 
-    answer({"queue": waiting}, people)
+    answer({"queue": waiting, "deliveries": messages}, people)
 
 
 @app.command(epilog="Example:  ocs queue cancel 3f2a9c1d")
-def cancel(dispatch: Annotated[str, typer.Argument(help="The dispatch's id, or the beginning of it.")]) -> None:
-    """Withdraw one waiting dispatch: it never becomes a run. All of a job: ocs jobs cancel."""
+def cancel(
+    dispatch: Annotated[str, typer.Argument(help="The dispatch's or delivery's id, or the beginning of it.")],
+) -> None:
+    """Withdraw one that waits: it never becomes a run, or is never sent. All runs of a job: ocs jobs cancel."""
 
-    async def cancelled() -> dict[str, Any]:
-        from ocs.store import queries, withdraw_one
+    async def cancelled() -> tuple[str, dict[str, Any]]:
+        from ocs.store import deliveries, queries, withdraw_one
 
         async with session.store() as store:
-            chosen = await queries.dispatch_by_prefix(store, dispatch)
             who = {"actor": session.user(), "source": session.SOURCE}
+            if await _is_delivery(store, dispatch):
+                message = await by_prefix(store, dispatch)
+                row = await deliveries.withdraw_delivery(store, message.id, now=session.now(), **who)
+                return "delivery", delivery_view(row)
+            chosen = await queries.dispatch_by_prefix(store, dispatch)
             flow_run = await withdraw_one(store, chosen.id, now=session.now(), **who)
             if flow_run is not None:
                 await _end_flow_run(flow_run)
-            return _view(chosen)
+            return "dispatch", _view(chosen)
 
-    gone = session.run(cancelled())
-    answer({"dispatch": gone}, lambda: say(f"Withdrew {gone['id'][:SHORT]} of {gone['job']}; it will not run."))
+    kind, gone = session.run(cancelled())
+    never = "run" if kind == "dispatch" else "be sent"
+    answer({kind: gone}, lambda: say(f"Withdrew {gone['id'][:SHORT]} of {gone['job']}; it will not {never}."))
+
+
+async def _is_delivery(store: Store, prefix: str) -> bool:
+    """Whether an id begins so of a delivery, and of no dispatch."""
+    from ocs.store import deliveries, queries
+
+    cleaned = prefix.strip().lower()
+    dispatches = [row for row in await queries.queue(store) if str(row.id).startswith(cleaned)]
+    return not dispatches and any(str(row.id).startswith(cleaned) for row in await deliveries.unsent(store))
 
 
 async def _end_flow_run(flow_run_id: UUID) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ocs.cli import session
+from ocs.cli.deliveries import show_deliveries
 from ocs.cli.output import local, say, table, took
 from ocs.cli.views import run_views
 from ocs.rules.dispatch import DispatchKind
@@ -70,6 +71,9 @@ def show_story(run: Run, story: dict[str, Any]) -> None:
     table(("", ""), [row for row in rows if row[1]])
     _show_runs("Attempts", story["attempts"] if len(story["attempts"]) > 1 else [])
     _show_runs("What followed", story["followed_by"])
+    if story["deliveries"]:
+        say("\nDeliveries", style="bold")
+        show_deliveries(story["deliveries"])
     for waiting in story["waiting"]:
         say(f"\nStill to come: {waiting['job']} ({waiting['kind']}) at {local(waiting['scheduled_for'])}")
     _show_end("stdout", run.stdout, run, "")

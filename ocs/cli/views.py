@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from ocs.cli.deliveries import delivery_view
 from ocs.cli.output import local, seconds, utc
 from ocs.rules.dispatch import DispatchKind
 from ocs.rules.occurrences import next_occurrence
@@ -53,7 +54,7 @@ RUN_KEYS: dict[str, tuple[dict[str, Any], str]] = {
     "retry_of": (MAYBE_TEXT, "The run this is a further attempt of."),
     "parent_run": (MAYBE_TEXT, "The run that caused it."),
     "children": ({"type": "array", "items": TEXT}, "Runs of other jobs that followed."),
-    "deliveries": ({"type": "array"}, "Messages sent."),
+    "deliveries": ({"type": "array", "items": {"type": "object"}}, "Messages about it, and how each stands."),
 }
 
 
@@ -100,12 +101,16 @@ def schedule_text(job: Job) -> str | None:
 
 async def run_views(store: Store, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Runs with what followed them."""
-    from ocs.store import queries
+    from ocs.store import deliveries, queries
 
     ids = [run.id for run in runs]
     children = await queries.children_by_run(store, ids)
     retrying = await queries.awaiting_retry(store, ids)
-    return [_run_view(run, children, run.id in retrying) for run in runs]
+    told = await deliveries.of_runs(store, ids)
+    return [
+        {**_run_view(run, children, run.id in retrying), "deliveries": list(map(delivery_view, told.get(run.id, ())))}
+        for run in runs
+    ]
 
 
 def said(view: Mapping[str, Any]) -> str:
@@ -132,5 +137,4 @@ def _run_view(run: Run, children: Mapping[Any, Sequence[Any]], retrying: bool) -
         "retry_of": str(run.retry_of) if run.retry_of else None,
         "parent_run": str(run.parent_run) if run.parent_run else None,
         "children": [str(child) for child in children.get(run.id, ())],
-        "deliveries": [],
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ocs.rules import shell_result
 from ocs.rules.dispatch import DispatchResult, RunStatus
-from ocs.rules.plain_text import plain
+from ocs.rules.plain_text import one_line, plain
 from ocs.rules.reply import QUIET
 from ocs.spec import Deliver, Job
 
@@ -48,16 +48,14 @@ def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) 
     target = result.delivery_target or _asked_for(job.deliver, result.status)
     if target is None or result.skip_delivery or result.status not in TOLD_IN_SUBJECT:
         return None
-    body = _override(result) if result.delivery_override is not None else _told(result, why, link)
-    if body is None:
-        return None
-    return Letter(target, subject_of(job.name or job.id, TOLD_IN_SUBJECT[result.status]), body, result.images)
-
-
-def subject_of(name: str, outcome: str) -> str:
-    """One line: what it is about, and how it stands."""
-    shown = " ".join(name.split())
-    return f"{shown if len(shown) <= LONGEST_NAME else shown[: LONGEST_NAME - 3] + '...'}: {outcome}"
+    subject = one_line(job.name or job.id, LONGEST_NAME)
+    if result.delivery_override is not None:
+        # It speaks for itself: a check that went well may tell of what did not.
+        body = printable(result.delivery_override)
+    else:
+        subject = f"{subject}: {TOLD_IN_SUBJECT[result.status]}"
+        body = _told(result, why, link)
+    return Letter(target, subject, body, result.images) if body else None
 
 
 def cleaned(text: str) -> str:
@@ -80,10 +78,6 @@ def _asked_for(deliver: Deliver | None, status: RunStatus) -> str | None:
     if deliver is None or deliver.when == "never" or (deliver.when == "failure" and status is RunStatus.OK):
         return None
     return deliver.to
-
-
-def _override(result: DispatchResult) -> str | None:
-    return printable(result.delivery_override or "") or None
 
 
 def _told(result: DispatchResult, why: str, link: str | None) -> str | None:

@@ -95,8 +95,7 @@ class DispatchResult:
     """What a strategy returns (B-4.0). It never raises for what a job can do wrong.
 
     `summary` is stored, `content` is the delivery text and what children's `match` looks at, `error` is
-    one sentence for people. The skip flags suppress that step of finalize. `declined` says that a person decided
-    against the run: it never ran, and its failure children follow.
+    one sentence for people. The skip flags suppress that step of finalize.
 
     `delivery_override` is told exactly as it is; `delivery_target` hears of it whatever the job's `deliver` says.
     `retry_in` asks for the same attempt once more after that time, because nothing of it was done; `retryable` is

@@ -133,7 +133,7 @@ class Deliver(Part):
     when: Literal["failure", "always", "never"] = "failure"
     """Only of failures, always, or never."""
     to: MaybeTarget = None
-    """A DeliveryTarget block, or channel:target."""
+    """A delivery target (ops), channel:target of the gateway, or a notification block (slack-webhook/ops)."""
     opt_out_reason: Maybe256 = None
     """Why an agent's job delivers never."""
 

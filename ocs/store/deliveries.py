@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, or_
+from sqlalchemy import ColumnElement, and_, delete, exists, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
@@ -185,6 +185,14 @@ async def unsent(store: Store, *, job: str | None = None) -> list[Delivery]:
         wanted = wanted.where(Delivery.job_id == job)
     async with store.reading() as session:
         return list(await session.scalars(wanted))
+
+
+async def prune_deliveries(store: Store, *, before: datetime) -> int:
+    """Delete what was sent or withdrawn before that moment; returns how many. What was not sent stays (B-7.3)."""
+    past = (DeliveryStatus.SENT, DeliveryStatus.WITHDRAWN)
+    old = delete(Delivery).where(col(Delivery.status).in_(past), col(Delivery.ended_at) < before)
+    async with store.transaction() as session:
+        return int(getattr(await session.execute(old), "rowcount", 0))
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

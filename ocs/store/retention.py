@@ -11,6 +11,7 @@ from sqlalchemy import delete, func
 from sqlmodel import col, select
 
 from ocs.rules.dispatch import RunStatus
+from ocs.store.deliveries import prune_deliveries
 from ocs.store.engine import Store
 from ocs.store.ledger import prune_keys
 from ocs.store.outbox import OPEN
@@ -19,6 +20,7 @@ from ocs.store.tables import Approval, DispatchRow, Run
 
 DISPATCHES_KEPT = timedelta(days=30)
 APPROVALS_KEPT = timedelta(days=30)
+DELIVERIES_KEPT = timedelta(days=30)
 AT_ONCE = 500
 
 
@@ -30,6 +32,7 @@ class Pruned:
     keys: int = 0
     dispatches: int = 0
     approvals: int = 0
+    deliveries: int = 0
 
 
 async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: datetime) -> Pruned:
@@ -41,7 +44,13 @@ async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: date
         if count > (kept := keep.get(job_id, otherwise)):
             runs += await _prune_runs(store, job_id, kept)
     keys, dispatches = await prune_keys(store, now=now), await _prune_dispatches(store, now)
-    return Pruned(runs, keys, dispatches, await _prune_approvals(store, now))
+    return Pruned(
+        runs,
+        keys,
+        dispatches,
+        await _prune_approvals(store, now),
+        await prune_deliveries(store, before=now - DELIVERIES_KEPT),
+    )
 
 
 async def known_runs(store: Store, run_ids: Iterable[UUID]) -> set[UUID]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 import time
 from datetime import timedelta
@@ -23,6 +21,7 @@ from blocks.courier import Courier, Part, Undelivered
 from blocks.gateway import OpenClawGateway
 from blocks.target import DeliveryTarget
 from tests.delivery.receiver import Answer, Receiver
+from tests.unit.test_deliveries_document import documented_check
 
 PART = Part("5f0c-1", "load: failed", "Exited with code 3.\n\nGrüße", about={"job": "load", "part": 1, "parts": 1})
 PIXEL = base64.b64decode(
@@ -31,13 +30,7 @@ PIXEL = base64.b64decode(
 SECRET = "correct-horse-battery"
 
 
-def genuine(headers: dict[str, str], body: bytes, secret: str) -> bool:
-    """The check of docs/deliveries.md."""
-    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    digest = hmac.new(secret.encode(), signed, hashlib.sha256).digest()
-    expected = f"v1,{base64.b64encode(digest).decode()}"
-    fresh = abs(time.time() - int(headers["webhook-timestamp"])) < 300
-    return fresh and hmac.compare_digest(expected, headers["webhook-signature"])
+genuine = documented_check()
 
 
 async def failure(courier: Courier, part: Part = PART) -> Undelivered:

@@ -22,7 +22,7 @@ from ocs.rules.resending import MOST_ATTEMPTS
 from ocs.store import Store, deliveries
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
 from tasks import host
-from tasks.deliver import deliver_leftovers, deliver_soon, settle
+from tasks.deliver import deliver_leftovers, deliver_soon, finish_sending
 from tests.delivery.receiver import Answer, Receiver
 
 pytestmark = pytest.mark.e2e
@@ -35,7 +35,7 @@ async def store(prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("OCS_STORE_URL", f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")
     with temporary_settings({PREFECT_API_URL: prefect_server}):
         yield await host.store()
-        await settle()
+        await finish_sending()
         await host.close_store()
 
 

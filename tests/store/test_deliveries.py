@@ -14,6 +14,7 @@ from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.spec import Job
 from ocs.store import Claimed, Outcome, Store, claim, deliveries, finish, open_store
 from ocs.store.deliveries import LEASE, Sending
+from ocs.store.retention import prune
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -172,3 +173,15 @@ async def test_the_deliveries_of_one_run_can_be_taken_alone(store: Store) -> Non
     assert [sending.run_id for sending in await take(store, run_id=run_id)] == [run_id]
     assert [sending.run_id for sending in await take(store)] == [None]
     assert {row.body for row in await deliveries.unsent(store, job="load")} == {"It failed."}
+
+
+async def test_what_was_sent_is_forgotten_after_a_while_and_a_dead_letter_is_not(store: Store) -> None:
+    for _ in range(3):
+        await write(store)
+    sent, dead, _ = await take(store)
+    await deliveries.mark_sent(store, sent, now=NOW)
+    await deliveries.mark_failed(store, dead, error="gone", again_at=None, now=NOW)
+    later = NOW + timedelta(days=40)
+    assert await deliveries.prune_deliveries(store, before=NOW) == 0
+    assert (await prune(store, {}, otherwise=1, now=later)).deliveries == 1
+    assert len(await deliveries.unsent(store)) == 2

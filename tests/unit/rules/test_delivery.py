@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import text
 
-from ocs.rules.delivery import LONGEST_BODY, Letter, cleaned, of_run, printable, subject_of
+from ocs.rules.delivery import LONGEST_BODY, Letter, cleaned, of_run, printable
 from ocs.rules.dispatch import DispatchResult, RunStatus, StreamOutput
 from ocs.spec import Job
 
@@ -49,6 +49,7 @@ def with_(result: DispatchResult, **changes: Any) -> DispatchResult:
         pytest.param(AGENT_OK, None, "All well, in short: yes.", id="an agent's whole reply, not its summary"),
         pytest.param(AGENT_ERROR, f"{WHY}\n\nI could not.", f"{WHY}\n\nI could not.", id="agent, soft error"),
         pytest.param(DispatchResult(RunStatus.ERROR, error="x"), WHY, WHY, id="an exception"),
+        pytest.param(DispatchResult(RunStatus.CRASHED, error="x"), WHY, WHY, id="a crash (W52)"),
         pytest.param(with_(AGENT_OK, content="HEARTBEAT_OK"), None, None, id="nothing but a sentinel"),
         pytest.param(with_(AGENT_OK, content=""), None, WHY, id="done without a word"),
         pytest.param(with_(SHELL_OK, skip_delivery=True), None, None, id="the strategy says not to"),
@@ -83,7 +84,8 @@ def test_a_watchdogs_alert_goes_where_the_watchdog_says(deliver: dict[str, Any])
     alert = DispatchResult(RunStatus.OK, delivery_target="telegram:1", delivery_override="build-42 is stuck.")
     letter = of_run(job(**deliver), alert, WHY)
     assert letter is not None
-    assert (letter.target, letter.body) == ("telegram:1", "build-42 is stuck.")
+    # The check went well, and what it tells did not: the subject does not say that anything is done.
+    assert (letter.target, letter.subject, letter.body) == ("telegram:1", "load", "build-42 is stuck.")
     assert of_run(job(**deliver), with_(alert, skip_delivery=True), WHY) is None
     assert of_run(job(**deliver), with_(alert, delivery_override="  "), WHY) is None
 
@@ -122,4 +124,6 @@ def test_an_endless_reply_is_cut() -> None:
 
 
 def test_a_long_name_is_cut() -> None:
-    assert subject_of("x" * 200, "failed") == "x" * 97 + "...: failed"
+    letter = of_run(Job.model_validate({**job(to="ops").document(), "name": "x" * 200}), SHELL_ERROR, WHY)
+    assert letter is not None
+    assert letter.subject == "x" * 97 + "...: failed"
