@@ -15,6 +15,7 @@ import typer
 
 from ocs import settings
 from ocs.cli import (
+    INTERRUPTED,
     doctor,
     idem,
     jobs,
@@ -38,7 +39,6 @@ from ocs.cli.group import Group
 from ocs.cli.output import Mode, fail, tell
 from ocs.errors import OcsError, UsageError
 
-INTERRUPTED = 130
 NO_MORE_OUTPUT = (errno.EPIPE, errno.ENOSPC)
 
 app = typer.Typer(

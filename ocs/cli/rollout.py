@@ -125,9 +125,10 @@ def _show(planned: Plan, *, done: bool, prune: bool) -> None:
         for step in planned.steps:
             if step.paused_in_ui:
                 tell(f"{step.job_id} was paused in the UI and stays paused; go on with: ocs jobs enable {step.job_id}")
-        acted = [step for step in changed if prune or step.action is not Action.REMOVE]
-        verb = "Rolled out" if done else "Would change"
-        say(f"{verb}: {len(acted)} of {len(planned.steps)} jobs of {planned.project}.")
+        gone = planned.having(Action.REMOVE)
+        verb, removed = ("Rolled out", "Removed") if done else ("Would change", "Would remove")
+        sent = f"{len(changed) - len(gone)} of {len(planned.steps) - len(gone)}"
+        say(f"{verb}: {sent} jobs of {planned.project}." + (f"  {removed}: {len(gone)}." if prune and gone else ""))
 
     answer({"project": planned.project, "applied": done, "steps": steps}, people)
 

@@ -169,6 +169,12 @@ def test_output_that_goes_nowhere_is_no_bug(ocs: Ocs, arguments: str, redirected
     assert "bug" not in said
 
 
+def test_an_interrupt_while_it_is_still_loading_is_quiet(ocs: Ocs, tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    said = ocs("jobs", "list", PYTHONPATH=str(tmp_path))
+    assert (said.status, said.out, said.err) == (130, "", "")
+
+
 def test_nothing_is_lost_in_a_terminal_without_utf_8(ocs: Ocs) -> None:
     ocs.write("umlaut", "id: umlaut\nname: Grüße\ndescription: →\nrun: echo ä\n")
     said = ocs("jobs", "show", "umlaut", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
