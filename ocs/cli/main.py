@@ -36,7 +36,7 @@ from ocs.cli import (
     status,
 )
 from ocs.cli.group import Group
-from ocs.cli.output import Mode, fail, tell
+from ocs.cli.output import Mode, answer, fail, say, tell
 from ocs.errors import OcsError, UsageError
 
 NO_MORE_OUTPUT = (errno.EPIPE, errno.ENOSPC)
@@ -70,7 +70,8 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"ocs {version('prefect-openclaw')}")
+        ours = version("prefect-openclaw")
+        answer({"version": ours}, lambda: say(f"ocs {ours}"))
         raise typer.Exit
 
 

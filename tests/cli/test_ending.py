@@ -43,6 +43,10 @@ WRONG_USAGE = [
     ("jobs", "add", "a", "--in", "soon", "--shell", "true"),
     ("jobs", "add", "a", "--env", "NAME", "--shell", "true"),
     ("jobs", "run", "hello", "--set", "timeout"),
+    ("pools", "set", "", "2"),
+    ("pools", "set", " ", "2"),
+    ("pools", "set", "a\x07b", "2"),
+    ("pools", "set", "x" * 129, "2"),
     ("--no-such-option",),
 ]
 UNKNOWN = [
