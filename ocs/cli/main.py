@@ -15,6 +15,7 @@ import typer
 
 from ocs import settings
 from ocs.cli import (
+    INTERRUPTED,
     approvals,
     audit,
     doctor,
@@ -38,10 +39,9 @@ from ocs.cli import (
     targets,
 )
 from ocs.cli.group import Group
-from ocs.cli.output import Mode, fail, tell
+from ocs.cli.output import Mode, answer, fail, say, tell
 from ocs.errors import OcsError, UsageError
 
-INTERRUPTED = 130
 NO_MORE_OUTPUT = (errno.EPIPE, errno.ENOSPC)
 
 app = typer.Typer(
@@ -76,7 +76,8 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"ocs {version('prefect-openclaw')}")
+        ours = version("prefect-openclaw")
+        answer({"version": ours}, lambda: say(f"ocs {ours}"))
         raise typer.Exit
 
 

@@ -10,7 +10,8 @@ import typer
 from ocs.cli import session
 from ocs.cli.group import group
 from ocs.cli.output import answer, count_of, say, table, tell
-from ocs.errors import ServerUnreachable
+from ocs.errors import ServerUnreachable, UsageError
+from ocs.spec import violations
 
 if TYPE_CHECKING:
     from ocs.store import PoolUse, Store
@@ -44,6 +45,7 @@ def set_pool(
     slots: Annotated[int, typer.Argument(min=1, max=MOST_SLOTS, help="How many runs at the same time.")],
 ) -> None:
     """Set how many runs of a pool's jobs may execute at the same time. Running ones go on."""
+    _check_name(pool)
 
     async def changed() -> None:
         from ocs.store import set_slots
@@ -55,6 +57,19 @@ def set_pool(
 
     session.run(changed())
     answer({"pool": {"name": pool, "slots": slots}}, lambda: say(f"The pool {pool} has {count_of(slots, 'slot')}."))
+
+
+def _check_name(pool: str) -> None:
+    """The rule of limits.pool: a job could not name any other.
+
+    Raises:
+        UsageError: no job can be in a pool called so.
+    """
+    if not pool.strip():
+        raise UsageError("Give the pool a name.", hint="Such as: ocs pools set database 2")
+    wrong = violations({"id": "any", "run": "any", "limits": {"pool": pool}})
+    if wrong:
+        raise UsageError(f"The pool's name {wrong[0].message}.")
 
 
 async def _let_go_on(store: Store) -> None:

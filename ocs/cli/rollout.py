@@ -153,10 +153,11 @@ def _show(planned: Plan, *, done: bool, prune: bool) -> None:
         for step in planned.steps:
             if step.paused_in_ui:
                 tell(f"{step.job_id} was paused in the UI and stays paused; go on with: ocs jobs enable {step.job_id}")
-        not_done = {Action.DONE} if prune else {Action.DONE, Action.REMOVE}
-        acted = [step for step in changed if step.action not in not_done]
-        verb = "Rolled out" if done else "Would change"
-        say(f"{verb}: {len(acted)} of {len(planned.steps)} jobs of {planned.project}.")
+        gone = planned.having(Action.REMOVE)
+        sent = planned.having(Action.CREATE, Action.UPDATE)
+        verb, removed = ("Rolled out", "Removed") if done else ("Would change", "Would remove")
+        of_all = f"{len(sent)} of {len(planned.steps) - len(gone)} jobs of {planned.project}."
+        say(f"{verb}: {of_all}" + (f"  {removed}: {len(gone)}." if prune and gone else ""))
 
     answer({"project": planned.project, "applied": done, "steps": steps}, people)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,18 @@ import typer
 
 from ocs import settings
 from ocs.cli import session
-from ocs.cli.output import answer, local, say, table, tell, utc
+from ocs.cli.output import answer, count_of, local, say, table, tell, utc
 from ocs.rules.dispatch import RunStatus
+from ocs.spec import Limits
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
 
 DAY = timedelta(days=1)
 FAILED = (RunStatus.ERROR, RunStatus.TIMEOUT, RunStatus.CRASHED)
-MOST_FAILURES = 10
+MOST_LISTED = 10
+MIB = 2**20
 
 
 def register(app: typer.Typer) -> None:
@@ -43,11 +47,14 @@ def status() -> None:
             ("Workers", workers or "none; start one: ocs worker"),
             ("Jobs", report["jobs"]),
             ("Running", report["running"]),
-            ("Waiting", report["waiting"]),
+            ("Waiting", _waiting(report)),
             ("For approval", f"{report['approvals']}; see: ocs approvals list" if report["approvals"] else "nothing"),
+            ("Output", _output(report["budgets"])),
             ("Next", f"{coming['job']} at {local(coming['at'])}" if coming else "nothing is due"),
         ]
         table(("", ""), rows)
+        for queue in report["budget_hotspots"]:
+            tell(f"The queue of {queue['job']} is full: {queue['waiting']} wait.  See: ocs queue list", style="yellow")
         if report["failures"]:
             say("\nFailed in the last day", style="bold")
             table(("JOB", "TIMES"), [(failure["job"], failure["times"]) for failure in report["failures"]])
@@ -57,26 +64,67 @@ def status() -> None:
     answer(report, people)
 
 
+def _waiting(report: Mapping[str, Any]) -> str:
+    counts = {
+        "for a pool": report["budgets"]["pool_queued_dispatches"],
+        "for an earlier run": report["budgets"]["overlap_queued_dispatches"],
+    }
+    parts = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    return f"{report['waiting']} ({parts})" if parts else str(report["waiting"])
+
+
+def _output(budgets: Mapping[str, int]) -> str:
+    in_files = budgets["offloaded_shell_runs"]
+    beside = f", {count_of(in_files, 'run')} kept in files" if in_files else ""
+    return f"{budgets['shell_output_bytes'] / MIB:.1f} MiB{beside}"
+
+
 async def _report() -> dict[str, Any]:
+    from ocs.cli.deployed import all_deployed
     from ocs.store import queries
     from ocs.store.approvals import approvals
+    from ocs.store.budgets import budgets
 
     now = session.now()
     async with session.server() as client, session.store() as store:
         failed = await queries.runs(store, status=FAILED, since=now - DAY, limit=1000)
+        deployed = await all_deployed(client)
+        counted = await budgets(store)
+        asked = len(await approvals(store, pending_only=True, limit=1000))
+        waiting = sum(counted.waiting.values())
         return {
             "server": await _server(client),
             "workers": await _workers(client),
-            "jobs": await _count_jobs(client),
+            "jobs": len(deployed),
             "running": len(await queries.running(store)),
-            "waiting": len(await queries.waiting(store)),
-            "approvals": len(await approvals(store, pending_only=True, limit=1000)),
+            "waiting": waiting,
+            "approvals": asked,
             "next": await _next(client),
             "failures": [
                 {"job": job, "times": times}
-                for job, times in Counter(run.job_id for run in failed).most_common(MOST_FAILURES)
+                for job, times in Counter(run.job_id for run in failed).most_common(MOST_LISTED)
             ],
+            "budgets": {
+                "pending_dispatches": waiting,
+                "pending_approvals": asked,
+                "pool_queued_dispatches": counted.pool_queued_dispatches,
+                "overlap_queued_dispatches": counted.overlap_queued_dispatches,
+                "shell_output_bytes": counted.shell_output_bytes,
+                "offloaded_shell_runs": counted.offloaded_shell_runs,
+            },
+            "budget_hotspots": _full_queues(deployed, counted.waiting),
         }
+
+
+def _full_queues(deployed: Mapping[str, DeploymentResponse], waiting: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Jobs that take no further run until one of those that wait has begun."""
+    found: list[dict[str, Any]] = []
+    for job, number in sorted(waiting.items()):
+        document: dict[str, Any] = (deployed[job].parameters.get("job") or {}) if job in deployed else {}
+        most = document.get("limits", {}).get("max_queued", Limits().max_queued)
+        if number >= most:
+            found.append({"job": job, "waiting": number, "max_queued": most})
+    return found[:MOST_LISTED]
 
 
 async def _server(client: PrefectClient) -> dict[str, Any]:
@@ -112,12 +160,6 @@ async def _workers(client: PrefectClient) -> list[dict[str, Any]]:
         }
         for worker in workers
     ]
-
-
-async def _count_jobs(client: PrefectClient) -> int:
-    from ocs.cli.deployed import all_deployed
-
-    return len(await all_deployed(client))
 
 
 async def _next(client: PrefectClient) -> dict[str, Any] | None:

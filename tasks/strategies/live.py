@@ -25,7 +25,7 @@ class LiveLines:
         """The next piece of the stream."""
         *lines, begun = (self._begun + text).split("\n")
         # A line that never ends must not grow without bound; what is cut is in the stored output.
-        self._begun = begun[-LONGEST:]
+        self._begun = _last_state(begun)[: LONGEST + 1]
         for line in lines:
             self._offer(line)
 
@@ -40,8 +40,8 @@ class LiveLines:
         if not self._may_show():
             self._left_out += 1
             return
-        # Of a progress bar only its last state; of a very long line only its beginning.
-        shown = line.rstrip("\r").rpartition("\r")[2]
+        # Of a very long line only its beginning.
+        shown = _last_state(line).rstrip("\r")
         self._show(shown if len(shown) <= LONGEST else shown[:LONGEST] + " ...")
 
     def _may_show(self) -> bool:
@@ -52,3 +52,8 @@ class LiveLines:
             return False
         self._allowance -= 1
         return True
+
+
+def _last_state(line: str) -> str:
+    """Of a progress bar, which goes back to the start of its line, what it shows last."""
+    return line[line.rstrip("\r").rfind("\r") + 1 :]

@@ -43,6 +43,10 @@ WRONG_USAGE = [
     ("jobs", "add", "a", "--in", "soon", "--shell", "true"),
     ("jobs", "add", "a", "--env", "NAME", "--shell", "true"),
     ("jobs", "run", "hello", "--set", "timeout"),
+    ("pools", "set", "", "2"),
+    ("pools", "set", " ", "2"),
+    ("pools", "set", "a\x07b", "2"),
+    ("pools", "set", "x" * 129, "2"),
     ("--no-such-option",),
 ]
 UNKNOWN = [
@@ -171,6 +175,12 @@ def test_output_that_goes_nowhere_is_no_bug(ocs: Ocs, arguments: str, redirected
     assert words in said
     assert "Traceback" not in said
     assert "bug" not in said
+
+
+def test_an_interrupt_while_it_is_still_loading_is_quiet(ocs: Ocs, tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    said = ocs("jobs", "list", PYTHONPATH=str(tmp_path))
+    assert (said.status, said.out, said.err) == (130, "", "")
 
 
 def test_nothing_is_lost_in_a_terminal_without_utf_8(ocs: Ocs) -> None:

@@ -81,6 +81,7 @@ def test_version(outside: Ocs) -> None:
     said = outside("--version")
     assert said.status == 0
     assert said.out.startswith("ocs ")
+    assert outside.json("--version")["version"] in said.out
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,28 @@ def test_the_status_counts_what_is_there(up: Ocs) -> None:
         up.json("jobs", "remove", name)
 
 
+def test_the_status_has_the_budgets(up: Ocs) -> None:
+    """Acceptance row 111."""
+    up.write("budget", "id: budget\nrun: seq 100000; sleep 600\nlimits: {overlap: queue, max_queued: 1}\n")
+    up.json("deploy", "budget")
+    up.json("jobs", "run", "budget")
+    running(up, "budget")
+    before = up.json("status")
+    assert not [spot for spot in before["budget_hotspots"] if spot["job"] == "budget"]
+    up.json("jobs", "run", "budget")
+    eventually(lambda: "an earlier run of the job" in [row["waits_for"] for row in up.json("queue", "list")["queue"]])
+    status = up.json("status")
+    waits_for = [row["waits_for"] for row in up.json("queue", "list")["queue"]]
+    assert status["budgets"]["pending_dispatches"] == len(waits_for)
+    assert status["budgets"]["overlap_queued_dispatches"] == waits_for.count("an earlier run of the job")
+    assert {"job": "budget", "waiting": 1, "max_queued": 1} in status["budget_hotspots"]
+    up.json("jobs", "cancel", "budget")
+    after = up.json("status")["budgets"]
+    assert after["offloaded_shell_runs"] == before["budgets"]["offloaded_shell_runs"] + 1
+    assert after["shell_output_bytes"] > before["budgets"]["shell_output_bytes"] + 500_000
+    up.json("jobs", "remove", "budget")
+
+
 def test_three_broken_files_among_thirty_are_named_and_nothing_is_rolled_out(up: Ocs) -> None:
     names = [f"one-of-many-{number}" for number in range(30)]
     for name in names:
