@@ -17,10 +17,11 @@ from ocs.errors import Refused
 from ocs.rules import jitter
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.spec import Job
-from ocs.store import Claim, Store, claim, dispatch_of
+from ocs.store import Asks, Claim, Store, claim, dispatch_of
 from tasks import host, owner
 from tasks.approvals import Withdrawn, at_gate, entered_again
 from tasks.cancellation import scope_of
+from tasks.deliver import deliver_soon
 from tasks.insisting import insist
 from tasks.naming import kind_tag, run_name
 
@@ -51,9 +52,12 @@ async def prepare(job: Job) -> Claim | Withdrawn:
 
     naming = asyncio.create_task(_name(job, dispatch, flow_run))
     try:
-        return await insist("claim this run", claimed)
+        verdict = await insist("claim this run", claimed)
     finally:
         await naming
+    if isinstance(verdict, Asks) and verdict.tells:
+        await deliver_soon(verdict.run_id)
+    return verdict
 
 
 async def _claim(job: Job, dispatch: Dispatch, flow_run: FlowRun, store: Store) -> Claim | Withdrawn:

@@ -48,8 +48,9 @@ async def stop_jobs(client: PrefectClient, store: Store, job_ids: Sequence[str])
     for job_id in job_ids:
         await withdraw(store, job_id, now=session.now(), actor=session.user(), source=session.SOURCE)
     left = {waiting.id for waiting in await _waiting(store, job_ids)}
-    flow_runs = [flow_run for job_id in job_ids for flow_run in await _unfinished(client, job_id)]
-    for job_id in job_ids:
+    of_job = {job_id: await _unfinished(client, job_id) for job_id in job_ids}
+    flow_runs = [flow_run for found in of_job.values() for flow_run in found]
+    for job_id in (job_id for job_id, found in of_job.items() if found):
         await _note(store, job_id=job_id)
     await asyncio.gather(*(tell_to_end(client, flow_run.id) for flow_run in flow_runs))
     ended = await asyncio.gather(*(_ends(client, flow_run.id) for flow_run in flow_runs))

@@ -15,10 +15,11 @@ from sqlmodel import col, select
 
 from ocs.rules import approval_text
 from ocs.rules.approval import ApprovalStatus, OnTimeout, Recorded, changed_parts, spec_digest, what_runs
-from ocs.rules.dispatch import Dispatch, DispatchContext, RunStatus
+from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
 from ocs.spec import Job
-from ocs.store.approvals import said_of, time_out
+from ocs.store.approvals import said_of, tell, time_out
 from ocs.store.audit import record
+from ocs.store.leases import dispatch_behind
 from ocs.store.tables import Approval, AuditEvent, DispatchRow, Run
 
 
@@ -32,11 +33,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """A person has to decide. `number` counts how often it was asked; `form` is the text above the form."""
+    """A person has to decide. `number` counts how often it was asked; `form` is the text above the form.
+
+    `tells` says that the job's target is to hear of it.
+    """
 
     approval_id: UUID
+    run_id: UUID
     number: int
     form: str
+    tells: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,18 @@ async def asked_before(
     return Asked(run, found)
 
 
+async def carried_over(session: AsyncSession, dispatch: Dispatch) -> Recorded | None:
+    """The approval of a run that was put off because it could do nothing: the same attempt once more need not ask."""
+    put_off = await session.get(Run, dispatch.retry_of) if dispatch.retry_of else None
+    if put_off is None or dispatch.kind is not DispatchKind.RETRY or put_off.attempt != dispatch.attempt:
+        return None
+    approved = select(Approval).where(Approval.run_id == put_off.id, Approval.status == ApprovalStatus.APPROVED)
+    found = (await session.scalars(approved.order_by(col(Approval.requested_at).desc()).limit(1))).first()
+    if found is None:  # it may have been carried over to that run, too
+        return await carried_over(session, dispatch_behind(put_off))
+    return Recorded(found.status, found.spec_digest, said_of(found))
+
+
 async def pending_of_job(session: AsyncSession, job_id: str) -> int:
     """How many runs of a job wait for a decision."""
     waiting = and_(col(Approval.job_id) == job_id, col(Approval.status) == ApprovalStatus.PENDING)
@@ -98,7 +116,7 @@ async def ask(
     if before is not None and before.status is ApprovalStatus.PENDING and before.spec_digest == digest:
         before.asked += 1
         before.flow_run_id = run.flow_run_id
-        return _asks(before, shown)
+        return _asks(before, shown, tells=False)
     if before is not None and before.status is ApprovalStatus.PENDING:
         before.status, before.decided_at = ApprovalStatus.WITHDRAWN, now
         before.reason = "What would run was changed, so it was asked for anew."
@@ -114,7 +132,8 @@ async def ask(
         run_id=run.id,
         after={"approval": str(request.id), "spec": digest},
     )
-    return _asks(request, shown)
+    told = tell(session, request, approval_text.message(request_of(request, shown.page)), "asked", now)
+    return _asks(request, shown, tells=told)
 
 
 async def _request(
@@ -156,8 +175,9 @@ async def _asker(session: AsyncSession, dispatch: Dispatch) -> str | None:
     return (await session.scalars(asked.limit(1))).first()
 
 
-def _asks(request: Approval, shown: Shown) -> Asks:
-    return Asks(request.id, request.asked, approval_text.form(request_of(request, shown.page)))
+def _asks(request: Approval, shown: Shown, *, tells: bool) -> Asks:
+    text = approval_text.form(request_of(request, shown.page))
+    return Asks(request.id, request.run_id, request.asked, text, tells)
 
 
 def request_of(request: Approval, page: str | None) -> approval_text.Request:

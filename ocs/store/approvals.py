@@ -11,8 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from ocs.errors import NotFound
+from ocs.rules import approval_text
 from ocs.rules.approval import ApprovalStatus, DecidedFrom, OnTimeout, checked_name, checked_reason, sentence
+from ocs.rules.approval_text import Message
 from ocs.rules.dispatch import RunStatus
+from ocs.store import deliveries
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN
@@ -111,6 +114,7 @@ async def withdraw_approval(
         run.summary = run.error = why
         if before is ApprovalStatus.PENDING:
             found.status, found.reason, found.decided_at = ApprovalStatus.WITHDRAWN, why, now
+            tell(session, found, approval_text.decided(found.job_id, found.status, said_of(found)), "decided", now)
         record(
             session,
             "approval-withdrawn",
@@ -189,6 +193,24 @@ async def approvals_of_run(store: Store, run_id: UUID) -> list[Approval]:
         return list(await session.scalars(wanted))
 
 
+def tell(session: AsyncSession, request: Approval, message: Message, what: str, now: datetime) -> bool:
+    """Write a message to the job's target, in the transaction it tells of; returns whether there is one to tell."""
+    if request.target is None:
+        return False
+    deliveries.enqueue(
+        session,
+        job_id=request.job_id,
+        run_id=request.run_id,
+        target=request.target,
+        subject=message.subject,
+        body=message.body,
+        kind="approval",
+        now=now,
+        dedup=f"approval:{request.id}:{what}",
+    )
+    return True
+
+
 def said_of(found: Approval) -> str:
     """How it stands, in a sentence."""
     return sentence(
@@ -212,6 +234,7 @@ def _settle(
 ) -> None:
     before = found.status
     found.status, found.decided_by, found.decided_from, found.decided_at = status, by, decided_from, now
+    tell(session, found, approval_text.decided(found.job_id, status, said_of(found)), "decided", now)
     typed = {"login": login} if login and login != by else {}
     record(
         session,

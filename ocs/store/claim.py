@@ -13,7 +13,17 @@ from ocs.rules import guards, idempotency
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
 from ocs.rules.guards import Ask, Refuse, Skip, SkipReason, Snapshot, Wait
 from ocs.spec import Job
-from ocs.store.approval_gate import Asked, Asks, Declined, Shown, ask, asked_before, pending_of_job, waits_with_key
+from ocs.store.approval_gate import (
+    Asked,
+    Asks,
+    Declined,
+    Shown,
+    ask,
+    asked_before,
+    carried_over,
+    pending_of_job,
+    waits_with_key,
+)
 from ocs.store.by_hand import note_start
 from ocs.store.engine import Store
 from ocs.store.leases import LEASE, context_of, dispatch_behind
@@ -166,7 +176,7 @@ async def _snapshot(
         has_waited=asked is not None or (row is not None and row.waiting_since is not None),
         key_claimed=(ledger is not None and ledger.status is KeyStatus.CLAIMED and ledger.expires_at > now)
         or await waits_with_key(session, key, besides=asked.run.id if asked else None),
-        asked=asked.recorded if asked else None,
+        asked=asked.recorded if asked else await carried_over(session, dispatch),
         pending_approvals=await pending_of_job(session, job.id) if job.approval.required else 0,
         withdrawn=row is not None and row.status is DispatchStatus.CANCELLED,
         consecutive_errors=state.consecutive_errors if state else 0,

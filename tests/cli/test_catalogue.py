@@ -172,10 +172,10 @@ def test_validate_takes_binary_files_for_what_they_are(outside: Ocs) -> None:
 
 
 def test_validate_warns_of_what_is_not_supported_yet(ocs: Ocs) -> None:
-    ocs.write("careful", "id: careful\napproval: {required: true}\nrun: echo\n")
+    ocs.write("careful", "id: careful\ncontract: {sandbox: strict}\nrun: echo\n")
     said = ocs("jobs", "validate")
     assert said.status == 0
-    assert "approval.required" in said.err
+    assert "contract" in said.err
     assert "not supported yet" in said.err
 
 
@@ -260,10 +260,10 @@ def test_a_job_that_is_there_is_not_overwritten(ocs: Ocs) -> None:
 
 
 def test_what_is_not_supported_yet_is_refused_before_it_is_written(ocs: Ocs) -> None:
-    text = "id: careful\napproval: {required: true}\nrun: echo\n"
+    text = "id: careful\ncontract: {sandbox: strict}\nrun: echo\n"
     said = ocs("jobs", "add", "--file", "-", "--json", stdin=text)
     assert said.status == 1
-    assert said.json["errors"][0]["path"] == "approval.required"
+    assert said.json["errors"][0]["path"] == "contract"
     assert "careful.yaml" not in files(ocs)
 
 

@@ -124,9 +124,9 @@ def test_broken_job_files_are_named(ocs: Ocs) -> None:
     ocs.write("broken", "id: broken\nrun: [\n")
     (problem,) = findings(ocs)["project"]
     assert (problem["state"], "broken.yaml:3" in problem["finding"]) == ("problem", True)
-    ocs.write("broken", "id: broken\nrun: echo\napproval: {required: true}\n")
+    ocs.write("broken", "id: broken\nrun: echo\ncontract: {sandbox: strict}\n")
     unsupported = findings(ocs)["project"][-1]
-    assert (unsupported["state"], "approval.required" in unsupported["finding"]) == ("problem", True)
+    assert (unsupported["state"], "contract" in unsupported["finding"]) == ("problem", True)
 
 
 def test_a_project_that_is_none_is_a_finding(ocs: Ocs) -> None:

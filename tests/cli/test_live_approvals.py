@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,16 @@ def job(up: Ocs, request: pytest.FixtureRequest) -> str:
     up.json("deploy", name)
     up.json("jobs", "run", name)
     return name
+
+
+@pytest.fixture(scope="module")
+def bad_input(up: Ocs) -> Iterator[None]:
+    """One run that waits, for all that cannot decide it."""
+    up.write("bad-input", JOB.format(job="bad-input"))
+    up.json("deploy", "bad-input")
+    up.json("jobs", "run", "bad-input")
+    yield
+    up.json("jobs", "remove", "bad-input")
 
 
 def test_approve(up: Ocs, job: str) -> None:
@@ -110,11 +121,7 @@ def test_remove_what_waits(up: Ocs, job: str) -> None:
     ],
     ids=["no name", "a blank name", "two lines", "100 kB", "control character"],
 )
-def test_bad_input_decides_nothing(up: Ocs, options: tuple[str, str], wrong: str) -> None:
-    if run_of(up, "bad-input") is None:
-        up.write("bad-input", JOB.format(job="bad-input"))
-        up.json("deploy", "bad-input")
-        up.json("jobs", "run", "bad-input")
+def test_bad_input_decides_nothing(up: Ocs, bad_input: None, options: tuple[str, str], wrong: str) -> None:
     approval = waiting(up, "bad-input")
     assert wrong in up.json("approvals", "approve", "bad-input", *options, status=1)["error"]["message"]
     assert up.json("approvals", "show", approval["id"])["approval"]["status"] == "pending"

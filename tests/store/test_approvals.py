@@ -26,6 +26,7 @@ from ocs.store import (
     Shown,
     Store,
     claim,
+    deliveries,
     dispatch_of,
     enqueue,
     finish,
@@ -333,6 +334,46 @@ async def test_the_database_itself_keeps_the_audit_trail(store: Store, change: s
         async with store.transaction() as session:
             await session.execute(text(change))
     assert [event.actor for event in await events(store)] == ["ann"]
+
+
+async def test_a_run_that_was_put_off_keeps_its_approval_and_a_further_attempt_does_not(store: Store) -> None:
+    job, dispatch = guarded(retry={"max": 3}), occurrence()
+    await decided(store, await asks(store, job, dispatch, flow_run := uuid4()))
+    minute = timedelta(minutes=1)
+    for _ in range(2):
+        run = await entered(store, job, dispatch, flow_run)
+        assert isinstance(run, Claimed)
+        put_off = DispatchResult(RunStatus.ERROR, retry_in=minute)
+        (again,) = (await finish(store, job, run.context, put_off, children=[], now=NOW)).consequences
+        dispatch, flow_run = await dispatch_of(store, again.id) or dispatch, uuid4()
+    run = await entered(store, job, dispatch, flow_run)
+    assert isinstance(run, Claimed)
+    failed = DispatchResult(RunStatus.ERROR)
+    (again,) = (await finish(store, job, run.context, failed, children=[], now=NOW)).consequences
+    await asks(store, job, await dispatch_of(store, again.id) or dispatch)
+
+
+async def test_the_jobs_target_hears_of_the_request_and_of_the_outcome_once(store: Store) -> None:
+    job, flow_run = guarded(deliver={"to": "chat:ops"}), uuid4()
+    asked = await asks(store, job, occurrence(), flow_run)
+    assert asked.tells
+    assert not (await asks(store, job, occurrence(), flow_run)).tells
+    await decided(store, asked, approve=False, reason="not today", now=NOW + HOUR / 2)
+    await decided(store, asked, approve=True, now=NOW + HOUR / 2)
+    told = (await deliveries.of_runs(store, [asked.run_id]))[asked.run_id]
+    request, outcome = sorted(told, key=lambda delivery: delivery.created_at)
+    assert (request.target, request.kind, request.subject) == ("chat:ops", "approval", "deploy waits for approval")
+    short = str(asked.approval_id)[:8]
+    for part in (f"ocs approvals approve {short}", f"ocs approvals reject {short}", "http://ui/run", "./deploy.sh"):
+        assert part in request.body
+    assert (outcome.subject, outcome.body) == (
+        "deploy was not approved",
+        "Rejected by ann: not today. Nothing was run.",
+    )
+    late = await asks(store, job, occurrence(1))
+    await expire(store, late.approval_id, NOW + HOUR)
+    told = (await deliveries.of_runs(store, [late.run_id]))[late.run_id]
+    assert any("Nobody decided within 1h" in delivery.body for delivery in told)
 
 
 async def test_what_is_done_in_the_ui_is_in_the_audit_trail_too(store: Store) -> None:
