@@ -96,7 +96,7 @@ async def test_a_draining_gateway_costs_no_attempt(ocs: RunningSystem, server: S
         (RunStatus.OK, 1),
     ]
     assert [run.kind for run in runs] == [DispatchKind.MANUAL, DispatchKind.RETRY, DispatchKind.RETRY]
-    assert runs[0].error.endswith("It is tried again in 1s; this is not counted as an attempt.")
+    assert runs[0].error.endswith("It is tried again in 5s; this is not counted as an attempt.")
     assert (await queries.job_states(ocs.store))[ocs.id("brief")].consecutive_errors == 0
     assert await queries.queue(ocs.store, job=ocs.id("brief")) == []
 
