@@ -46,7 +46,7 @@ async def reply(response: httpx.Response) -> AsyncGenerator[str]:
     """
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         raise _not_understood(response, await _read(response, LONGEST_REFUSAL))
-    events, pieces, size, finished = EventStream(), PlainPieces(), 0, False
+    events, pieces, size, begun, finished = EventStream(), PlainPieces(), 0, False, False
     async for piece in response.aiter_bytes():
         size += len(piece)
         try:
@@ -59,8 +59,8 @@ async def reply(response: httpx.Response) -> AsyncGenerator[str]:
         for data in complete:
             if data == DONE:
                 return
-            text, last = _chunk(data)
-            finished = finished or last
+            text, last = _chunk(data, begun=begun)
+            begun, finished = begun or bool(text), finished or last
             yield pieces.feed(text)
         if not complete:
             yield ""
@@ -83,7 +83,7 @@ def not_ok(what: str, answer: Mapping[str, Any]) -> GatewayError:
     return GatewayError(f"{what} failed in the gateway{f': {said}' if said else '.'}", retryable=True)
 
 
-def _chunk(data: str) -> tuple[str, bool]:
+def _chunk(data: str, *, begun: bool) -> tuple[str, bool]:
     """The text of one event of a reply, and whether it is the last."""
     try:
         event: Any = json.loads(data)
@@ -93,7 +93,7 @@ def _chunk(data: str) -> tuple[str, bool]:
         return "", False
     found = cast("dict[str, Any]", event)
     if "error" in found:
-        raise _failed(_message(found))
+        raise _failed(_message(found), begun=begun)
     choices = found.get("choices")
     choice = cast("Any", choices)[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
@@ -104,11 +104,10 @@ def _chunk(data: str) -> tuple[str, bool]:
     return text if isinstance(text, str) else "", last
 
 
-def _failed(said: str) -> GatewayError:
-    """A turn that the gateway itself calls failed; while it drains, the turn was not begun."""
-    draining = is_draining(said)
+def _failed(said: str, *, begun: bool) -> GatewayError:
+    """A turn that the gateway itself calls failed; one that it refuses to begin because it drains was not taken."""
     told = f"The turn failed in the gateway: {one_line(said, SHOWN) or 'it does not say why'}"
-    return GatewayError(told, retryable=True, reached=not draining)
+    return GatewayError(told, retryable=True, reached=begun or not is_draining(said))
 
 
 def _message(answer: Mapping[str, Any]) -> str:

@@ -59,8 +59,15 @@ async def _prompt(job: Job, task: Agent, context: DispatchContext) -> str:
         task,
         parent=await _parent(store, context.dispatch.source_run),
         earlier=await _earlier(store, task, context),
-        key=context.idempotency_key if job.run.guarantee == "at-least-once" else None,
+        key=await _key_of_first_attempt(store, context) if job.run.guarantee == "at-least-once" else None,
     )
+
+
+async def _key_of_first_attempt(store: Store, context: DispatchContext) -> str:
+    """Each attempt has a key of its own; what was done once is known by that of the first."""
+    run = await queries.run(store, context.run_id)
+    first = (await queries.attempts(store, run))[0] if run else None
+    return (first.idempotency_key if first else None) or context.idempotency_key
 
 
 async def _parent(store: Store, run_id: UUID | None) -> Parent | None:

@@ -20,8 +20,9 @@ PATIENCE = timedelta(seconds=30)
 """How long a gateway that is away is waited for while the run is held."""
 AWAY = timedelta(seconds=60)
 DRAINING = timedelta(seconds=90)
-"""After which the run is tried again, once the gateway is back (B-4.4, B-5.2)."""
-
+"""After which the run is tried again (B-4.4, B-5.2)."""
+SOONEST = timedelta(seconds=5)
+"""However little patience the gateway asks for: such tries are not counted, so nothing else would slow them down."""
 ENDED = "; the turn was ended."
 
 
@@ -131,7 +132,7 @@ def _judged(result: DispatchResult, said: Capture, output: Output) -> DispatchRe
 
 def _failed(result: DispatchResult, failed: GatewayError) -> DispatchResult:
     if failed.retryable and not failed.reached:
-        return _deferred(result, failed.message, failed.retry_after or DRAINING)
+        return _deferred(result, failed.message, max(failed.retry_after or DRAINING, SOONEST))
     sentence = f"{failed.message} {failed.hint}" if failed.hint else failed.message
     return replace(result, status=RunStatus.ERROR, error=sentence, retryable=failed.retryable)
 

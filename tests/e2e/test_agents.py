@@ -96,7 +96,7 @@ async def test_a_draining_gateway_costs_no_attempt(ocs: RunningSystem, server: S
         (RunStatus.OK, 1),
     ]
     assert [run.kind for run in runs] == [DispatchKind.MANUAL, DispatchKind.RETRY, DispatchKind.RETRY]
-    assert runs[0].error.endswith("It is tried again in 1s; this is not counted as an attempt.")
+    assert runs[0].error.endswith("It is tried again in 5s; this is not counted as an attempt.")
     assert (await queries.job_states(ocs.store))[ocs.id("brief")].consecutive_errors == 0
     assert await queries.queue(ocs.store, job=ocs.id("brief")) == []
 
@@ -145,6 +145,32 @@ async def test_a_wrong_token_is_told_and_not_tried_again(ocs: RunningSystem, ser
     assert run.status is RunStatus.ERROR
     assert "does not accept the token (HTTP 401): Unauthorized" in run.error
     assert "a further attempt would end the same way" in run.error
+
+
+async def test_a_repetition_is_told_the_key_of_the_first_attempt(ocs: RunningSystem, server: Server) -> None:
+    """Acceptance rows 57 and 64."""
+    replies = ["TASK_FAILED: the disk was full", "IDEMPOTENT_SKIP"]
+
+    async def say(connection: Connection) -> None:
+        if connection.request.path == "/health":
+            await well(connection)
+            return
+        await connection.stream()
+        await connection.say(replies[len(server.turns()) - 1])
+        await connection.done()
+
+    server.answer = say
+    run = {"agent": "Send the invoices.", "guarantee": "at-least-once"}
+    ocs.write("invoices", run=run, deliver=NOBODY, retry={"max": 1, "delay": "1s"})
+    await ocs.deploy()
+    await ocs.run("invoices")
+    first, second = await ocs.ended("invoices", count=2)
+    assert (first.status, second.status) == (RunStatus.ERROR, RunStatus.OK)
+    assert first.error.startswith("The agent reports a failure: the disk was full")
+    assert first.idempotency_key != second.idempotency_key
+    for prompt in prompts(server):
+        assert first.idempotency_key in prompt
+        assert "IDEMPOTENT_SKIP" in prompt
 
 
 async def test_an_agent_sees_what_its_earlier_runs_said(ocs: RunningSystem, server: Server) -> None:

@@ -66,14 +66,17 @@ async def test_a_refusal_says_whether_to_ask_again(fake: Server, status: int, re
         assert failed.retry_after == timedelta(seconds=7)
 
 
-async def test_a_drain_told_as_an_error_of_the_turn_means_that_nothing_was_done(fake: Server) -> None:
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_drain_told_as_an_error_of_the_turn_means_that_nothing_was_done(fake: Server, begun: bool) -> None:
     async def drain(connection: Connection) -> None:
         await connection.stream()
+        if begun:
+            await connection.say("First I")
         await connection.event({"error": {"message": "Gateway is draining for restart; new tasks are not accepted"}})
 
     fake.answer = drain
     failed = await failure(block(fake))
-    assert (failed.retryable, failed.reached) == (True, False)
+    assert (failed.retryable, failed.reached) == (True, begun)
 
 
 async def test_an_absent_gateway_was_not_reached(unused_tcp_port: int) -> None:
