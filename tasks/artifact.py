@@ -57,6 +57,8 @@ def _headline(job: Job, context: DispatchContext, result: DispatchResult, outcom
         "Status": f"**{outcome.status}**",
         "Exit code": None if result.exit_code is None else str(result.exit_code),
         "Signal": result.signal,
+        "Conversation": f"`{result.session_key}`" if result.session_key else None,
+        "Found": result.finding,
         "Why it ran": f"{context.dispatch.kind}, attempt {context.dispatch.attempt}",
         "Run": f"`{context.run_id}`",
         "Caused by run": f"`{context.dispatch.source_run}`" if context.dispatch.source_run else None,

@@ -17,8 +17,9 @@ from ocs.errors import Refused
 from ocs.rules import jitter
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.spec import Job
-from ocs.store import Claimed, Deferred, Rejected, Store, claim, dispatch_of
+from ocs.store import Claim, Store, claim, dispatch_of
 from tasks import host, owner
+from tasks.approvals import Withdrawn, at_gate, entered_again
 from tasks.cancellation import scope_of
 from tasks.insisting import insist
 from tasks.naming import kind_tag, run_name
@@ -27,13 +28,13 @@ JOB_TAG = "job:"
 
 
 @task(name="prepare", task_run_name="prepare", cache_policy=NO_CACHE, persist_result=False)
-async def prepare(job: Job) -> Claimed | Rejected | Deferred:
-    """Claim this flow run for execution, record what stood against it, or put it in line.
+async def prepare(job: Job) -> Claim | Withdrawn:
+    """Claim this flow run for execution, record what stood against it, put it in line, or have a person asked.
 
     Waits out the job's jitter first, so that a stock worker spreads runs too.
 
     Raises:
-        Refused: the run's parameters name another job than its deployment.
+        Refused: the run's parameters name another job than its deployment, or it cannot be asked for.
         Cancelled: the run was told to stop while it waited.
     """
     flow_run = current_flow_run()
@@ -45,15 +46,23 @@ async def prepare(job: Job) -> Claimed | Rejected | Deferred:
     dispatch = await insist("look up why this run exists", dispatched)
     await _wait_for_turn(job, dispatch, flow_run.id)
 
-    async def claimed() -> Claimed | Rejected | Deferred:
-        now = host.clock()
-        return await claim(await host.store(), job, dispatch, flow_run_id=flow_run.id, owner=owner.me(), now=now)
+    async def claimed() -> Claim | Withdrawn:
+        return await _claim(job, dispatch, flow_run, await host.store())
 
     naming = asyncio.create_task(_name(job, dispatch, flow_run))
     try:
         return await insist("claim this run", claimed)
     finally:
         await naming
+
+
+async def _claim(job: Job, dispatch: Dispatch, flow_run: FlowRun, store: Store) -> Claim | Withdrawn:
+    client = host.flow_client()
+    gated, shown = await at_gate(client, job, dispatch, flow_run)
+    may_have_waited = gated.approval.required or flow_run.run_count > 1
+    if may_have_waited and (withdrawn := await entered_again(client, store, flow_run)):
+        return withdrawn
+    return await claim(store, gated, dispatch, flow_run_id=flow_run.id, owner=owner.me(), now=host.clock(), shown=shown)
 
 
 def current_flow_run() -> FlowRun:

@@ -103,8 +103,8 @@ async def _recorded(
         DispatchResult(RunStatus.CRASHED, error=CUT_OFF, idempotency_action=IdempotencyAction.RELEASE),
         children=children.jobs,
         now=now,
-        last_sign=lease.until,
         link=page_of(flow_run.id),
+        last_sign=lease.until,
     )
     own = {job.id: flow_run.deployment_id} if flow_run.deployment_id else {}
     return outcome, {**children.deployments, **own}

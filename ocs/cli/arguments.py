@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any, cast
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from ocs import settings
 from ocs.cli import session
 from ocs.errors import UsageError
+from ocs.spec import parse_duration
 
 OFFERED = 50
 
@@ -54,6 +56,24 @@ def settings_of(given: list[str] | None) -> dict[str, Any]:
         UsageError: something is not path=value.
     """
     return dict(_setting(text) for text in given or ())
+
+
+def moment_of(since: str | None) -> datetime | None:
+    """What --since says: so long ago, or a moment.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if since is None:
+        return None
+    try:
+        return session.now() - parse_duration(since)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return datetime.fromisoformat(since).astimezone()
+    except (ValueError, OverflowError):
+        raise UsageError(f'--since "{since}": write 2h, 7d or a moment such as 2026-11-24T08:00') from None
 
 
 def _setting(text: str) -> tuple[str, Any]:

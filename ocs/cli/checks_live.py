@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ocs import settings
 from ocs.cli import checks_delivery, session
 from ocs.cli.checks import Finding, State, failure
+from ocs.cli.checks_gateway import gateway_block
 from ocs.cli.output import count_of
 from ocs.errors import ServerUnreachable
 
@@ -72,12 +73,14 @@ async def server() -> AsyncIterator[Finding]:
     """
     try:
         async with session.server() as client:
-            for name, look in (
-                ("server", _version),
-                ("workers", _workers),
-                ("drift", _drift),
-                ("targets", checks_delivery.targets),
-            ):
+            looks = {
+                "server": _version,
+                "workers": _workers,
+                "drift": _drift,
+                "gateway": gateway_block,
+                "targets": checks_delivery.targets,
+            }
+            for name, look in looks.items():
                 async for finding in _of(name, look(client)):
                     yield finding
     except ServerUnreachable as away:

@@ -146,9 +146,12 @@ async def _was_ended(client: PrefectClient, store: Store, row: DispatchRow | Non
 async def _ended(store: Store, run: Run, log: LiveLog) -> Run:
     from ocs.store import queries
 
-    looks = 0
+    looks, told = 0, False
     while (now := await queries.run(store, run.id) or run) and not now.status.final:
         looks += 1
+        if now.status == "waiting_approval" and not told:
+            told = True
+            tell(f"It waits for approval.  Decide: ocs approvals approve {run.job_id}", style="yellow")
         if looks % LOOKS_PER_LOG == 0:
             await log.show(run.flow_run_id)
         await asyncio.sleep(LOOK_AGAIN)

@@ -39,7 +39,7 @@ def list_keys(
             say("The ledger is empty; a key is claimed with every run.")
             return
         rows = [(key.key[:12], key.job_id, key.status, str(key.run_id)[:8], local(key.expires_at)) for key in keys]
-        table(("KEY", "JOB", "STATUS", "RUN", "UNTIL"), rows)
+        table(("KEY", "JOB", "STATUS", "RUN", "UNTIL"), rows, spare=("RUN",))
 
     answer({"keys": [_view(key) for key in keys]}, people)
 

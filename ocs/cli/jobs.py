@@ -48,7 +48,13 @@ def list_jobs(
             say("There are no jobs yet. Make the first:  ocs jobs add hello --shell 'echo hello' --every 5m")
             return
         rows = [
-            (_marked(job), job["schedule"], local(job["next_run"]), job["last_status"], local(job["last_run"]))
+            (
+                _marked(job),
+                job["schedule"] or "by hand",
+                local(job["next_run"]),
+                job["last_status"],
+                local(job["last_run"]),
+            )
             for job in jobs
         ]
         table(("JOB", "RUNS", "NEXT", "LAST", "AT"), rows)

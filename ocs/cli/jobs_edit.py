@@ -14,7 +14,7 @@ import typer
 
 from ocs.cli import session
 from ocs.cli.arguments import JobId, NoDeploy, Settings, settings_of
-from ocs.cli.changing import NOT_ASKED, change, unless_away
+from ocs.cli.changing import NOT_ASKED, change, note, unless_away
 from ocs.cli.output import Mode, answer, say, tell
 from ocs.errors import InvalidJob, Refused, UsageError
 from ocs.spec import unsupported
@@ -72,6 +72,7 @@ def remove(job: JobId, no_deploy: NoDeploy = False) -> None:
     children = sorted(other.id for other in found.jobs.values() if other.after and other.after.job == chosen)
     if children:
         raise Refused(f'"{chosen}" has jobs that run after it: {", ".join(children)}.', hint="Remove those first.")
+    before = catalogue.path_of(found.project, chosen).read_bytes()
     changed = catalogue.remove(found.project, chosen)
     prefect_yaml.regenerate(changed)
     why_not = NOT_ASKED
@@ -79,6 +80,7 @@ def remove(job: JobId, no_deploy: NoDeploy = False) -> None:
         from ocs.cli.rollout import take_back
 
         why_not = unless_away(lambda: session.run(take_back(chosen, found.name)))
+    note("Removed", chosen, before, None)
 
     def people() -> None:
         say(f"Removed {chosen}; its history stays.")

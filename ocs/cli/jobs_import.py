@@ -124,7 +124,7 @@ def _tell(imported: Sequence[tuple[str, Imported]], left: Sequence[tuple[str, Le
         rows = [
             (job["job"], job["schedule"], first_line(job["command"], 50), _from(job), job["state"]) for job in shown
         ]
-        table(("JOB", "SCHEDULE", "COMMAND", "FROM", ""), rows)
+        table(("JOB", "SCHEDULE", "COMMAND", "FROM", ""), rows, spare=("COMMAND",))
         for line in lines:
             tell(f"Not carried over: {line['file']}:{line['line']}  {line['text']}\n    {line['why']}", style="yellow")
         for hint in hints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -14,6 +15,8 @@ import typer
 
 from ocs import settings
 from ocs.cli import (
+    approvals,
+    audit,
     doctor,
     idem,
     jobs,
@@ -35,10 +38,11 @@ from ocs.cli import (
     targets,
 )
 from ocs.cli.group import Group
-from ocs.cli.output import Mode, fail
+from ocs.cli.output import Mode, fail, tell
 from ocs.errors import OcsError, UsageError
 
 INTERRUPTED = 130
+NO_MORE_OUTPUT = (errno.EPIPE, errno.ENOSPC)
 
 app = typer.Typer(
     cls=Group,
@@ -50,10 +54,12 @@ app = typer.Typer(
 )
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(runs.app, name="runs")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(queue.app, name="queue")
 app.add_typer(targets.app, name="targets")
 app.add_typer(pools.app, name="pools")
 app.add_typer(idem.app, name="idem")
+app.add_typer(audit.app, name="audit")
 app.add_typer(project.schema_app, name="schema")
 for module in (serve, status, doctor, rollout, project):
     module.register(app)
@@ -96,19 +102,34 @@ def everywhere(
 
 def main() -> None:
     """Run the command line and end the process with the status that says how it went."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows a question mark, not a traceback
+    _prepare_streams()
     try:
         exit_status = _run(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing more may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        exit_status = 0
+    except OSError as failed:
+        exit_status = _cannot_be_written(failed)
     except KeyboardInterrupt:
         exit_status = INTERRUPTED
     sys.exit(exit_status)
+
+
+def _prepare_streams() -> None:
+    """A terminal without UTF-8 shows a question mark; whoever closed a stream wants to hear nothing of it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  closed with the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _cannot_be_written(failed: OSError) -> int:
+    """Whoever read our output has seen enough, which is no error, or the disk is full; nothing is written at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if failed.errno == errno.EPIPE:
+        return 0
+    tell(f"Nothing more can be written: {failed.strerror}.", style="red")
+    return OcsError.exit_status
 
 
 def _run(arguments: list[str]) -> int:
@@ -125,8 +146,13 @@ def _run(arguments: list[str]) -> int:
         return INTERRUPTED
     except typer.TyperException as wrong:
         return _wrong_usage(wrong)
-    except BrokenPipeError:
-        raise
+    except SystemExit as ended:
+        # How rich and typer end when the pipe is closed, with a status of their own.
+        raise ended.__context__ if isinstance(ended.__context__, BrokenPipeError) else ended from None
+    except OSError as failed:
+        if failed.errno in NO_MORE_OUTPUT:
+            raise
+        return _report_bug(failed)
     except Exception as bug:  # a person never sees a traceback they did not ask for
         return _report_bug(bug)
     return result if isinstance(result, int) else 0

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.control import strip_control_codes
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ocs.errors import OcsError
 
@@ -26,12 +28,19 @@ COLOURS = {
     "running": "cyan",
     "retrying": "yellow",
     "waiting_approval": "magenta",
+    "pending": "magenta",
+    "approved": "green",
+    "rejected": "red",
+    "timed_out": "red",
+    "withdrawn": "dim",
     "warning": "yellow",
     "problem": "red",
     "fixed": "green",
 }
 UNCUT = 100_000
 """A width that no line reaches: what goes into a pipe or a file is not folded."""
+GAP = 2
+"""Between two columns."""
 
 
 def _console(*, stderr: bool) -> Console:
@@ -90,19 +99,40 @@ def fail(error: OcsError, more: Mapping[str, Any] | None = None) -> int:
     return error.exit_status
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]], spare: Sequence[str] = ()) -> None:
     """Print a table for people."""
-    out.print(drawn_table(headings, rows))
+    out.print(drawn_table(headings, rows, spare))
 
 
-def drawn_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """A table; a status shows its colour."""
+def drawn_table(headings: Sequence[str], rows: Sequence[Sequence[object]], spare: Sequence[str] = ()) -> Table:
+    """A table; a status shows its colour. On a narrow terminal `spare` columns are left out before words are split."""
     drawn = Table(box=None, pad_edge=False, header_style="bold", show_header=any(headings))
-    for heading in headings:
-        drawn.add_column(heading, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(_cell(value) for value in row))
+    cells = [[_cell(value) for value in row] for row in rows]
+    kept = _kept(headings, cells, spare)
+    for index in kept:
+        drawn.add_column(headings[index], overflow="fold")
+    for row in cells:
+        drawn.add_row(*(row[index] for index in kept))
     return drawn
+
+
+def _kept(headings: Sequence[str], cells: Sequence[Sequence[str]], spare: Sequence[str]) -> list[int]:
+    """Which columns have room for their longest words; those of `spare` go first, in that order."""
+    columns = range(len(headings))
+    longest = [
+        max(cell_len(word) for text in (headings[index], *(row[index] for row in cells)) for word in _words(text))
+        for index in columns
+    ]
+    kept = list(columns)
+    for heading in spare:
+        if sum(longest[index] + GAP for index in kept) - GAP <= out.width:
+            break
+        kept.remove(headings.index(heading))
+    return kept
+
+
+def _words(cell: str) -> list[str]:
+    return Text.from_markup(cell).plain.split() or [""]
 
 
 def local(moment: datetime | str | None) -> str:

@@ -51,7 +51,7 @@ def list_queue(job: SomeJob = None) -> None:
             (row["id"][:SHORT], row["job"], row["kind"], local(row["scheduled_for"]), row["waits_for"])
             for row in waiting
         ]
-        table(("DISPATCH", "JOB", "KIND", "FOR", "WAITS FOR"), rows)
+        table(("DISPATCH", "JOB", "KIND", "FOR", "WAITS FOR"), rows, spare=("KIND",))
 
     answer({"queue": waiting, "deliveries": messages}, people)
 

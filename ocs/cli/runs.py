@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from ocs.cli import session
-from ocs.cli.arguments import RunId, SomeJob
+from ocs.cli.arguments import RunId, SomeJob, moment_of
 from ocs.cli.group import group
 from ocs.cli.output import Mode, answer, first_line, local, out, print_json, say, table, tell, took
 from ocs.cli.story import show_story, story_of
 from ocs.cli.views import Status, run_views, said
-from ocs.errors import NotFound, Refused, UsageError
+from ocs.errors import NotFound, Refused
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.shell_result import MARK
-from ocs.spec import parse_duration
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -49,7 +48,7 @@ def list_runs(
     count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many.")] = 20,
 ) -> None:
     """List runs, newest first."""
-    runs = session.run(_list(job, status or [], _moment(since), count))
+    runs = session.run(_list(job, status or [], moment_of(since), count))
 
     def people() -> None:
         if not runs:
@@ -69,7 +68,7 @@ def list_runs(
             )
             for run in runs
         ]
-        table(("RUN", "JOB", "STATUS", "KIND", "TRY", "STARTED", "TOOK", ""), rows)
+        table(("RUN", "JOB", "STATUS", "KIND", "TRY", "STARTED", "TOOK", ""), rows, spare=("", "TRY", "KIND", "TOOK"))
 
     answer({"runs": runs}, people)
 
@@ -220,19 +219,6 @@ def _is_last(line: Mapping[str, Any]) -> bool:
 async def _has_ended(client: PrefectClient, flow_run_id: UUID) -> bool:
     state = (await client.read_flow_run(flow_run_id)).state
     return state is None or state.is_final()
-
-
-def _moment(given: str | None) -> datetime | None:
-    if given is None:
-        return None
-    try:
-        return session.now() - parse_duration(given)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return datetime.fromisoformat(given).astimezone()
-    except (ValueError, OverflowError):
-        raise UsageError(f'--since "{given}": write 2h, 7d or a moment such as 2026-11-24T08:00') from None
 
 
 def _whole(text: str, path: str | None) -> BinaryIO:

@@ -81,7 +81,7 @@ def _table(runs: list[dict[str, Any]], waiting: int) -> Table:
         (run["id"][:SHORT], run["job"], run["status"], local(run["started_at"]), took(run["duration_s"]), _words(run))
         for run in runs
     ]
-    drawn = drawn_table(("RUN", "JOB", "STATUS", "STARTED", "TOOK", ""), rows)
+    drawn = drawn_table(("RUN", "JOB", "STATUS", "STARTED", "TOOK", ""), rows, spare=("", "TOOK"))
     drawn.caption = f"{waiting} waiting.  Ctrl-C ends the watch, not the runs."
     return drawn
 

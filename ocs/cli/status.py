@@ -44,6 +44,7 @@ def status() -> None:
             ("Jobs", report["jobs"]),
             ("Running", report["running"]),
             ("Waiting", report["waiting"]),
+            ("For approval", f"{report['approvals']}; see: ocs approvals list" if report["approvals"] else "nothing"),
             ("Next", f"{coming['job']} at {local(coming['at'])}" if coming else "nothing is due"),
         ]
         table(("", ""), rows)
@@ -58,6 +59,7 @@ def status() -> None:
 
 async def _report() -> dict[str, Any]:
     from ocs.store import queries
+    from ocs.store.approvals import approvals
 
     now = session.now()
     async with session.server() as client, session.store() as store:
@@ -68,6 +70,7 @@ async def _report() -> dict[str, Any]:
             "jobs": await _count_jobs(client),
             "running": len(await queries.running(store)),
             "waiting": len(await queries.waiting(store)),
+            "approvals": len(await approvals(store, pending_only=True, limit=1000)),
             "next": await _next(client),
             "failures": [
                 {"job": job, "times": times}

@@ -49,8 +49,11 @@ async def stop_jobs(client: PrefectClient, store: Store, job_ids: Sequence[str])
         await withdraw(store, job_id, now=session.now(), actor=session.user(), source=session.SOURCE)
     left = {waiting.id for waiting in await _waiting(store, job_ids)}
     flow_runs = [flow_run for job_id in job_ids for flow_run in await _unfinished(client, job_id)]
+    for job_id in job_ids:
+        await _note(store, job_id=job_id)
     await asyncio.gather(*(tell_to_end(client, flow_run.id) for flow_run in flow_runs))
     ended = await asyncio.gather(*(_ends(client, flow_run.id) for flow_run in flow_runs))
+    await _withdraw_approvals(store, [flow_run.id for flow_run in flow_runs])
     _all_ended(ended)
     return Stopped(len(before - left), [flow_run.id for flow_run in flow_runs])
 
@@ -64,13 +67,37 @@ async def stop_run(client: PrefectClient, store: Store, run: Run) -> Run:
     from ocs.store import queries
 
     short = str(run.id)[:8]
+    await _note(store, job_id=run.job_id, run_id=run.id)
     if not await tell_to_end(client, run.flow_run_id):
         raise Refused(f"Prefect no longer has the flow run of run {short}, so nobody can be told to end it.")
-    _all_ended([await _ends(client, run.flow_run_id)])
+    ends = await _ends(client, run.flow_run_id)
+    await _withdraw_approvals(store, [run.flow_run_id])
+    _all_ended([ends])
     ended = await queries.run_by_prefix(store, str(run.id))
     if ended.status != "cancelled":
         raise Refused(f"Run {short} was not cancelled: it is {ended.status}.", hint=f"See: ocs runs show {short}")
     return ended
+
+
+async def _withdraw_approvals(store: Store, flow_run_ids: Sequence[UUID]) -> None:
+    """Runs that waited for a decision: nobody executes them, so nobody else records their end."""
+    from ocs.store.approvals import at_the_gate, withdraw_approval
+
+    who = {"actor": session.user(), "source": session.SOURCE}
+    for waiting in await at_the_gate(store, flow_run_ids=flow_run_ids):
+        await withdraw_approval(store, waiting.approval.id, why=_reason(), now=session.now(), **who)
+
+
+async def _note(store: Store, *, job_id: str, run_id: UUID | None = None) -> None:
+    """Before it ends: whoever records the end then knows that it was not somebody in Prefect's UI."""
+    from ocs.store import audit
+
+    who = {"actor": session.user(), "source": session.SOURCE}
+    await audit.tell(store, "cancel", job_id=job_id, run_id=run_id, now=session.now(), **who)
+
+
+def _reason() -> str:
+    return f"Cancelled by {session.user()} with ocs."
 
 
 async def _waiting(store: Store, job_ids: Sequence[str]) -> list[PendingDispatch]:
@@ -114,7 +141,7 @@ async def tell_to_end(client: PrefectClient, flow_run_id: UUID) -> bool:
     from prefect.states import Cancelling
 
     try:
-        await client.set_flow_run_state(flow_run_id, Cancelling(message=f"Cancelled by {session.user()} with ocs."))
+        await client.set_flow_run_state(flow_run_id, Cancelling(message=_reason()))
     except ObjectNotFound:
         return False
     return True

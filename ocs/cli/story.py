@@ -21,22 +21,29 @@ SHORT = 8
 async def story_of(store: Store, run: Run) -> dict[str, Any]:
     """The run's view with everything around it."""
     from ocs.store import queries
+    from ocs.store.approvals import approvals_of_run, said_of
 
     (view,) = await run_views(store, [run])
     attempts = await run_views(store, await queries.attempts(store, run))
     children = await run_views(store, await queries.children_of(store, run.id))
     coming = [waiting for waiting in await queries.waiting(store) if run.id in (waiting.source_run, waiting.retry_of)]
     parent = await queries.run(store, run.parent_run) if run.parent_run else None
+    asked = await approvals_of_run(store, run.id)
     return {
         **view,
         "why": _why(run, parent),
         "skip_reason": run.skip_reason,
         "signal": run.signal,
+        "session_key": run.session_key,
+        "finding": run.finding,
         "attempts": [_brief(attempt) for attempt in attempts],
         "followed_by": [_brief(child) for child in children],
         "waiting": [
             {"job": waiting.job_id, "kind": str(waiting.kind), "scheduled_for": waiting.scheduled_for}
             for waiting in coming
+        ],
+        "approvals": [
+            {"id": str(request.id), "status": str(request.status), "said": said_of(request)} for request in asked
         ],
         "ui_url": session.flow_run_link(run.flow_run_id),
     }
@@ -55,6 +62,9 @@ def show_story(run: Run, story: dict[str, Any]) -> None:
         ("ended", local(story["finished_at"])),
         ("took", took(story["duration_s"])),
         ("exit code", f"{code} ({run.signal})" if run.signal else code),
+        *(("approval", f"{asked['id'][:SHORT]}: {asked['said']}") for asked in story["approvals"]),
+        ("conversation", run.session_key),
+        ("found", run.finding),
         ("in short", story["error"] or story["summary"].strip()),
         ("in the UI", story["ui_url"]),
     ]
@@ -76,7 +86,7 @@ def _show_runs(title: str, runs: list[dict[str, Any]]) -> None:
         rows = [
             (run["id"][:SHORT], run["job"], run["attempt"], run["status"], local(run["started_at"])) for run in runs
         ]
-        table(("RUN", "JOB", "ATTEMPT", "STATUS", "STARTED"), rows)
+        table(("RUN", "JOB", "ATTEMPT", "STATUS", "STARTED"), rows, spare=("ATTEMPT",))
 
 
 def _show_end(stream: str, text: str, run: Run, option: str) -> None:

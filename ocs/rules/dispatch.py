@@ -54,7 +54,8 @@ class Dispatch:
     `id` is the store's dispatch row, or None when Prefect's scheduler or its UI made the run.
     `scheduled_for` is the instant it was meant for (UTC). `source_run` is the run that caused it,
     `retry_of` the failed run this is a further attempt of. `attempt` counts from 1, `replays` how often it was
-    begun again because its worker had died.
+    begun again because its worker had died. `own_values` says that it carries a job document of its own, which may
+    differ from the one that is rolled out.
     """
 
     kind: DispatchKind
@@ -64,6 +65,7 @@ class Dispatch:
     retry_of: UUID | None = None
     attempt: int = 1
     replays: int = 0
+    own_values: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,11 @@ class DispatchResult:
     `summary` is stored, `content` is the delivery text and what children's `match` looks at, `error` is
     one sentence for people. The skip flags suppress that step of finalize.
 
-    `delivery_target` hears of it instead of `deliver.to`, whatever the mode; `delivery_override` is then the text.
+    `delivery_override` is told exactly as it is; `delivery_target` hears of it whatever the job's `deliver` says.
     `retry_in` asks for the same attempt once more after that time, because nothing of it was done; `retryable` is
     False when a further attempt would end the same way. `retire_job` says that the job has served its purpose.
-    `session_key` is the agent's conversation, `finding` what a watchdog found.
+    `session_key` is the agent's conversation, `finding` what a watchdog found. `declined` says that a person decided
+    against the run: it never ran, and its failure children follow.
     """
 
     status: RunStatus
@@ -109,13 +112,14 @@ class DispatchResult:
     signal: str | None = None
     stdout: StreamOutput = field(default_factory=StreamOutput)
     stderr: StreamOutput = field(default_factory=StreamOutput)
-    delivery_target: str | None = None
     delivery_override: str | None = None
+    delivery_target: str | None = None
     images: tuple[str, ...] = ()
     skip_delivery: bool = False
     skip_job_update: bool = False
     skip_children: bool = False
     skip_dequeue: bool = False
+    declined: bool = False
     idempotency_action: IdempotencyAction = IdempotencyAction.NOOP
     retry_in: timedelta | None = None
     retryable: bool = True

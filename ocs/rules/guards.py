@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from ocs.rules import backoff, misfire
+from ocs.rules import approval, backoff, misfire
+from ocs.rules.approval import ApprovalStatus, Recorded
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.spec import Job
 
@@ -52,7 +53,21 @@ class Wait:
     why: str
 
 
-Verdict = Proceed | Skip | Wait
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person has to agree first."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """A person has decided against it, or nobody decided in time. `why` says who and for what reason."""
+
+    why: str
+
+
+Verdict = Proceed | Skip | Wait | Ask | Refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +77,8 @@ class Snapshot:
     `running` counts the job's runs under a live lease, and those that were let go on before this one. `pool_free`
     is how many slots the job's pool has for this dispatch, `queued` how many other dispatches of the job wait,
     `has_waited` says that this one has waited for its turn already. `key_claimed` says that the dispatch's occasion
-    already had its run, `withdrawn` that its dispatch was cancelled meanwhile.
+    already had its run, or has one that waits for approval; `withdrawn` that its dispatch was cancelled meanwhile.
+    `asked` is what a person was asked for this run before, `pending_approvals` how many others of the job wait.
     """
 
     running: int = 0
@@ -71,11 +87,14 @@ class Snapshot:
     has_waited: bool = False
     key_claimed: bool = False
     withdrawn: bool = False
+    asked: Recorded | None = None
+    pending_approvals: int = 0
     consecutive_errors: int = 0
     last_finished_at: datetime | None = None
 
 
-Guard = Callable[[Job, Dispatch, Snapshot, datetime], Skip | Wait | None]
+Objection = Skip | Wait | Ask | Refuse
+Guard = Callable[[Job, Dispatch, Snapshot, datetime], Objection | None]
 
 
 def decide(job: Job, dispatch: Dispatch, snapshot: Snapshot, now: datetime) -> Verdict:
@@ -124,6 +143,21 @@ def _not_backing_off(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: dat
     )
 
 
+def _approved(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | Ask | Refuse | None:
+    """A decision counts for exactly the spec that was shown (W46). An occasion that had its run is not asked about."""
+    asked = snapshot.asked
+    if asked is None and (snapshot.key_claimed or not approval.is_needed(job, dispatch)):
+        return None
+    if asked is not None and asked.status in (ApprovalStatus.REJECTED, ApprovalStatus.TIMED_OUT):
+        return Refuse(asked.why)
+    if asked is not None and asked.status is ApprovalStatus.APPROVED and asked.digest == approval.spec_digest(job):
+        return None
+    if asked is None and snapshot.pending_approvals >= job.approval.max_pending:
+        waiting = f"{snapshot.pending_approvals} runs of the job wait for approval already"
+        return Skip(SkipReason.BACKLOG, f"{waiting}, and approval.max_pending is {job.approval.max_pending}.")
+    return Ask("Waits for a person to approve it.")
+
+
 def _slot_in_pool(job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Wait | None:
     if job.limits.pool is None or snapshot.pool_free > 0:
         return None
@@ -149,6 +183,7 @@ GUARDS: tuple[Guard, ...] = (
     _enabled,
     _on_time,
     _not_backing_off,
+    _approved,
     _slot_in_pool,
     _no_overlap,
     _first_of_its_occasion,

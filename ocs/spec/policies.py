@@ -6,7 +6,15 @@ from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from ocs.spec.target import MaybeTarget
 from ocs.spec.values import (
@@ -102,6 +110,10 @@ class Retry(Part):
 
 class Approval(Part):
     """A person has to agree before the job runs."""
+
+    # Prefect's server takes every key called "required" out of a schema before it checks a deployment's parameters
+    # with it, a property of that name too. This says the same of the property once more.
+    model_config = ConfigDict(json_schema_extra={"patternProperties": {"^required$": {"type": "boolean"}}})
 
     required: bool = False
     """Whether it needs one."""

@@ -12,7 +12,6 @@ from ocs.spec.run import RESERVED_SESSIONS, Agent
 def unsupported(job: Job) -> list[Problem]:
     """Every value whose behaviour is not built yet. Such a job is refused at rollout, never run without it."""
     asked_for = {
-        "approval.required": job.approval.required,
         "identity": job.identity is not None,
         "authorization": job.authorization is not None,
         "evidence": job.evidence is not None,

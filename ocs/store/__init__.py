@@ -1,6 +1,7 @@
 """The store: what Prefect does not promise. Runs, the idempotency ledger, the outbox, whose turn it is."""
 
-from ocs.store.claim import Claimed, Deferred, Rejected, claim, dispatch_of
+from ocs.store.approval_gate import Asks, Declined, Shown
+from ocs.store.claim import Claim, Claimed, Deferred, Rejected, claim, dispatch_of
 from ocs.store.engine import Store, open_store
 from ocs.store.finish import Outcome, close_run, finish
 from ocs.store.leases import LEASE, Lease, leases, record_process, renew_leases
@@ -20,13 +21,17 @@ from ocs.store.waiting import let_all_go_on
 
 __all__ = [
     "LEASE",
+    "Asks",
+    "Claim",
     "Claimed",
+    "Declined",
     "Deferred",
     "Lease",
     "Outcome",
     "PendingDispatch",
     "PoolUse",
     "Rejected",
+    "Shown",
     "Store",
     "abandon",
     "claim",

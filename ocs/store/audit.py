@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
 
+from ocs.store.engine import Store
 from ocs.store.tables import AuditEvent
 
 
@@ -37,3 +39,22 @@ def record(
             after=dict(after) if after else None,
         )
     )
+
+
+async def tell(store: Store, action: str, **what: Any) -> None:
+    """Add an event for something that was not done in the store; the keywords are those of `record`."""
+    async with store.transaction() as session:
+        record(session, action, **what)
+
+
+async def events(
+    store: Store, *, job: str | None = None, since: datetime | None = None, limit: int = 100
+) -> list[AuditEvent]:
+    """What was done, newest first."""
+    wanted = select(AuditEvent).order_by(col(AuditEvent.at).desc(), col(AuditEvent.id)).limit(limit)
+    if job is not None:
+        wanted = wanted.where(AuditEvent.job_id == job)
+    if since is not None:
+        wanted = wanted.where(col(AuditEvent.at) >= since)
+    async with store.reading() as session:
+        return list(await session.scalars(wanted))

@@ -11,10 +11,12 @@ from sqlmodel import col, select
 
 from ocs.rules import guards, idempotency
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
-from ocs.rules.guards import Skip, SkipReason, Snapshot, Wait
+from ocs.rules.guards import Ask, Refuse, Skip, SkipReason, Snapshot, Wait
 from ocs.spec import Job
+from ocs.store.approval_gate import Asked, Asks, Declined, Shown, ask, asked_before, pending_of_job, waits_with_key
+from ocs.store.by_hand import note_start
 from ocs.store.engine import Store
-from ocs.store.leases import LEASE, context_of
+from ocs.store.leases import LEASE, context_of, dispatch_behind
 from ocs.store.ledger import release_key_of
 from ocs.store.outbox import backlog
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, JobState, KeyStatus, Run
@@ -44,34 +46,56 @@ class Deferred:
     wait: Wait
 
 
+Claim = Claimed | Rejected | Deferred | Asks | Declined
+NOTHING_SHOWN = Shown()
+
+
 async def claim(
-    store: Store, job: Job, dispatch: Dispatch, *, flow_run_id: UUID, owner: str, now: datetime
-) -> Claimed | Rejected | Deferred:
+    store: Store,
+    job: Job,
+    dispatch: Dispatch,
+    *,
+    flow_run_id: UUID,
+    owner: str,
+    now: datetime,
+    shown: Shown = NOTHING_SHOWN,
+) -> Claim:
     """Ask the guards, and write the run's row, its idempotency key and the dispatch's end, all at once.
 
-    A flow run that was here before goes on where it was, or is a further attempt: a person pressed Retry.
+    A flow run that was here before goes on where it was, or is a further attempt: a person pressed Retry. `shown` is
+    for people who are asked to approve it.
     """
     async with store.transaction(lock=locks(job.id, job.limits.pool)) as session:
         if (line := await _in_line(session, dispatch, flow_run_id)) is not None:
             return line
-        previous = await _newest_run(session, flow_run_id)
+        asked = await asked_before(session, dispatch.id, flow_run_id, now)
+        previous = await _newest_run(session, flow_run_id) if asked is None else None
         if previous is not None and previous.status is RunStatus.RUNNING and _is_executed(previous, now):
             return _going_on(previous, owner)
         if previous is not None:
             dispatch = await _further_attempt(session, dispatch, previous, now)
+        if asked is not None:
+            dispatch = dispatch_behind(asked.run)
         key = idempotency.key_for(job.id, dispatch, flow_run_id)
-        snapshot = await _snapshot(session, job, dispatch, key, now)
+        snapshot = await _snapshot(session, job, dispatch, key, asked, now)
         verdict = guards.decide(job, dispatch, snapshot, now)
         if isinstance(verdict, Wait):
-            return Deferred(await _wait(session, job, dispatch, verdict, flow_run_id, now), verdict)
-        run = _run_row(job, dispatch, flow_run_id, now)
+            return Deferred(await _wait(session, job, dispatch, verdict, asked, flow_run_id, now), verdict)
+        run = _going_on_from(asked, flow_run_id, now) if asked else _run_row(job, dispatch, flow_run_id, now)
         session.add(run)
+        if asked is None:
+            note_start(session, run, dispatch, now)
         await _end_dispatch(session, dispatch, flow_run_id)
+        if isinstance(verdict, Ask):
+            run.idempotency_key = key
+            return await ask(session, job, dispatch, run, asked, shown, now)
+        if isinstance(verdict, Refuse):
+            return Declined(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now), verdict.why)
         if isinstance(verdict, Skip):
             run.status, run.skip_reason = RunStatus.SKIPPED, verdict.reason
             run.summary, run.finished_at = verdict.why, now
             return Rejected(run.id, verdict)
-        run.owner, run.lease_until, run.idempotency_key = owner, now + LEASE, key
+        run.status, run.owner, run.lease_until, run.idempotency_key = RunStatus.RUNNING, owner, now + LEASE, key
         await session.flush()
         await _claim_key(session, key, job, run.id, now)
         return Claimed(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now))
@@ -83,7 +107,10 @@ async def dispatch_of(store: Store, dispatch_id: UUID) -> Dispatch | None:
         row = await session.get(DispatchRow, dispatch_id)
     if row is None:
         return None
-    return Dispatch(row.kind, row.scheduled_for, row.id, row.source_run, row.retry_of, row.attempt, row.replays)
+    own_values = row.parameters is not None
+    return Dispatch(
+        row.kind, row.scheduled_for, row.id, row.source_run, row.retry_of, row.attempt, row.replays, own_values
+    )
 
 
 async def _in_line(session: AsyncSession, dispatch: Dispatch, flow_run_id: UUID) -> Deferred | None:
@@ -125,7 +152,9 @@ async def _further_attempt(session: AsyncSession, dispatch: Dispatch, previous: 
     )
 
 
-async def _snapshot(session: AsyncSession, job: Job, dispatch: Dispatch, key: str, now: datetime) -> Snapshot:
+async def _snapshot(
+    session: AsyncSession, job: Job, dispatch: Dispatch, key: str, asked: Asked | None, now: datetime
+) -> Snapshot:
     ledger = await session.get(IdempotencyKey, key)
     row = await session.get(DispatchRow, dispatch.id) if dispatch.id else None
     state = await session.get(JobState, job.id)
@@ -134,8 +163,11 @@ async def _snapshot(session: AsyncSession, job: Job, dispatch: Dispatch, key: st
         running=await running_of_job(session, job.id, now, besides=dispatch.id),
         pool_free=await free_slots(session, pool, now, besides=dispatch.id) if pool else 1,
         queued=await backlog(session, job.id, besides=dispatch.id),
-        has_waited=row is not None and row.waiting_since is not None,
-        key_claimed=ledger is not None and ledger.status is KeyStatus.CLAIMED and ledger.expires_at > now,
+        has_waited=asked is not None or (row is not None and row.waiting_since is not None),
+        key_claimed=(ledger is not None and ledger.status is KeyStatus.CLAIMED and ledger.expires_at > now)
+        or await waits_with_key(session, key, besides=asked.run.id if asked else None),
+        asked=asked.recorded if asked else None,
+        pending_approvals=await pending_of_job(session, job.id) if job.approval.required else 0,
         withdrawn=row is not None and row.status is DispatchStatus.CANCELLED,
         consecutive_errors=state.consecutive_errors if state else 0,
         last_finished_at=state.last_finished_at if state else None,
@@ -143,9 +175,18 @@ async def _snapshot(session: AsyncSession, job: Job, dispatch: Dispatch, key: st
 
 
 async def _wait(
-    session: AsyncSession, job: Job, dispatch: Dispatch, wait: Wait, flow_run_id: UUID, now: datetime
+    session: AsyncSession,
+    job: Job,
+    dispatch: Dispatch,
+    wait: Wait,
+    asked: Asked | None,
+    flow_run_id: UUID,
+    now: datetime,
 ) -> UUID:
-    """Put the dispatch in line; one that nobody has written yet (the schedule's, a person's) is written now."""
+    """Put the dispatch in line; one that nobody has written yet (the schedule's, a person's) is written now.
+
+    What was approved keeps its decision: it runs later as exactly what was approved.
+    """
     row = await session.get(DispatchRow, dispatch.id) if dispatch.id else None
     if row is None:
         row = DispatchRow(
@@ -162,9 +203,18 @@ async def _wait(
             created_at=now,
         )
         session.add(row)
+    if asked is not None:
+        await session.flush()
+        asked.run.dispatch_id, row.parameters = row.id, {"job": job.document()}
     row.status, row.waits_for, row.pool = DispatchStatus.WAITING, wait.waits_for, job.limits.pool
     row.waiting_since, row.flow_run_id = row.waiting_since or now, flow_run_id
     return row.id
+
+
+def _going_on_from(asked: Asked, flow_run_id: UUID, now: datetime) -> Run:
+    """The row that waited for a decision; an earlier turn of its dispatch may have made it."""
+    asked.run.flow_run_id, asked.run.started_at = flow_run_id, now
+    return asked.run
 
 
 def _run_row(job: Job, dispatch: Dispatch, flow_run_id: UUID, now: datetime) -> Run:

@@ -16,6 +16,7 @@ from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, Later, next_attempt, same_attempt
 from ocs.spec import Job
 from ocs.store import deliveries
+from ocs.store.by_hand import note_cancel
 from ocs.store.engine import Store
 from ocs.store.leases import Lease
 from ocs.store.ledger import release_key_of
@@ -51,30 +52,33 @@ async def finish(
     children: Sequence[Job],
     now: datetime,
     spread: float = 0,
-    last_sign: datetime | None = None,
     link: str | None = None,
+    last_sign: datetime | None = None,
 ) -> Outcome:
     """Record the result, the key's fate, the job's state, a retry, a replay or the children to fire, and whom to tell.
 
     Children fire only when nothing of the job's own follows (W14); a cancelled run has no consequences. `spread` in
-    [-1, 1] varies the retry's delay. Whoever ends a run that another has lost gives the lease it saw as `last_sign`:
-    a later sign of life stands against it. `link` is the run's page, told with the result.
+    [-1, 1] varies the retry's delay; `link` is the run's page, told with the result. Whoever ends a run that another
+    has lost gives the lease it saw as `last_sign`: a later sign of life stands against it.
     """
     family = (*locks(job.id, job.limits.pool), *(f"job:{child.id}" for child in children))
     async with store.transaction(lock=family) as session:
         run = await session.get(Run, context.run_id)
-        if run is None or run.status is not RunStatus.RUNNING or last_sign not in (None, run.lease_until):
+        if run is None or run.status.final or last_sign not in (None, run.lease_until):
             return _stale(run)
         following = await _following(session, job, context, result, spread)
         rows, notes = await _consequences(session, job, context, result, following, children, now)
         why = outcome.sentence(result, now - run.started_at, following, job.retry.max, notes)
         _write(run, result, why, now)
+        if result.status is RunStatus.CANCELLED and not result.declined:
+            await note_cancel(session, run, now)
         await _settle_key(session, context.idempotency_key, result, now)
         if not result.skip_job_update:
             failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
             await _update_state(session, job.id, run, now, failed=failed)
         session.add_all(rows)
-        letter = delivery.of_run(job, result, why, link)
+        # What was only put off is nothing to tell anybody.
+        letter = None if isinstance(following, Later) else delivery.of_run(job, result, why, link)
         if letter is not None:
             _tell(session, run, letter, now)
         await session.flush()
@@ -157,7 +161,8 @@ async def _consequences(
         return [_again_row(job, context, result, following, now)], []
     if result.skip_children:
         return [], []
-    fired = triggers.children_to_fire(children, result.status, result.content, job.limits.max_fanout)
+    ended_as = RunStatus.ERROR if result.declined else result.status
+    fired = triggers.children_to_fire(children, ended_as, result.content, job.limits.max_fanout)
     rows: list[DispatchRow] = []
     notes = list(fired.notes)
     for child in fired.jobs:

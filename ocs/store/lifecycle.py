@@ -12,7 +12,7 @@ from ocs.spec import Job
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.outbox import backlog
-from ocs.store.running import is_running
+from ocs.store.running import is_unfinished
 from ocs.store.tables import JobState, Run
 
 
@@ -20,7 +20,7 @@ async def past_of(store: Store, job: Job, *, since: datetime) -> Past:
     """What happened to the job since it was rolled out: an earlier job of the same id is not concerned."""
     async with store.reading() as session:
         state = await session.get(JobState, job.id)
-        busy = await backlog(session, job.id) > 0 or await _exists(session, job, is_running())
+        busy = await backlog(session, job.id) > 0 or await _exists(session, job, is_unfinished())
         moment = job.schedule.moment if job.schedule else None
         had = moment is not None and await _exists(session, job, Run.scheduled_for == moment)
     if state is None or state.last_finished_at < since:

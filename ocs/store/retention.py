@@ -15,12 +15,13 @@ from ocs.store.deliveries import prune_deliveries
 from ocs.store.engine import Store
 from ocs.store.ledger import prune_keys
 from ocs.store.outbox import OPEN
-from ocs.store.tables import DispatchRow, Run
+from ocs.store.running import is_unfinished
+from ocs.store.tables import Approval, DispatchRow, Run
 
 DISPATCHES_KEPT = timedelta(days=30)
+APPROVALS_KEPT = timedelta(days=30)
 DELIVERIES_KEPT = timedelta(days=30)
 AT_ONCE = 500
-UNFINISHED = tuple(status for status in RunStatus if not status.final)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Pruned:
     runs: int = 0
     keys: int = 0
     dispatches: int = 0
+    approvals: int = 0
     deliveries: int = 0
 
 
@@ -42,7 +44,13 @@ async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: date
         if count > (kept := keep.get(job_id, otherwise)):
             runs += await _prune_runs(store, job_id, kept)
     keys, dispatches = await prune_keys(store, now=now), await _prune_dispatches(store, now)
-    return Pruned(runs, keys, dispatches, await prune_deliveries(store, before=now - DELIVERIES_KEPT))
+    return Pruned(
+        runs,
+        keys,
+        dispatches,
+        await _prune_approvals(store, now),
+        await prune_deliveries(store, before=now - DELIVERIES_KEPT),
+    )
 
 
 async def known_runs(store: Store, run_ids: Iterable[UUID]) -> set[UUID]:
@@ -57,7 +65,7 @@ async def known_runs(store: Store, run_ids: Iterable[UUID]) -> set[UUID]:
 
 
 async def _prune_runs(store: Store, job_id: str, kept: int) -> int:
-    ended = (Run.job_id == job_id, col(Run.status).not_in(UNFINISHED))
+    ended = (Run.job_id == job_id, ~is_unfinished())
     past = select(Run.id).where(*ended).order_by(col(Run.started_at).desc()).offset(kept).limit(AT_ONCE)
     async with store.transaction() as session:
         ids = list(await session.scalars(past))
@@ -72,5 +80,13 @@ async def _prune_dispatches(store: Store, now: datetime) -> int:
         col(DispatchRow.created_at) < now - DISPATCHES_KEPT,
         col(DispatchRow.id).not_in(used),
     )
+    async with store.transaction() as session:
+        return int(getattr(await session.execute(past), "rowcount", 0))
+
+
+async def _prune_approvals(store: Store, now: datetime) -> int:
+    """What was decided long ago; the audit trail keeps who did it."""
+    waiting = select(Run.id).where(col(Run.status) == RunStatus.WAITING_APPROVAL)
+    past = delete(Approval).where(col(Approval.decided_at) < now - APPROVALS_KEPT, col(Approval.run_id).not_in(waiting))
     async with store.transaction() as session:
         return int(getattr(await session.execute(past), "rowcount", 0))

@@ -16,3 +16,8 @@ def is_running() -> ColumnElement[bool]:
     that could not reach the store for a while is not gone.
     """
     return col(Run.status) == RunStatus.RUNNING
+
+
+def is_unfinished() -> ColumnElement[bool]:
+    """SQL: the run executes, or waits for a person's decision."""
+    return col(Run.status).in_([status for status in RunStatus if not status.final])

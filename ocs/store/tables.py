@@ -1,4 +1,4 @@
-"""The tables: runs, the idempotency ledger, the outbox of dispatches, each job's state, and the audit trail.
+"""The tables: runs, the idempotency ledger, the outbox of dispatches, approvals, each job's state, the audit trail.
 
 History has no foreign key to a job: it survives the job.
 """
@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import JSON, BigInteger, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
+from ocs.rules.approval import ApprovalStatus, DecidedFrom, OnTimeout
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason, WaitsFor
 from ocs.store.columns import UTCDateTime, choice
@@ -165,6 +166,41 @@ class Mark(SQLModel, table=True):
 
     name: str = Field(primary_key=True, max_length=64)
     at: datetime = _instant(null=False)
+
+
+class Approval(SQLModel, table=True):
+    """What a person was asked to agree to, and what was decided. It outlives the run's record."""
+
+    __tablename__ = "approval"  # pyright: ignore[reportAssignmentType]
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    job_id: str = Field(max_length=64, index=True)
+    run_id: UUID = Field(index=True)
+    dispatch_id: UUID | None = None
+    flow_run_id: UUID
+    kind: DispatchKind = Field(sa_column=Column(choice(DispatchKind, "approval_kind"), nullable=False))
+    parent_run: UUID | None = None
+    # What is agreed to, and the same of the job as it was rolled out then: an edit shows in it.
+    spec_digest: str = Field(max_length=32)
+    deployed_digest: str | None = Field(default=None, max_length=32)
+    what: str = Field(sa_column=Column(Text, nullable=False))
+    why: str = Field(sa_column=Column(Text, nullable=False))
+    changed: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    target: str | None = Field(default=None, max_length=512)
+    requested_at: datetime = _instant(null=False)
+    timeout_s: float
+    on_timeout: OnTimeout = Field(sa_column=Column(choice(OnTimeout, "approval_on_timeout"), nullable=False))
+    expires_at: datetime = _instant(null=False)
+    # Each time it is asked for is a form of its own in Prefect.
+    asked: int = 1
+    status: ApprovalStatus = Field(
+        default=ApprovalStatus.PENDING,
+        sa_column=Column(choice(ApprovalStatus, "approval_status"), nullable=False, index=True),
+    )
+    decided_by: str | None = Field(default=None, max_length=256)
+    decided_from: DecidedFrom | None = Field(default=None, sa_column=Column(choice(DecidedFrom, "approval_from")))
+    decided_at: datetime | None = _instant()
+    reason: str | None = Field(default=None, sa_column=Column(Text))
 
 
 class AuditEvent(SQLModel, table=True):

@@ -18,7 +18,8 @@ def due(flow_run: FlowRun) -> datetime:
     state = flow_run.state
     at = (state.state_details.scheduled_time if state else None) or flow_run.expected_start_time
     scheduled = datetime.fromtimestamp(at.timestamp(), UTC) if at else datetime.now(UTC)
-    return _spread(flow_run, scheduled) if flow_run.auto_scheduled else scheduled
+    # What is resumed has waited out its jitter.
+    return _spread(flow_run, scheduled) if flow_run.auto_scheduled and flow_run.run_count == 0 else scheduled
 
 
 def _spread(flow_run: FlowRun, scheduled: datetime) -> datetime:

@@ -32,19 +32,22 @@ class JobUpkeep:
         self._caught_up_at: float | None = None
 
     async def tick(self) -> object:
+        """Each chore is done whatever becomes of the others."""
+        from tasks.approvals import settle_approvals
         from tasks.deliver import deliver_leftovers
-
-        return await asyncio.gather(self._mend(), deliver_leftovers())
-
-    async def _mend(self) -> object:
-        from tasks.publish import publish_leftovers
         from tasks.recover import recover
+
+        chores = (self._publish(), deliver_leftovers(), settle_approvals(), recover(), self._catch_up())
+        done = await asyncio.gather(*chores, return_exceptions=True)
+        if failed := [end for end in done if isinstance(end, Exception)]:
+            raise ExceptionGroup("some of what crashes leave was not mended", failed)
+        return done
+
+    async def _publish(self) -> None:
+        from tasks.publish import publish_leftovers
 
         await (publish_leftovers() if self._has_begun else publish_leftovers(NOBODY_ELSE_DOES))
         self._has_begun = True
-        recovered = await recover()
-        await self._catch_up()
-        return recovered
 
     async def _catch_up(self) -> None:
         """At the start, when everything may have been down, and every five minutes."""

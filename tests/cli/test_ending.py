@@ -58,6 +58,10 @@ UNKNOWN = [
     ("idem", "show", "00000000"),
     ("idem", "release", "00000000"),
     ("idem", "list", "--job", "nowhere"),
+    ("approvals", "show", "nowhere"),
+    ("approvals", "approve", "00000000"),
+    ("approvals", "reject", "00000000"),
+    ("approvals", "list", "--job", "nowhere"),
 ]
 
 
@@ -137,15 +141,36 @@ def test_another_project_can_be_named(ocs: Ocs, tmp_path: Path) -> None:
     assert elsewhere("jobs", "list", OCS_PROJECT=str(ocs.folder)).status == 0
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(ocs: Ocs) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [("jobs", "preview", "hello"), ("jobs", "show", "hello"), ("--help",), ("--json", "jobs", "list")],
+    ids=" ".join,
+)
+def test_a_reader_that_has_seen_enough_is_no_error(ocs: Ocs, arguments: tuple[str, ...]) -> None:
     with subprocess.Popen(
-        [OCS, "jobs", "preview", "hello"], cwd=ocs.folder, env=ocs.environment(), stdout=subprocess.PIPE, stderr=-1
+        [OCS, *arguments], cwd=ocs.folder, env=ocs.environment(), stdout=subprocess.PIPE, stderr=-1
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert process.wait(30) in (0, 1)
+        assert process.wait(30) == 0
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("redirected", "status", "words"), [(">&-", 0, ""), (">/dev/full", 1, "No space left"), (">&- 2>&-", 0, "")]
+)
+@pytest.mark.parametrize("arguments", ["jobs list", "--json jobs list", "schema job", "--help"])
+def test_output_that_goes_nowhere_is_no_bug(ocs: Ocs, arguments: str, redirected: str, status: int, words: str) -> None:
+    command = f'"$OCS" {arguments} {redirected}'
+    ended = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=ocs.folder, env=ocs.environment(OCS=str(OCS)), capture_output=True, check=False
+    )
+    said = ended.stderr.decode()
+    assert ended.returncode == status, said
+    assert words in said
+    assert "Traceback" not in said
+    assert "bug" not in said
 
 
 def test_nothing_is_lost_in_a_terminal_without_utf_8(ocs: Ocs) -> None:

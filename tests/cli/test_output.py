@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, text, timezones
 
+from ocs.cli import output
 from ocs.cli.output import count_of, first_line, local, seconds, took, utc
 
 MOMENT = datetime(2027, 1, 31, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
@@ -62,3 +63,21 @@ def test_a_first_line_is_the_first_that_says_something() -> None:
 
 def test_counts() -> None:
     assert [count_of(number, "job") for number in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
+
+
+@pytest.mark.parametrize(
+    ("width", "kept"),
+    [
+        (100, ["RUN", "STARTED", "TOOK", ""]),
+        (40, ["RUN", "STARTED", "TOOK"]),
+        (24, ["RUN", "STARTED"]),
+        (5, ["RUN", "STARTED"]),
+    ],
+)
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_words(
+    monkeypatch: pytest.MonkeyPatch, width: int, kept: list[str]
+) -> None:
+    monkeypatch.setattr(output.out, "width", width)
+    row = ("3f2a9c1d", "2026-11-24 23:45:00 +0000", "0.3 s", "wrote/a/file/of/that/name")
+    drawn = output.drawn_table(("RUN", "STARTED", "TOOK", ""), [row], spare=("", "TOOK"))
+    assert [column.header for column in drawn.columns] == kept

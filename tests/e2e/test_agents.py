@@ -13,6 +13,7 @@ from prefect.states import Cancelling
 from pydantic import SecretStr
 
 from blocks.gateway import BLOCK, OpenClawGateway
+from ocs.cli.checks_gateway import gateway_block
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store import queries
 from tests.e2e.system import RunningSystem
@@ -194,21 +195,79 @@ async def test_the_main_session_is_told_by_a_turn_or_an_event(ocs: RunningSystem
     assert sent.headers["authorization"] == "Bearer hooks"
 
 
-async def test_a_watchdog_checks_alarms_and_stays(ocs: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_a_reply_is_delivered_unless_it_asks_for_silence(ocs: RunningSystem, server: Server) -> None:
+    """Acceptance row 56."""
+    replies = ["HEARTBEAT_OK", "HEARTBEAT_OKAY"]
+
+    async def say(connection: Connection) -> None:
+        if connection.request.path != "/v1/chat/completions":
+            await connection.json(200, {"ok": True, "result": {}})
+            return
+        await connection.stream()
+        await connection.say(replies[len(server.turns()) - 1])
+        await connection.done()
+
+    server.answer = say
+    ocs.write("brief", run={"agent": "How is it?"}, deliver={"when": "always", "to": "telegram:4711"})
+    await ocs.deploy()
+    await ocs.run("brief")
+    await ocs.ended("brief", count=1)
+    await ocs.run("brief")
+    await ocs.ended("brief", count=2)
+    (sent,) = await ocs.eventually(lambda: messages(server, 1))
+    assert (sent["channel"], sent["target"]) == ("telegram", "4711")
+    assert "HEARTBEAT_OKAY" in sent["message"]
+
+
+async def messages(server: Server, count: int) -> list[dict[str, Any]] | None:
+    """What was sent by the message tool, once it is `count` messages."""
+    sent = [request.body["args"] for request in server.requests if request.path == "/tools/invoke"]
+    return sent if len(sent) >= count else None
+
+
+async def test_a_watchdog_checks_alarms_once_for_each_change_and_stays(
+    ocs: RunningSystem, server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Acceptance row 81, W9."""
+
+    async def take(connection: Connection) -> None:
+        await connection.json(200, {"ok": True, "result": {}})
+
+    server.answer = take
     answer: Path = tmp_path_factory.mktemp("watched") / "answer"
-    ocs.write("dog", run={"watchdog": {"label": "build-42", "check": f". {answer}", "self_destruct": False}})
+    watchdog = {"label": "build-42", "check": f". {answer}", "alert": "telegram:4711", "self_destruct": False}
+    ocs.write("dog", run={"watchdog": watchdog})
     await ocs.deploy()
     done = json.dumps({"status": "done", "summary": "built"})
-    for count, says in enumerate(("exit 0", "exit 1", "exit 2", f"echo '{done}'", "exit 9"), start=1):
+    checks = ("exit 0", "exit 1", "exit 2", "exit 1", f"echo '{done}'", "exit 9")
+    for count, says in enumerate(checks, start=1):
         answer.write_text(says)
         await ocs.run("dog")
         await ocs.ended("dog", count=count)
     runs = await ocs.runs_of("dog")
-    assert [run.finding for run in runs] == ["running", "stuck", None, "done", None]
-    assert [run.status for run in runs] == [RunStatus.OK] * 4 + [RunStatus.ERROR]
-    assert [run.exit_code for run in runs] == [0, 1, 2, 0, 9]
+    assert [run.finding for run in runs] == ["running", "stuck", None, "stuck", "done", None]
+    assert [run.status for run in runs] == [RunStatus.OK] * 5 + [RunStatus.ERROR]
+    assert [run.exit_code for run in runs] == [0, 1, 2, 1, 0, 9]
+    alarm, news = await ocs.eventually(lambda: messages(server, 2))
+    assert "build-42 needs attention" in alarm["message"]
+    assert "build-42 is done.\n\nbuilt" in news["message"]
     await ocs.client.read_deployment_by_name(f"job/{ocs.id('dog')}")
+
+
+async def test_the_doctor_asks_the_gateway_of_the_block(ocs: RunningSystem, server: Server) -> None:
+    async def looked() -> list[tuple[str, str]]:
+        return [(finding.state, finding.finding) async for finding in gateway_block(ocs.client)]
+
+    async def models(connection: Connection) -> None:
+        good = connection.request.headers["authorization"] == f"Bearer {TOKEN}"
+        await connection.json(200 if good else 401, {"data": []})
+
+    server.answer = models
+    assert await looked() == [("ok", f"{server.url} answers, and takes the token of the block.")]
+    block = OpenClawGateway(url=server.url, token=SecretStr("another"))
+    await cast("Any", block.save(BLOCK, overwrite=True))
+    ((state, finding),) = await looked()
+    assert (state, finding) == ("problem", "The gateway does not accept the token (HTTP 401).")
 
 
 async def test_a_rollout_makes_the_block_known_to_the_ui(ocs: RunningSystem) -> None:

@@ -30,6 +30,8 @@ async def here(ocs: RunningSystem, worker_home: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("OCS_HOME", str(worker_home))
     monkeypatch.setattr(catch_up, "SETTLED", timedelta(0))
     monkeypatch.setattr(settle, "PUBLISHED", timedelta(0))
+    # The worker has looked once: only what comes after that can be missed.
+    await ocs.eventually(lambda: occurrences.caught_up_until(ocs.store))
     yield ocs
     await host.close_store()
 

@@ -114,6 +114,11 @@ async def test_braces_reach_the_shell_as_they_were_written(ocs: RunningSystem, p
     assert (await ocs.ended_run("braces")).stdout.strip() == "{{.Names}} {{ x }}"
 
 
+async def suspended(ocs: RunningSystem, name: str) -> bool:
+    flow_runs = await ocs.flow_runs_of(name)
+    return any(flow_run.state is not None and flow_run.state.is_paused() for flow_run in flow_runs)
+
+
 async def test_the_same_jobs_run_under_the_stock_process_worker(
     tmp_path: Path, with_database: Callable[[Path], Path]
 ) -> None:
@@ -129,6 +134,7 @@ async def test_the_same_jobs_run_under_the_stock_process_worker(
             await ocs.client.create_work_pool(WorkPoolCreate(name=settings.WORK_POOL, type="process"))
             ocs.write("first", run="echo rows: 1")
             ocs.write("second", after={"job": "first", "match": {"contains": "rows"}}, run="true")
+            ocs.write("guarded", run="echo ran", approval={"required": True})
             ocs.write("endless", run=f"while true; do date > {marker}; sleep 0.1; done", retry={"max": 2})
             await ocs.deploy()
             worker = stock_worker(settings.WORK_POOL)
@@ -139,6 +145,13 @@ async def test_the_same_jobs_run_under_the_stock_process_worker(
                 first = await ocs.ended_run("first")
                 assert (first.status, second.status) == (RunStatus.OK, RunStatus.OK)
                 assert second.parent_run == first.id
+
+                await ocs.run("guarded")
+                await ocs.eventually(lambda: suspended(ocs, "guarded"))
+                (waiting,) = await ocs.runs_of("guarded")
+                await ocs.client.resume_flow_run(waiting.flow_run_id, {"decision": "approve", "by": "ann"})
+                guarded = await ocs.ended_run("guarded")
+                assert (guarded.id, guarded.status) == (waiting.id, RunStatus.OK)
 
                 await ocs.run("endless")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -19,18 +18,16 @@ from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.spec import Output
 from tasks.strategies.agent import run_turn
 from tests.gateway.model import Model, model_server
-from tests.gateway.real import HOOKS_TOKEN, TOKEN, RealGateway, is_installed, real_gateway
+from tests.gateway.real import HOOKS_TOKEN, TOKEN, RealGateway, real_gateway, skip_unless_installed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.gateway]
+pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.timeout(300)]
 PATIENCE = 60.0
 LONG = timedelta(minutes=2)
 
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[Model]:
-    if not is_installed():
-        assert not os.environ.get("OCS_TEST_GATEWAY"), "OCS_TEST_GATEWAY is set, and the gateway is not installed"
-        pytest.skip("the real OpenClaw gateway is not installed, so nothing was tried on it; run: make test-gateway")
+    skip_unless_installed()
     with model_server() as running:
         yield running
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from blocks.connections import close_connections
 from blocks.courier import Part, Undelivered
 from blocks.gateway import OpenClawGateway
 from tests.gateway.model import model_server
-from tests.gateway.real import TOKEN, RealGateway, is_installed, real_gateway
+from tests.gateway.real import TOKEN, RealGateway, real_gateway, skip_unless_installed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gateway]
 PART = Part("5f0c-1", "load: failed", "Exited with code 3.")
@@ -22,9 +21,7 @@ PART = Part("5f0c-1", "load: failed", "Exited with code 3.")
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealGateway]:
-    if not is_installed():
-        assert not os.environ.get("OCS_TEST_GATEWAY"), "OCS_TEST_GATEWAY is set, and the gateway is not installed"
-        pytest.skip("the real OpenClaw gateway is not installed, so nothing was tried on it; run: make test-gateway")
+    skip_unless_installed()
     with model_server() as model, real_gateway(tmp_path_factory.mktemp("gateway") / "home", model) as running:
         yield running
 

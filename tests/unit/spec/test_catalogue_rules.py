@@ -48,7 +48,6 @@ def test_a_chain_has_at_most_ten_levels(levels: int, refused: list[str]) -> None
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
-        ({"approval": {"required": True}}, "approval.required"),
         ({"identity": {}}, "identity"),
         ({"authorization": {}}, "authorization"),
         ({"evidence": {}}, "evidence"),

@@ -1,0 +1,174 @@
+"""The approval gate inside the claim transaction: finding what was asked before, and asking.
+
+A run that waits for a decision has its row already; the decision lets that same row go on, or ends it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import and_, func, or_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from ocs.rules import approval_text
+from ocs.rules.approval import ApprovalStatus, OnTimeout, Recorded, changed_parts, spec_digest, what_runs
+from ocs.rules.dispatch import Dispatch, DispatchContext, RunStatus
+from ocs.spec import Job
+from ocs.store.approvals import said_of, time_out
+from ocs.store.audit import record
+from ocs.store.tables import Approval, AuditEvent, DispatchRow, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a request needs that the store does not know: the job as it is rolled out, and the run's page in the UI."""
+
+    deployed: Job | None = None
+    page: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """A person has to decide. `number` counts how often it was asked; `form` is the text above the form."""
+
+    approval_id: UUID
+    number: int
+    form: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """It was decided that the run does not go on."""
+
+    context: DispatchContext
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A run that waits, and the newest request for it."""
+
+    run: Run
+    approval: Approval
+
+    @property
+    def recorded(self) -> Recorded:
+        return Recorded(self.approval.status, self.approval.spec_digest, said_of(self.approval))
+
+
+async def asked_before(
+    session: AsyncSession, dispatch_id: UUID | None, flow_run_id: UUID, now: datetime
+) -> Asked | None:
+    """The request this flow run, or an earlier turn of its dispatch, has made; one whose time is over is decided."""
+    mine = col(Run.flow_run_id) == flow_run_id
+    same = or_(mine, col(Run.dispatch_id) == dispatch_id) if dispatch_id else mine
+    waiting = select(Run).where(Run.status == RunStatus.WAITING_APPROVAL, same)
+    run = (await session.scalars(waiting.limit(1))).first()
+    if run is None:
+        return None
+    newest = select(Approval).where(Approval.run_id == run.id).order_by(col(Approval.requested_at).desc()).limit(1)
+    found = (await session.scalars(newest.with_for_update())).one()
+    if found.status is ApprovalStatus.PENDING and found.expires_at <= now:
+        time_out(session, found, now)
+    return Asked(run, found)
+
+
+async def pending_of_job(session: AsyncSession, job_id: str) -> int:
+    """How many runs of a job wait for a decision."""
+    waiting = and_(col(Approval.job_id) == job_id, col(Approval.status) == ApprovalStatus.PENDING)
+    return (await session.scalars(select(func.count()).where(waiting))).one()
+
+
+async def waits_with_key(session: AsyncSession, key: str, besides: UUID | None) -> bool:
+    """Whether another run of the same occasion waits for a decision."""
+    same = and_(col(Run.idempotency_key) == key, col(Run.status) == RunStatus.WAITING_APPROVAL, col(Run.id) != besides)
+    return (await session.scalars(select(func.count()).where(same))).one() > 0
+
+
+async def ask(
+    session: AsyncSession, job: Job, dispatch: Dispatch, run: Run, asked: Asked | None, shown: Shown, now: datetime
+) -> Asks:
+    """Have `run` wait for a decision about exactly this job; what was asked for another spec is withdrawn."""
+    run.status, run.owner, run.lease_until = RunStatus.WAITING_APPROVAL, None, None
+    digest = spec_digest(job)
+    before = asked.approval if asked else None
+    if before is not None and before.status is ApprovalStatus.PENDING and before.spec_digest == digest:
+        before.asked += 1
+        before.flow_run_id = run.flow_run_id
+        return _asks(before, shown)
+    if before is not None and before.status is ApprovalStatus.PENDING:
+        before.status, before.decided_at = ApprovalStatus.WITHDRAWN, now
+        before.reason = "What would run was changed, so it was asked for anew."
+    request = await _request(session, job, dispatch, run, shown, now)
+    session.add(request)
+    record(
+        session,
+        "approval-asked",
+        actor="scheduler",
+        source="gate",
+        now=now,
+        job_id=job.id,
+        run_id=run.id,
+        after={"approval": str(request.id), "spec": digest},
+    )
+    return _asks(request, shown)
+
+
+async def _request(
+    session: AsyncSession, job: Job, dispatch: Dispatch, run: Run, shown: Shown, now: datetime
+) -> Approval:
+    parent = await session.get(Run, dispatch.source_run) if dispatch.source_run else None
+    why = approval_text.cause(
+        dispatch, asked_by=await _asker(session, dispatch), parent_job=parent.job_id if parent else None
+    )
+    deliver = job.deliver
+    return Approval(
+        job_id=job.id,
+        run_id=run.id,
+        dispatch_id=dispatch.id,
+        flow_run_id=run.flow_run_id,
+        kind=dispatch.kind,
+        parent_run=dispatch.source_run,
+        spec_digest=spec_digest(job),
+        deployed_digest=spec_digest(shown.deployed) if shown.deployed else None,
+        what=what_runs(job),
+        why=why,
+        changed=changed_parts(job, shown.deployed) if shown.deployed else [],
+        target=deliver.to if deliver else None,
+        requested_at=now,
+        timeout_s=job.approval.timeout.total_seconds(),
+        on_timeout=OnTimeout(job.approval.on_timeout),
+        expires_at=now + job.approval.timeout,
+    )
+
+
+async def _asker(session: AsyncSession, dispatch: Dispatch) -> str | None:
+    """Who asked for a dispatch: the audit trail has it, written in the same instant."""
+    row = await session.get(DispatchRow, dispatch.id) if dispatch.id else None
+    if row is None:
+        return None
+    asked = select(AuditEvent.actor).where(
+        AuditEvent.job_id == row.job_id, AuditEvent.at == row.created_at, col(AuditEvent.action).in_(("run", "retry"))
+    )
+    return (await session.scalars(asked.limit(1))).first()
+
+
+def _asks(request: Approval, shown: Shown) -> Asks:
+    return Asks(request.id, request.asked, approval_text.form(request_of(request, shown.page)))
+
+
+def request_of(request: Approval, page: str | None) -> approval_text.Request:
+    """The row as its texts need it."""
+    return approval_text.Request(
+        id=str(request.id),
+        job_id=request.job_id,
+        what=request.what,
+        why=request.why,
+        changed=tuple(request.changed),
+        expires_at=request.expires_at,
+        on_timeout=request.on_timeout,
+        page=page,
+    )

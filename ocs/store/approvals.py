@@ -1,0 +1,226 @@
+"""Approvals: deciding them, once; withdrawing them; and what people and the upkeep ask about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from ocs.errors import NotFound
+from ocs.rules.approval import ApprovalStatus, DecidedFrom, OnTimeout, checked_name, checked_reason, sentence
+from ocs.rules.dispatch import RunStatus
+from ocs.store.audit import record
+from ocs.store.engine import Store
+from ocs.store.outbox import OPEN
+from ocs.store.tables import Approval, DispatchRow, Run
+from ocs.store.waiting import locks
+
+SHORTEST_ID = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """How an approval stands, and whether it was this decision that counted: the first does."""
+
+    approval: Approval
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run that waits at the gate, its newest request, and whether its decision is known.
+
+    `in_line` says that it was approved and waits for its turn now.
+    """
+
+    approval: Approval
+    flow_run_id: UUID
+    in_line: bool
+
+    @property
+    def is_decided(self) -> bool:
+        return self.approval.status is not ApprovalStatus.PENDING
+
+
+async def decide(
+    store: Store,
+    approval_id: UUID,
+    *,
+    approve: bool,
+    by: str,
+    decided_from: DecidedFrom,
+    reason: str | None = None,
+    now: datetime,
+    login: str | None = None,
+) -> Decided:
+    """Record what a person decided, unless somebody or the time has decided before.
+
+    `now` is when it was decided. `login` is who typed it, where that is known.
+
+    Raises:
+        Refused: the name is empty or too long, or the reason too long; control characters in either.
+    """
+    name, why = checked_name(by), checked_reason(reason)
+    async with store.transaction() as session:
+        found = await session.get_one(Approval, approval_id, with_for_update=True)
+        if found.status is not ApprovalStatus.PENDING:
+            return Decided(found, counted=False)
+        if found.expires_at <= now:
+            time_out(session, found, now)
+            return Decided(found, counted=False)
+        found.reason = why
+        status = ApprovalStatus.APPROVED if approve else ApprovalStatus.REJECTED
+        _settle(session, found, status, by=name, decided_from=decided_from, now=now, login=login)
+        return Decided(found, counted=True)
+
+
+async def expire(store: Store, approval_id: UUID, now: datetime) -> Decided:
+    """Do what the job says happens when nobody decides, if nobody has and the time is over."""
+    async with store.transaction() as session:
+        found = await session.get_one(Approval, approval_id, with_for_update=True)
+        if found.status is not ApprovalStatus.PENDING or found.expires_at > now:
+            return Decided(found, counted=False)
+        time_out(session, found, now)
+        return Decided(found, counted=True)
+
+
+def time_out(session: AsyncSession, found: Approval, now: datetime) -> None:
+    """The decision of the clock, in the transaction that found it due."""
+    approves = found.on_timeout is OnTimeout.APPROVE
+    status = ApprovalStatus.APPROVED if approves else ApprovalStatus.TIMED_OUT
+    _settle(session, found, status, by="timeout", decided_from=DecidedFrom.TIMEOUT, now=now, login=None)
+
+
+async def withdraw_approval(
+    store: Store, approval_id: UUID, *, why: str, actor: str, source: str, now: datetime
+) -> Approval:
+    """End a run that waits at the gate: it was cancelled, or its job changed. Nothing follows from it."""
+    async with store.reading() as session:
+        found = await session.get_one(Approval, approval_id)
+    async with store.transaction(lock=locks(found.job_id, None)) as session:
+        found = await session.get_one(Approval, approval_id, with_for_update=True)
+        run = await session.get(Run, found.run_id, with_for_update=True)
+        before = found.status
+        if run is None or run.status is not RunStatus.WAITING_APPROVAL:
+            return found
+        run.status, run.finished_at, run.lease_until = RunStatus.CANCELLED, now, None
+        run.summary = run.error = why
+        if before is ApprovalStatus.PENDING:
+            found.status, found.reason, found.decided_at = ApprovalStatus.WITHDRAWN, why, now
+        record(
+            session,
+            "approval-withdrawn",
+            actor=actor,
+            source=source,
+            now=now,
+            job_id=found.job_id,
+            run_id=found.run_id,
+            before={"approval": str(found.id), "status": before},
+            after={"approval": str(found.id), "status": found.status, "why": why},
+        )
+        return found
+
+
+async def at_the_gate(store: Store, *, flow_run_ids: Sequence[UUID] | None = None) -> list[Waiting]:
+    """Every run that waits at the gate, or those of these flow runs, oldest request first."""
+    wanted = (
+        select(Approval, Run, DispatchRow.status)
+        .join(Run, col(Run.id) == col(Approval.run_id))
+        .outerjoin(DispatchRow, col(DispatchRow.id) == col(Run.dispatch_id))
+        .where(Run.status == RunStatus.WAITING_APPROVAL)
+        .order_by(col(Approval.requested_at))
+    )
+    if flow_run_ids is not None:
+        wanted = wanted.where(col(Run.flow_run_id).in_(flow_run_ids))
+    newest: dict[UUID, Waiting] = {}
+    async with store.reading() as session:
+        for approval, run, dispatch in (await session.execute(wanted)).all():
+            newest[run.id] = Waiting(approval, run.flow_run_id, in_line=dispatch in OPEN)
+    return list(newest.values())
+
+
+async def approvals(
+    store: Store, *, job: str | None = None, pending_only: bool = False, limit: int = 100
+) -> list[Approval]:
+    """Requests, the newest `limit` of them, oldest first."""
+    wanted = select(Approval).order_by(col(Approval.requested_at).desc()).limit(limit)
+    if job is not None:
+        wanted = wanted.where(Approval.job_id == job)
+    if pending_only:
+        wanted = wanted.where(Approval.status == ApprovalStatus.PENDING)
+    async with store.reading() as session:
+        return list(reversed(list(await session.scalars(wanted))))
+
+
+async def approval_by(store: Store, given: str) -> Approval:
+    """The approval whose id begins so, or the only pending one of the job of that id.
+
+    Raises:
+        NotFound: there is none, or there are several; they are named.
+    """
+    async with store.reading() as session:
+        found = list(await session.scalars(select(Approval).order_by(col(Approval.requested_at))))
+    of_job = [each for each in found if each.job_id == given]
+    waiting = [each for each in of_job if each.status is ApprovalStatus.PENDING]
+    if len(waiting) == 1:
+        return waiting[0]
+    if waiting:
+        ids = ", ".join(str(each.id)[:8] for each in waiting)
+        raise NotFound(f"{len(waiting)} runs of {given} wait for approval: {ids}.", hint="Name one of them.")
+    cleaned = given.strip().lower()
+    begun = [each for each in found if len(cleaned) >= SHORTEST_ID and str(each.id).startswith(cleaned)]
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
+        raise NotFound(f'"{given}" is not enough to tell an approval.', hint="Give more of the id.")
+    if of_job:
+        raise NotFound(f"No run of {given} waits for approval.", hint=f"See: ocs approvals list --all --job {given}")
+    raise NotFound(f'No approval and no waiting job "{given}".', hint="See what waits: ocs approvals list")
+
+
+async def approvals_of_run(store: Store, run_id: UUID) -> list[Approval]:
+    """What was asked for a run, oldest first."""
+    wanted = select(Approval).where(Approval.run_id == run_id).order_by(col(Approval.requested_at))
+    async with store.reading() as session:
+        return list(await session.scalars(wanted))
+
+
+def said_of(found: Approval) -> str:
+    """How it stands, in a sentence."""
+    return sentence(
+        found.status,
+        by=found.decided_by,
+        decided_from=found.decided_from,
+        reason=found.reason,
+        timeout=timedelta(seconds=found.timeout_s),
+    )
+
+
+def _settle(
+    session: AsyncSession,
+    found: Approval,
+    status: ApprovalStatus,
+    *,
+    by: str,
+    decided_from: DecidedFrom,
+    now: datetime,
+    login: str | None,
+) -> None:
+    before = found.status
+    found.status, found.decided_by, found.decided_from, found.decided_at = status, by, decided_from, now
+    typed = {"login": login} if login and login != by else {}
+    record(
+        session,
+        f"approval-{status.replace('_', '-')}",
+        actor=by,
+        source=decided_from,
+        now=now,
+        job_id=found.job_id,
+        run_id=found.run_id,
+        before={"approval": str(found.id), "status": before},
+        after={"approval": str(found.id), "status": status, "reason": found.reason, **typed},
+    )

@@ -1,0 +1,91 @@
+"""Agent jobs over the real gateway: while it starts, while it answers, and when it is ended in the middle of a turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from prefect.states import Cancelling
+from pydantic import SecretStr
+
+from blocks.gateway import BLOCK, OpenClawGateway
+from ocs.rules.dispatch import RunStatus
+from ocs.store import queries
+from tests.e2e.system import RunningSystem
+from tests.gateway.model import Model, model_server
+from tests.gateway.real import TOKEN, RealGateway, skip_unless_installed
+
+pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.timeout(400)]
+NOBODY = {"when": "never", "opt_out_reason": "a test"}
+
+
+@pytest.fixture
+async def real(ocs: RunningSystem, tmp_path: Path) -> AsyncIterator[tuple[RealGateway, Model]]:
+    """A gateway that was not started yet, and the block that names it."""
+    skip_unless_installed()
+    with model_server() as model:
+        gateway = RealGateway(tmp_path / "home", model)
+        block = OpenClawGateway(url=gateway.url, token=SecretStr(TOKEN))
+        await cast("Any", block.save(BLOCK, overwrite=True))
+        try:
+            yield gateway, model
+        finally:
+            gateway.stop()
+
+
+async def test_runs_outlive_the_gateway_and_each_is_done_once(
+    ocs: RunningSystem, real: tuple[RealGateway, Model]
+) -> None:
+    """Acceptance row 66: what began while it was away is done once it is there; a shell job is not held up."""
+    gateway, model = real
+    words = [f"{ocs.id('job')}-{number}" for number in range(3)]
+    for number, word in enumerate(words):
+        ocs.write(f"brief-{number}", run={"agent": f"{word} [[say: {word} is done]]"}, deliver=NOBODY)
+    ocs.write("beside", run="echo beside")
+    await ocs.deploy()
+    for number in range(3):
+        await ocs.run(f"brief-{number}")
+    await ocs.run("beside")
+    assert (await ocs.ended_run("beside")).status is RunStatus.OK
+    assert model.asked == []
+
+    gateway.start()
+    for number, word in enumerate(words):
+
+        async def done(name: str = f"brief-{number}") -> Any:
+            ended = [run for run in await ocs.runs_of(name) if run.status is RunStatus.OK]
+            return ended[0] if ended else None
+
+        run = await ocs.eventually(done, within=120)
+        assert run.stdout == f"{word} is done"
+        assert len(model.prompts(f"{word} [[say")) == 1
+        assert (await queries.job_states(ocs.store))[ocs.id(f"brief-{number}")].consecutive_errors == 0
+
+    # In the middle of a turn: half of it may have been done, so the job decides whether to try again.
+    ocs.write("broken", run={"agent": "[[hang]]"}, deliver=NOBODY)
+    ocs.write("cancelled", run={"agent": "[[hang]]"}, deliver=NOBODY)
+    await ocs.deploy()
+    await ocs.run("cancelled")
+    await ocs.eventually(lambda: _is_set(model))
+    (run,) = await ocs.runs_of("cancelled")
+    await ocs.client.set_flow_run_state(run.flow_run_id, Cancelling())
+    assert (await ocs.ended_run("cancelled")).status is RunStatus.CANCELLED
+    await ocs.eventually(lambda: _was_left(model))
+
+    model.hanging.clear()
+    await ocs.run("broken")
+    await ocs.eventually(lambda: _is_set(model))
+    gateway.stop()
+    run = await ocs.ended_run("broken")
+    assert run.status is RunStatus.ERROR
+    assert run.stdout == "Let me think."
+
+
+async def _is_set(model: Model) -> bool:
+    return model.hanging.is_set()
+
+
+async def _was_left(model: Model) -> bool:
+    return model.left.is_set()
