@@ -6,7 +6,7 @@ from alembic import op
 import ocs.store.columns
 
 revision = "0003"
-down_revision = "0005"
+down_revision = "0001"
 branch_labels = None
 depends_on = None
 
