@@ -165,6 +165,19 @@ async def test_a_target_that_was_deleted_is_named(store: Store, ops: str, hook: 
     assert "There is no delivery target" in (row.last_error or "")
 
 
+async def test_a_prefect_server_that_is_away_is_waited_for(store: Store, ops: str, hook: Receiver) -> None:
+    await write(store, ops)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        await deliver_leftovers()
+        await finish_sending()
+    row = await row_of(store)
+    assert row.status is DeliveryStatus.PENDING
+    assert row.last_error == "The Prefect server, which knows the target, cannot be reached."
+    await time_passes(store)
+    await deliver_leftovers()
+    assert hook.texts() == ["It failed."]
+
+
 async def test_two_senders_at_once_send_it_once(store: Store, ops: str, hook: Receiver) -> None:
     for number in range(5):
         await write(store, ops, f"message {number}")

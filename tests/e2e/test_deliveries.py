@@ -58,16 +58,14 @@ async def test_a_failure_arrives_signed_with_its_image_and_is_on_the_runs_page(
 ) -> None:
     chart = tmp_path / "chart.png"
     chart.write_bytes(PIXEL)
-    ocs.write(
-        "fails", name="The nightly load", run=f"echo rows: 3; echo '[IMAGE:{chart}]'; exit 3", deliver={"to": target}
-    )
+    ocs.write("fails", run=f"echo 'rows: 3'; echo '[IMAGE:{chart}]'; exit 3", deliver={"to": target})
     await ocs.deploy()
     await ocs.run("fails")
     run = await ocs.ended_run("fails")
     text, image = hook.received
     assert genuine(text.headers, text.body, SECRET)
     assert genuine(image.headers, image.body, SECRET)
-    assert text.json["subject"] == "The nightly load: failed"
+    assert text.json["subject"] == f"{ocs.id('fails')}: failed"
     assert text.json["text"].startswith("Exited with code 3.\n\nrows: 3")
     assert f"/runs/flow-run/{run.flow_run_id}" in text.json["text"]
     assert (image.json["image"]["name"], image.json["part"], image.json["parts"]) == ("chart.png", 2, 2)

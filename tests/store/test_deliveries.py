@@ -63,6 +63,15 @@ async def test_a_delivery_is_written_with_the_end_of_its_run(store: Store) -> No
     assert (row.images, row.status, row.attempts) == (["/tmp/chart.png"], DeliveryStatus.PENDING, 0)
 
 
+async def test_a_run_that_was_cut_off_is_told_with_what_follows(store: Store) -> None:
+    """The reference lost at-most-once runs in silence (W52)."""
+    crashed = DispatchResult(RunStatus.CRASHED, error="Its worker was cut off while it ran.")
+    run_id, _ = await end(store, {}, crashed)
+    (row,) = (await deliveries.of_runs(store, [run_id]))[run_id]
+    assert row.subject == "load: crashed"
+    assert row.body.startswith("Its worker was cut off while it ran.")
+
+
 @pytest.mark.parametrize(
     ("document", "result"),
     [
