@@ -1,0 +1,40 @@
+"""A server and a nursery of workers for all crash tests of a session: other tests' workers never see their runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from ocs.server import embedded_server
+from ocs.server.child import Child
+from tests.crash.nursery import Nursery, nursery
+from tests.crash.rig import Rig, rig_on
+
+
+@pytest.fixture(scope="session")
+def crash_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("crash")
+
+
+@pytest.fixture(scope="session")
+def crash_server(crash_home: Path) -> Iterator[tuple[str, Child]]:
+    """The address of its API, and its process."""
+    with embedded_server(crash_home / "server") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def crash_nursery(crash_server: tuple[str, Child], crash_home: Path) -> Iterator[Nursery]:
+    with nursery(api_url=crash_server[0], home=crash_home, log=crash_home / "workers.log") as made:
+        yield made
+
+
+@pytest.fixture
+async def rig(
+    crash_server: tuple[str, Child], crash_nursery: Nursery, crash_home: Path, tmp_path: Path
+) -> AsyncIterator[Rig]:
+    api_url, server = crash_server
+    async with rig_on(api_url, server, crash_nursery, crash_home, tmp_path) as made:
+        yield made

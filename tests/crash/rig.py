@@ -1,0 +1,170 @@
+"""What crash tests do: write jobs that leave traces, kill and start server and worker, look at everything at rest."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+from prefect.client.schemas.objects import FlowRun
+from sqlmodel import col, select
+
+from deployments import catalogue
+from ocs.server.child import Child
+from ocs.server.health import wait_until_it_answers
+from ocs.spec import Job
+from ocs.store.tables import DispatchRow, IdempotencyKey, Run
+from tests.crash.invariants import Seen, is_at_rest, violations
+from tests.crash.nursery import Nursery
+from tests.crash.worker import RUN_ID
+from tests.e2e.system import RunningSystem, running_system
+
+AT_REST_WITHIN = 90.0
+MARK = "CRASH_TEST"
+"""In the environment of every process of a job, whoever may have lost track of it."""
+
+
+@dataclass
+class Rig:
+    """A system whose parts can be killed, and the traces its jobs leave in `folder`."""
+
+    system: RunningSystem
+    server: Child
+    nursery: Nursery
+    folder: Path
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    worker: int = 0
+    asked: list[UUID] = field(default_factory=list[UUID])
+    notes: int = 0
+
+    @property
+    def traces(self) -> Path:
+        return self.folder / "traces"
+
+    @property
+    def gate(self) -> Path:
+        """Shells of jobs that wait go on once it is there."""
+        return self.folder / "gate"
+
+    def write(self, name: str, then: str = "", **document: Any) -> str:
+        """A job that says which of its runs is at work, and then does as told."""
+        command = f'echo "${RUN_ID}" >> {self.traces}; {then or "true"}'
+        run = {"shell": {"command": command, "env": {MARK: self.mark}}, **document.pop("run", {})}
+        return self.system.write(name, run=run, **document)
+
+    def waiting(self) -> str:
+        """What a shell does that goes on when the test wants it to."""
+        return f"until [ -e {self.gate} ]; do sleep 0.05; done"
+
+    async def run(self, name: str, **parameters: Any) -> UUID:
+        dispatch = await self.system.run(name, **parameters)
+        self.asked.append(dispatch)
+        return dispatch
+
+    def start_worker(self, kill_at: str | None = None, *, name: str = "crash") -> int:
+        """Start a worker; with `kill_at` it kills itself there, once."""
+        arguments = ["--name", name]
+        if kill_at is not None:
+            self.notes += 1
+            arguments += ["--kill-at", kill_at, "--note", str(self._note)]
+        self.worker = self.nursery.start(*arguments)
+        return self.worker
+
+    async def killed(self) -> None:
+        """Wait until the worker has killed itself at its point."""
+        await self.system.eventually(self._is_killed)
+
+    async def _is_killed(self) -> bool:
+        return self._note.exists() and not psutil.pid_exists(self.worker)
+
+    @property
+    def _note(self) -> Path:
+        return self.folder / f"died-{self.notes}"
+
+    def kill_worker(self) -> None:
+        kill(self.worker)
+
+    def kill_server(self) -> None:
+        assert self.server.pid is not None
+        os.kill(self.server.pid, signal.SIGKILL)
+        self.server.wait()
+
+    def start_server(self) -> None:
+        """On the same data and the same port."""
+        self.server.start()
+        assert wait_until_it_answers(str(self.system.client.api_url), self.server.has_ended), self.server.last_words()
+
+    async def at_rest(self, within: float = AT_REST_WITHIN) -> Seen:
+        """Everything, once nothing is under way any more and nothing is wrong."""
+        seen: list[Seen] = []
+
+        async def look() -> bool:
+            seen[:] = [await self.look()]
+            return is_at_rest(seen[0]) and not violations(seen[0])
+
+        with contextlib.suppress(TimeoutError):
+            await self.system.eventually(look, within=within)
+        wrong = violations(seen[0]) if seen else ["nothing could be seen"]
+        assert not wrong, "\n".join(str(violation) for violation in wrong)
+        return seen[0]
+
+    async def look(self) -> Seen:
+        """All that is known of this test's jobs."""
+        jobs = dict(catalogue.read(self.system.project).jobs)
+        async with self.system.store.reading() as session:
+            runs = list(await session.scalars(select(Run).where(col(Run.job_id).in_(jobs))))
+            rows = list(await session.scalars(select(DispatchRow).where(col(DispatchRow.job_id).in_(jobs))))
+            keys = list(await session.scalars(select(IdempotencyKey).where(col(IdempotencyKey.job_id).in_(jobs))))
+        return Seen(
+            jobs=jobs,
+            runs=runs,
+            dispatches=rows,
+            keys=keys,
+            flow_runs=await self._flow_runs(jobs),
+            executed=self.executed(),
+            asked=self.asked,
+            alive=marked_processes(self.mark),
+        )
+
+    async def _flow_runs(self, jobs: dict[str, Job]) -> list[FlowRun]:
+        names = [name.removesuffix(f"-{self.system.suffix}") for name in jobs]
+        return [flow_run for name in names for flow_run in await self.system.flow_runs_of(name)]
+
+    def executed(self) -> list[UUID]:
+        """The run ids in the traces, in order."""
+        return [UUID(line) for line in self.traces.read_text().split()] if self.traces.exists() else []
+
+
+def kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def marked_processes(mark: str) -> list[int]:
+    """The living processes whose environment carries a mark."""
+    wanted = f"{MARK}={mark}".encode()
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+@asynccontextmanager
+async def rig_on(api_url: str, server: Child, nursery: Nursery, home: Path, folder: Path) -> AsyncIterator[Rig]:
+    """A rig with a project and traces of its own; its worker is killed in the end."""
+    async with running_system(api_url, home, folder / "project") as system:
+        rig = Rig(system, server, nursery, folder)
+        try:
+            yield rig
+        finally:
+            kill(rig.worker)
