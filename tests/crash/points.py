@@ -1,11 +1,12 @@
-"""The named points at which a worker kills itself, each a production function that is wrapped from outside.
+"""The named points at which a worker kills itself or holds, each a production function that is wrapped from outside.
 
 Nothing in the product knows of them: a point names the function where its caller looks it up, and a name that is not
-there any more fails the test that kills there.
+there any more fails the test that uses it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import os
@@ -15,6 +16,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Literal
+
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+
+GO = "go"
+"""The file in the folder of holds that lets all of them go on."""
 
 
 class Reached(Enum):
@@ -36,30 +43,45 @@ class Point:
     nth: int = 1
     shell_waits: bool = False
 
-    def arm(self, note: Path) -> None:
+    def kill(self, note: Path) -> None:
         """From now on this process kills itself there, once it has written into `note` that it does."""
+
+        async def at_point() -> None:
+            die(note)
+
+        self._wrap(at_point, lambda _: True)
+
+    def hold(self, job_id: str, folder: Path) -> None:
+        """From now on the job's run waits there, once it has written into `folder` that it does."""
+
+        async def at_point() -> None:
+            (folder / job_id).touch()
+            while not (folder / GO).exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+        self._wrap(at_point, lambda arguments: f"job:{job_id}" in _flow_run(arguments).tags)
+
+    def _wrap(self, at_point: Callable[[], Awaitable[None]], concerns: Callable[[tuple[Any, ...]], bool]) -> None:
         owner: Any = importlib.import_module(self.module)
         *path, name = self.name.split(".")
         for part in path:
             owner = getattr(owner, part)
-        setattr(owner, name, self._deadly(getattr(owner, name), note))
-
-    def _deadly(self, original: Callable[..., Awaitable[Any]], note: Path) -> Callable[..., Awaitable[Any]]:
+        original: Callable[..., Awaitable[Any]] = getattr(owner, name)
         calls = 0
 
         @functools.wraps(original)
         async def wrapped(*arguments: Any, **named: Any) -> Any:
             nonlocal calls
-            calls += 1
-            at_last = calls == self.nth
-            if at_last and self.when == "before":
-                die(note)
+            calls += (counts := concerns(arguments))
+            here = counts and calls == self.nth
+            if here and self.when == "before":
+                await at_point()
             answer = await original(*arguments, **named)
-            if at_last and self.when == "after":
-                die(note)
+            if here and self.when == "after":
+                await at_point()
             return answer
 
-        return wrapped
+        setattr(owner, name, wrapped)
 
 
 def die(note: Path) -> None:
@@ -67,6 +89,14 @@ def die(note: Path) -> None:
     with note.open("x") as written:
         written.write(f"{os.getpid()}\n")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _flow_run(arguments: tuple[Any, ...]) -> FlowRun:
+    """The run in whose course a function is called: the one under way, or that of the execution it belongs to."""
+    context = FlowRunContext.get()
+    found = context.flow_run if context else getattr(arguments[0], "flow_run", None)
+    assert isinstance(found, FlowRun)
+    return found
 
 
 POINTS = {

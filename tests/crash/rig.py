@@ -24,6 +24,7 @@ from ocs.spec import Job
 from ocs.store.tables import DispatchRow, IdempotencyKey, Run
 from tests.crash.invariants import Seen, is_at_rest, violations
 from tests.crash.nursery import Nursery
+from tests.crash.points import GO
 from tests.crash.worker import RUN_ID
 from tests.e2e.system import RunningSystem, running_system
 
@@ -37,6 +38,7 @@ class Rig:
     """A system whose parts can be killed, and the traces its jobs leave in `folder`."""
 
     system: RunningSystem
+    api_url: str
     server: Child
     nursery: Nursery
     folder: Path
@@ -69,9 +71,10 @@ class Rig:
         self.asked.append(dispatch)
         return dispatch
 
-    def start_worker(self, kill_at: str | None = None, *, name: str = "crash") -> int:
-        """Start a worker; with `kill_at` it kills itself there, once."""
-        arguments = ["--name", name]
+    def start_worker(self, kill_at: str | None = None, *, name: str = "crash", **holds: str) -> int:
+        """Start a worker; with `kill_at` it kills itself there, once. `holds` are the points where jobs' runs wait."""
+        arguments = ["--name", name, "--holds", str(self.folder / "holds")]
+        arguments += [part for job, point in holds.items() for part in ("--hold", f"{self.system.id(job)}={point}")]
         if kill_at is not None:
             self.notes += 1
             arguments += ["--kill-at", kill_at, "--note", str(self._note)]
@@ -89,6 +92,18 @@ class Rig:
     def _note(self) -> Path:
         return self.folder / f"died-{self.notes}"
 
+    async def held(self, *names: str) -> None:
+        """Wait until each of these jobs has a run that holds at its point."""
+        wanted = {self.system.id(name) for name in names}
+
+        async def look() -> bool:
+            return wanted <= {path.name for path in (self.folder / "holds").iterdir()}
+
+        await self.system.eventually(look)
+
+    def let_go(self) -> None:
+        (self.folder / "holds" / GO).touch()
+
     def kill_worker(self) -> None:
         kill(self.worker)
 
@@ -100,7 +115,7 @@ class Rig:
     def start_server(self) -> None:
         """On the same data and the same port."""
         self.server.start()
-        assert wait_until_it_answers(str(self.system.client.api_url), self.server.has_ended), self.server.last_words()
+        assert wait_until_it_answers(self.api_url, self.server.has_ended), self.server.last_words()
 
     async def at_rest(self, within: float = AT_REST_WITHIN) -> Seen:
         """Everything, once nothing is under way any more and nothing is wrong."""
@@ -163,7 +178,8 @@ def marked_processes(mark: str) -> list[int]:
 async def rig_on(api_url: str, server: Child, nursery: Nursery, home: Path, folder: Path) -> AsyncIterator[Rig]:
     """A rig with a project and traces of its own; its worker is killed in the end."""
     async with running_system(api_url, home, folder / "project") as system:
-        rig = Rig(system, server, nursery, folder)
+        rig = Rig(system, api_url, server, nursery, folder)
+        (folder / "holds").mkdir()
         try:
             yield rig
         finally:

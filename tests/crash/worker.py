@@ -1,6 +1,6 @@
 """The real worker, in a process that kills itself at a named point: `python -m tests.crash.worker --kill-at ...`.
 
-It is `ocs.worker` with one function wrapped. Once the note of its death is there it lives as any other worker, so that
+It is `ocs.worker` with one function wrapped, or several at which runs of given jobs hold. Once the note of its death is there it lives as any other worker, so that
 whoever starts it again (a supervisor, too) starts a plain one.
 """
 
@@ -28,13 +28,18 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.crash.worker")
     parser.add_argument("--kill-at", choices=[*POINTS])
     parser.add_argument("--note", type=Path, help="where its death is written down; once it is there it works on")
+    parser.add_argument("--hold", action="append", default=[], metavar="JOB=POINT", help="where a run waits")
+    parser.add_argument("--holds", type=Path, help="where it is written down that runs wait, and told to go on")
     parser.add_argument("--pool", default=settings.WORK_POOL)
     parser.add_argument("--name", default="crash")
     parser.add_argument("--limit", type=int, default=20)
     asked = parser.parse_args(given)
     tasks.execute.run_shell = _telling_its_run
     if asked.kill_at is not None and not asked.note.exists():
-        POINTS[asked.kill_at].arm(asked.note)
+        POINTS[asked.kill_at].kill(asked.note)
+    for hold in asked.hold:
+        job_id, _, point = hold.partition("=")
+        POINTS[point].hold(job_id, asked.holds)
     end_with_parent(patience=60)
     asyncio.run(work(asked.pool, asked.name, asked.limit))
 
