@@ -83,11 +83,6 @@ def violations(seen: Seen) -> list[Violation]:
     return [violation for rule in RULES for violation in rule(seen)]
 
 
-def is_at_rest(seen: Seen) -> bool:
-    """Whether nothing is under way or stuck any more."""
-    return not list(_unfinished(seen))
-
-
 def _unfinished(seen: Seen) -> Iterator[Violation]:
     for run in seen.runs:
         if not run.status.final:

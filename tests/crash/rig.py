@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,21 +16,23 @@ from typing import Any
 from uuid import UUID
 
 import psutil
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from sqlmodel import col, select
 
 from deployments import catalogue
 from ocs.server.child import Child
 from ocs.server.health import wait_until_it_answers
-from ocs.spec import Job
 from ocs.store.tables import DispatchRow, IdempotencyKey, Run
-from tests.crash.invariants import Seen, is_at_rest, violations
+from tests.crash.invariants import Seen, violations
 from tests.crash.nursery import Nursery
 from tests.crash.points import GO
 from tests.crash.worker import RUN_ID
 from tests.e2e.system import RunningSystem, running_system
 
 AT_REST_WITHIN = 90.0
+PAGE = 200
 MARK = "CRASH_TEST"
 """In the environment of every process of a job, whoever may have lost track of it."""
 
@@ -110,7 +114,7 @@ class Rig:
     def kill_server(self) -> None:
         assert self.server.pid is not None
         os.kill(self.server.pid, signal.SIGKILL)
-        self.server.wait()
+        self.server.end(timeout=10)  # collects it
 
     def start_server(self) -> None:
         """On the same data and the same port."""
@@ -119,21 +123,18 @@ class Rig:
 
     async def at_rest(self, within: float = AT_REST_WITHIN) -> Seen:
         """Everything, once nothing is under way any more and nothing is wrong."""
-        seen: list[Seen] = []
-
-        async def look() -> bool:
-            seen[:] = [await self.look()]
-            return is_at_rest(seen[0]) and not violations(seen[0])
-
-        with contextlib.suppress(TimeoutError):
-            await self.system.eventually(look, within=within)
-        wrong = violations(seen[0]) if seen else ["nothing could be seen"]
-        assert not wrong, "\n".join(str(violation) for violation in wrong)
-        return seen[0]
+        deadline = time.monotonic() + within
+        while True:
+            seen = await self.look()
+            wrong = violations(seen)
+            if not wrong or time.monotonic() > deadline:
+                assert not wrong, "\n".join(str(violation) for violation in wrong)
+                return seen
+            await asyncio.sleep(0.2)
 
     async def look(self) -> Seen:
         """All that is known of this test's jobs."""
-        jobs = dict(catalogue.read(self.system.project).jobs)
+        jobs = catalogue.read(self.system.project).jobs
         async with self.system.store.reading() as session:
             runs = list(await session.scalars(select(Run).where(col(Run.job_id).in_(jobs))))
             rows = list(await session.scalars(select(DispatchRow).where(col(DispatchRow.job_id).in_(jobs))))
@@ -149,9 +150,16 @@ class Rig:
             alive=marked_processes(self.mark),
         )
 
-    async def _flow_runs(self, jobs: dict[str, Job]) -> list[FlowRun]:
-        names = [name.removesuffix(f"-{self.system.suffix}") for name in jobs]
-        return [flow_run for name in names for flow_run in await self.system.flow_runs_of(name)]
+    async def _flow_runs(self, jobs: Collection[str]) -> list[FlowRun]:
+        wanted = FlowRunFilter(tags=FlowRunFilterTags(any_=[f"job:{job_id}" for job_id in jobs]))
+        found: list[FlowRun] = []
+        while page := await self.system.client.read_flow_runs(
+            flow_run_filter=wanted, sort=FlowRunSort.ID_DESC, limit=PAGE, offset=len(found)
+        ):
+            found += page
+            if len(page) < PAGE:
+                break
+        return found
 
     def executed(self) -> list[UUID]:
         """The run ids in the traces, in order."""
