@@ -10,7 +10,8 @@ import pytest
 from ocs.server import embedded_server
 from ocs.server.child import Child
 from tests.crash.nursery import Nursery, nursery
-from tests.crash.rig import Rig, rig_on
+from tests.crash.rig import Rig, Scene, kill
+from tests.e2e.system import running_system
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,11 @@ def crash_nursery(crash_server: tuple[str, Child], crash_home: Path) -> Iterator
 async def rig(
     crash_server: tuple[str, Child], crash_nursery: Nursery, crash_home: Path, tmp_path: Path
 ) -> AsyncIterator[Rig]:
+    """A project and traces of the test's own; its worker is killed in the end."""
     api_url, server = crash_server
-    async with rig_on(api_url, server, crash_nursery, crash_home, tmp_path) as made:
-        yield made
+    async with running_system(api_url, crash_home, tmp_path / "project") as system:
+        made = Rig(Scene(system, tmp_path), api_url, server, crash_nursery)
+        try:
+            yield made
+        finally:
+            kill(made.worker)

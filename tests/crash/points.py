@@ -119,3 +119,10 @@ POINTS = {
     "before the final state": Point("flows.job", "finalize", "after", Reached.FINISHED),
 }
 """In the order in which a run passes them."""
+
+RECOVERY = {
+    "before recovery ends a run": Point("tasks.recover", "finish", "before", Reached.CLAIMED),
+    "after recovery ended a run": Point("tasks.recover", "finish", "after", Reached.CLAIMED),
+    "after recovery sent what follows": Point("tasks.recover", "publish", "after", Reached.CLAIMED),
+}
+"""Points in the life of the worker that comes after a killed one."""

@@ -8,9 +8,9 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,7 @@ from tests.crash.invariants import Seen, violations
 from tests.crash.nursery import Nursery
 from tests.crash.points import GO
 from tests.crash.worker import RUN_ID
-from tests.e2e.system import RunningSystem, running_system
+from tests.e2e.system import RunningSystem
 
 AT_REST_WITHIN = 90.0
 PAGE = 200
@@ -38,18 +38,13 @@ MARK = "CRASH_TEST"
 
 
 @dataclass
-class Rig:
-    """A system whose parts can be killed, and the traces its jobs leave in `folder`."""
+class Scene:
+    """Jobs, the traces they leave in `folder`, and everything that is known of them."""
 
     system: RunningSystem
-    api_url: str
-    server: Child
-    nursery: Nursery
     folder: Path
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
-    worker: int = 0
     asked: list[UUID] = field(default_factory=list[UUID])
-    notes: int = 0
 
     @property
     def traces(self) -> Path:
@@ -75,64 +70,20 @@ class Rig:
         self.asked.append(dispatch)
         return dispatch
 
-    def start_worker(self, kill_at: str | None = None, *, name: str = "crash", **holds: str) -> int:
-        """Start a worker; with `kill_at` it kills itself there, once. `holds` are the points where jobs' runs wait."""
-        arguments = ["--name", name, "--holds", str(self.folder / "holds")]
-        arguments += [part for job, point in holds.items() for part in ("--hold", f"{self.system.id(job)}={point}")]
-        if kill_at is not None:
-            self.notes += 1
-            arguments += ["--kill-at", kill_at, "--note", str(self._note)]
-        self.worker = self.nursery.start(*arguments)
-        return self.worker
-
-    async def killed(self) -> None:
-        """Wait until the worker has killed itself at its point."""
-        await self.system.eventually(self._is_killed)
-
-    async def _is_killed(self) -> bool:
-        return self._note.exists() and not psutil.pid_exists(self.worker)
-
-    @property
-    def _note(self) -> Path:
-        return self.folder / f"died-{self.notes}"
-
-    async def held(self, *names: str) -> None:
-        """Wait until each of these jobs has a run that holds at its point."""
-        wanted = {self.system.id(name) for name in names}
-
-        async def look() -> bool:
-            return wanted <= {path.name for path in (self.folder / "holds").iterdir()}
-
-        await self.system.eventually(look)
-
-    def let_go(self) -> None:
-        (self.folder / "holds" / GO).touch()
-
-    def kill_worker(self) -> None:
-        kill(self.worker)
-
-    def kill_server(self) -> None:
-        assert self.server.pid is not None
-        os.kill(self.server.pid, signal.SIGKILL)
-        self.server.end(timeout=10)  # collects it
-
-    def start_server(self) -> None:
-        """On the same data and the same port."""
-        self.server.start()
-        assert wait_until_it_answers(self.api_url, self.server.has_ended), self.server.last_words()
-
-    async def at_rest(self, within: float = AT_REST_WITHIN) -> Seen:
+    async def at_rest(
+        self, within: float = AT_REST_WITHIN, occurrences: Mapping[str, Sequence[datetime]] | None = None
+    ) -> Seen:
         """Everything, once nothing is under way any more and nothing is wrong."""
         deadline = time.monotonic() + within
         while True:
-            seen = await self.look()
+            seen = await self.look(occurrences or {})
             wrong = violations(seen)
             if not wrong or time.monotonic() > deadline:
                 assert not wrong, "\n".join(str(violation) for violation in wrong)
                 return seen
             await asyncio.sleep(0.2)
 
-    async def look(self) -> Seen:
+    async def look(self, occurrences: Mapping[str, Sequence[datetime]]) -> Seen:
         """All that is known of this test's jobs."""
         jobs = catalogue.read(self.system.project).jobs
         async with self.system.store.reading() as session:
@@ -148,6 +99,7 @@ class Rig:
             executed=self.executed(),
             asked=self.asked,
             alive=marked_processes(self.mark),
+            occurrences=occurrences,
         )
 
     async def _flow_runs(self, jobs: Collection[str]) -> list[FlowRun]:
@@ -166,9 +118,84 @@ class Rig:
         return [UUID(line) for line in self.traces.read_text().split()] if self.traces.exists() else []
 
 
+@dataclass
+class Rig:
+    """A scene whose server and worker can be killed and started again."""
+
+    scene: Scene
+    api_url: str
+    server: Child
+    nursery: Nursery
+    worker: int = 0
+    notes: int = 0
+
+    @property
+    def system(self) -> RunningSystem:
+        return self.scene.system
+
+    @property
+    def _holds(self) -> Path:
+        return self.scene.folder / "holds"
+
+    @property
+    def _note(self) -> Path:
+        return self.scene.folder / f"died-{self.notes}"
+
+    def start_worker(self, kill_at: str | None = None, *, name: str = "crash", **holds: str) -> int:
+        """Start a worker; with `kill_at` it kills itself there, once. `holds` are the points where jobs' runs wait."""
+        arguments = ["--name", name, "--holds", str(self._holds)]
+        arguments += [part for job, point in holds.items() for part in ("--hold", f"{self.system.id(job)}={point}")]
+        if kill_at is not None:
+            self.notes += 1
+            arguments += ["--kill-at", kill_at, "--note", str(self._note)]
+        self._holds.mkdir(exist_ok=True)
+        self.worker = self.nursery.start(*arguments)
+        return self.worker
+
+    async def killed(self) -> None:
+        """Wait until the worker has killed itself at its point."""
+
+        async def look() -> bool:
+            return self._note.exists() and not psutil.pid_exists(self.worker)
+
+        await self.system.eventually(look)
+
+    async def held(self, *names: str) -> None:
+        """Wait until each of these jobs has a run that holds at its point."""
+        wanted = {self.system.id(name) for name in names}
+
+        async def look() -> bool:
+            return wanted <= {path.name for path in self._holds.iterdir()}
+
+        await self.system.eventually(look)
+
+    def let_go(self) -> None:
+        """What holds goes on."""
+        (self._holds / GO).touch()
+
+    def kill_worker(self, *, reaper_too: bool = False) -> None:
+        """With its reaper, nobody is left who would end the processes of its jobs."""
+        reapers = [child for child in _children(self.worker) if _is_reaper(child)] if reaper_too else []
+        for pid in (*(child.pid for child in reapers), self.worker):
+            kill(pid)
+        psutil.wait_procs(reapers, timeout=10)
+
+    def kill_server(self) -> None:
+        assert self.server.pid is not None
+        os.kill(self.server.pid, signal.SIGKILL)
+        self.server.end(timeout=10)  # collects it
+
+    def start_server(self) -> None:
+        """On the same data and the same port."""
+        self.server.start()
+        assert wait_until_it_answers(self.api_url, self.server.has_ended), self.server.last_words()
+
+
 def kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+    """At once, whatever it was doing; 0 is nobody."""
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def marked_processes(mark: str) -> list[int]:
@@ -182,13 +209,14 @@ def marked_processes(mark: str) -> list[int]:
     return found
 
 
-@asynccontextmanager
-async def rig_on(api_url: str, server: Child, nursery: Nursery, home: Path, folder: Path) -> AsyncIterator[Rig]:
-    """A rig with a project and traces of its own; its worker is killed in the end."""
-    async with running_system(api_url, home, folder / "project") as system:
-        rig = Rig(system, api_url, server, nursery, folder)
-        (folder / "holds").mkdir()
-        try:
-            yield rig
-        finally:
-            kill(rig.worker)
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _is_reaper(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any(part.endswith("reaper.py") for part in process.cmdline())
+    return False

@@ -21,16 +21,16 @@ async def runs_at_every_point(rig: Rig) -> None:
     """Start the jobs, each with a child, and wait until each has a run that holds at its point."""
     rig.start_worker(**HELD)
     for name, point in HELD.items():
-        rig.write(name, rig.waiting() if POINTS[point].shell_waits else "true")
-        rig.write(f"after-{name}", after={"job": name, "on": "complete"})
+        rig.scene.write(name, rig.scene.waiting() if POINTS[point].shell_waits else "true")
+        rig.scene.write(f"after-{name}", after={"job": name, "on": "complete"})
     await rig.system.deploy()
-    await asyncio.gather(*(rig.run(name) for name in HELD))
+    await asyncio.gather(*(rig.scene.run(name) for name in HELD))
     await rig.held(*HELD)
 
 
 async def statuses(rig: Rig) -> Mapping[str, RunStatus]:
     """How the run at each point ended, once everything is at rest."""
-    seen = await rig.at_rest()
+    seen = await rig.scene.at_rest()
     by_job = {run.job_id: run.status for run in seen.runs}
     return {point: by_job[rig.system.id(name)] for name, point in HELD.items()}
 
@@ -39,7 +39,7 @@ async def test_runs_at_every_point_outlive_the_death_of_the_server(rig: Rig) -> 
     await runs_at_every_point(rig)
     rig.kill_server()
     rig.let_go()
-    rig.gate.touch()
+    rig.scene.gate.touch()
     rig.start_server()
     assert await statuses(rig) == dict.fromkeys(POINTS, RunStatus.OK)
 
@@ -48,7 +48,7 @@ async def test_server_and_worker_are_killed_together_while_runs_are_at_every_poi
     await runs_at_every_point(rig)
     rig.kill_server()
     rig.kill_worker()
-    rig.gate.touch()
+    rig.scene.gate.touch()
     rig.let_go()
     rig.start_worker()
     rig.start_server()
