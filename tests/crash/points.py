@@ -120,9 +120,14 @@ POINTS = {
 }
 """In the order in which a run passes them."""
 
+IN_LINE = {"after it was put in line": Point("tasks.prepare", "claim", "after", Reached.NOTHING, nth=2)}
+"""The second run of a job whose first one still runs."""
+
 RECOVERY = {
     "before recovery ends a run": Point("tasks.recover", "finish", "before", Reached.CLAIMED),
     "after recovery ended a run": Point("tasks.recover", "finish", "after", Reached.CLAIMED),
     "after recovery sent what follows": Point("tasks.recover", "publish", "after", Reached.CLAIMED),
 }
 """Points in the life of the worker that comes after a killed one."""
+
+ALL = POINTS | IN_LINE | RECOVERY

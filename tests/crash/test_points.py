@@ -110,3 +110,14 @@ async def test_a_crash_lets_the_next_of_its_pool_and_of_its_queue_go_on(rig: Rig
     rig.scene.gate.touch()
     rig.start_worker()
     assert ends(rig, await rig.scene.at_rest()) == [RunStatus.CRASHED, RunStatus.OK]
+
+
+async def test_a_worker_killed_when_it_put_a_run_in_line_loses_neither(rig: Rig) -> None:
+    rig.start_worker(kill_at="after it was put in line")
+    await family(rig, does=rig.scene.waiting(), limits={"overlap": "queue"})
+    await rig.system.eventually(lambda: recorded(rig))
+    await rig.scene.run("load")
+    await rig.killed()
+    rig.scene.gate.touch()
+    rig.start_worker()
+    assert ends(rig, await rig.scene.at_rest()) == [RunStatus.CRASHED, RunStatus.OK]

@@ -17,7 +17,7 @@ from ocs.lifeline import end_with_parent
 from ocs.spec import Shell
 from ocs.worker.__main__ import work
 from tasks.strategies.shell import run_shell
-from tests.crash.points import POINTS, RECOVERY
+from tests.crash.points import ALL, POINTS
 
 RUN_ID = "CRASH_TEST_RUN"
 """Shells find the id of their run here, so that a job's side effects tell which run had them."""
@@ -26,7 +26,7 @@ RUN_ID = "CRASH_TEST_RUN"
 def main(given: Sequence[str] | None = None) -> None:
     """Parse, arm and work."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash.worker")
-    parser.add_argument("--kill-at", choices=[*POINTS, *RECOVERY])
+    parser.add_argument("--kill-at", choices=[*ALL])
     parser.add_argument("--note", type=Path, help="where its death is written down; once it is there it works on")
     parser.add_argument("--hold", action="append", default=[], metavar="JOB=POINT", help="where a run waits")
     parser.add_argument("--holds", type=Path, help="where it is written down that runs wait, and told to go on")
@@ -36,7 +36,7 @@ def main(given: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(given)
     tasks.execute.run_shell = _telling_its_run
     if asked.kill_at is not None and not asked.note.exists():
-        (POINTS | RECOVERY)[asked.kill_at].kill(asked.note)
+        ALL[asked.kill_at].kill(asked.note)
     for hold in asked.hold:
         job_id, _, point = hold.partition("=")
         POINTS[point].hold(job_id, asked.holds)
