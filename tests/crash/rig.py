@@ -141,16 +141,27 @@ class Rig:
     def _note(self) -> Path:
         return self.scene.folder / f"died-{self.notes}"
 
-    def start_worker(self, kill_at: str | None = None, *, name: str = "crash", **holds: str) -> int:
-        """Start a worker; with `kill_at` it kills itself there, once. `holds` are the points where jobs' runs wait."""
+    def start_worker(
+        self, kill_at: str | None = None, *, name: str = "crash", clock: int | None = None, **holds: str
+    ) -> int:
+        """Start a worker; with `kill_at` it kills itself there, once. `holds` are the points where jobs' runs wait.
+
+        Its clock goes `clock` seconds wrong with `jump`.
+        """
         arguments = ["--name", name, "--holds", str(self._holds)]
         arguments += [part for job, point in holds.items() for part in ("--hold", f"{self.system.id(job)}={point}")]
         if kill_at is not None:
             self.notes += 1
             arguments += ["--kill-at", kill_at, "--note", str(self._note)]
+        if clock is not None:
+            arguments += [f"--clock={clock}", "--jump", str(self.scene.folder / "jump")]
         self._holds.mkdir(exist_ok=True)
         self.worker = self.nursery.start(*arguments)
         return self.worker
+
+    def jump(self) -> None:
+        """From now on the worker's clock is wrong."""
+        (self.scene.folder / "jump").touch()
 
     async def killed(self) -> None:
         """Wait until the worker has killed itself at its point."""

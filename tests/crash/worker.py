@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import tasks.execute
+import tasks.host
 from ocs import settings
 from ocs.lifeline import end_with_parent
 from ocs.spec import Shell
@@ -30,6 +32,8 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--note", type=Path, help="where its death is written down; once it is there it works on")
     parser.add_argument("--hold", action="append", default=[], metavar="JOB=POINT", help="where a run waits")
     parser.add_argument("--holds", type=Path, help="where it is written down that runs wait, and told to go on")
+    parser.add_argument("--clock", type=float, help="by how many seconds the clock goes wrong, once --jump is there")
+    parser.add_argument("--jump", type=Path)
     parser.add_argument("--pool", default=settings.WORK_POOL)
     parser.add_argument("--name", default="crash")
     parser.add_argument("--limit", type=int, default=20)
@@ -40,6 +44,8 @@ def main(given: Sequence[str] | None = None) -> None:
     for hold in asked.hold:
         job_id, _, point = hold.partition("=")
         POINTS[point].hold(job_id, asked.holds)
+    if asked.clock is not None:
+        tasks.host.clock = lambda: datetime.now(UTC) + timedelta(seconds=asked.clock * asked.jump.exists())
     end_with_parent(patience=60)
     asyncio.run(work(asked.pool, asked.name, asked.limit))
 
