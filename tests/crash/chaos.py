@@ -150,9 +150,7 @@ async def rest(chaos: Chaos, deployed: datetime) -> tuple[Seen, float]:
     # The first ones may have been due before the server had made them, the last ones were taken away.
     after, until = deployed + timedelta(seconds=10), datetime.now(UTC) - timedelta(seconds=5)
     jobs = catalogue.read(scene.system.project).jobs
-    due = {
-        job.id: occurrences_between(job.schedule, after, until) for job in jobs.values() if job.schedule is not None
-    }
+    due = {job.id: occurrences_between(job.schedule, after, until) for job in jobs.values() if job.schedule is not None}
     chaos.write(scheduled=False)
     await scene.system.deploy()
     began = time.monotonic()

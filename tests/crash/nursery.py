@@ -65,9 +65,8 @@ def nursery(*, api_url: str, home: Path, log: Path, env: Mapping[str, str] | Non
 
 def main() -> None:
     """Fork for every line."""
-    from tests.crash import worker
-
     import flows.job  # noqa: F401  what every run needs
+    from tests.crash import worker
 
     if threading.active_count() > 1:
         raise RuntimeError(f"there are threads, a fork would lose them: {threading.enumerate()}")

@@ -56,7 +56,7 @@ class Point:
 
         async def at_point() -> None:
             (folder / job_id).touch()
-            while not (folder / GO).exists():  # noqa: ASYNC110
+            while not (folder / GO).exists():
                 await asyncio.sleep(0.05)
 
         self._wrap(at_point, lambda arguments: f"job:{job_id}" in _flow_run(arguments).tags)

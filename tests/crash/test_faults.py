@@ -215,4 +215,3 @@ async def test_rows_that_somebody_took_out_of_the_store_are_made_anew(rig: Rig) 
     await all_is_well(rig)
     await rig.scene.run("load")
     await rig.scene.at_rest()
-

@@ -88,7 +88,7 @@ def test_what_is_in_order_has_no_violations() -> None:
         (Harm.STUCK, "running in the store", lambda seen: replace(seen, runs=[*seen.runs, running()])),
         (Harm.STUCK, "is pending", lambda seen: replace(seen, dispatches=[*seen.dispatches, unsent()])),
         (Harm.STUCK, "is Running in Prefect", lambda seen: in_prefect(seen, Running())),
-        (Harm.STUCK, "still has its key", lambda seen: replace(crashed := ended(seen, RunStatus.CRASHED), keys=[key_of(crashed.runs[0])])),
+        (Harm.STUCK, "still has its key", lambda seen: with_key(ended(seen, RunStatus.CRASHED))),
         (Harm.STUCK, "process 7", lambda seen: replace(seen, alive=[7])),
     ],
 )  # fmt: skip
@@ -99,6 +99,10 @@ def test_each_harm_is_seen(harm: Harm, says: str, plant: Callable[[Seen], Seen])
 
 def again(seen: Seen, **values: Any) -> Seen:
     return replace(seen, runs=[*seen.runs, a_run("next", kind=DispatchKind.CHAIN, **values)])
+
+
+def with_key(seen: Seen) -> Seen:
+    return replace(seen, keys=[key_of(seen.runs[0])])
 
 
 def running() -> Run:

@@ -1,7 +1,7 @@
 """The real worker, in a process that kills itself at a named point: `python -m tests.crash.worker --kill-at ...`.
 
-It is `ocs.worker` with one function wrapped, or several at which runs of given jobs hold. Once the note of its death is there it lives as any other worker, so that
-whoever starts it again (a supervisor, too) starts a plain one.
+It is `ocs.worker` with one function wrapped, or several at which runs of given jobs hold. Once the note of its death is
+there it lives as any other worker, so that whoever starts it again (a supervisor, too) starts a plain one.
 """
 
 from __future__ import annotations
