@@ -142,13 +142,19 @@ class Rig:
         return self.scene.folder / f"died-{self.notes}"
 
     def start_worker(
-        self, kill_at: str | None = None, *, name: str = "crash", clock: int | None = None, **holds: str
+        self,
+        kill_at: str | None = None,
+        *,
+        name: str = "crash",
+        limit: int = 20,
+        clock: int | None = None,
+        **holds: str,
     ) -> int:
         """Start a worker; with `kill_at` it kills itself there, once. `holds` are the points where jobs' runs wait.
 
         Its clock goes `clock` seconds wrong with `jump`.
         """
-        arguments = ["--name", name, "--holds", str(self._holds)]
+        arguments = ["--name", name, "--limit", str(limit), "--holds", str(self._holds)]
         arguments += [part for job, point in holds.items() for part in ("--hold", f"{self.system.id(job)}={point}")]
         if kill_at is not None:
             self.notes += 1

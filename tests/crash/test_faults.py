@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import make_url
 from sqlmodel import delete
 
 from ocs.rules.dispatch import RunStatus
@@ -22,7 +20,6 @@ from tests.crash.nursery import nursery
 from tests.crash.relay import Mood, Relay
 from tests.crash.rig import Rig, Scene, kill
 from tests.e2e.system import running_system
-from tests.store.conftest import POSTGRES
 
 pytestmark = pytest.mark.e2e
 CHUNK = 65536
@@ -116,22 +113,6 @@ async def met(rig: Rig, relay: Relay) -> None:
         return relay.troubled >= TRIED
 
     await rig.system.eventually(look)
-
-
-@pytest.fixture
-async def own_database() -> AsyncIterator[str]:
-    """An empty database on Postgres."""
-    server = os.environ.get(POSTGRES)
-    if not server:
-        pytest.skip(f"{POSTGRES} is not set, so nothing was tried on Postgres")
-    name = f"ocs_test_{uuid4().hex}"
-    admin = create_async_engine(server, isolation_level="AUTOCOMMIT")
-    async with admin.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name}"))
-    yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    async with admin.connect() as connection:
-        await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    await admin.dispose()
 
 
 @pytest.fixture

@@ -38,7 +38,10 @@ async def test_a_worker_killed_at_a_point_leaves_nothing_lost_doubled_or_stuck(r
     rig.scene.gate.touch()
     rig.start_worker()
     seen = await rig.scene.at_rest()
-    assert ends(rig, seen) == [RunStatus.CRASHED if POINTS[point].reached is Reached.CLAIMED else RunStatus.OK]
+    first = RunStatus.CRASHED if POINTS[point].reached is Reached.CLAIMED else RunStatus.OK
+    assert ends(rig, seen) == [first]
+    await rig.scene.run("load")
+    assert ends(rig, await rig.scene.at_rest()) == [first, RunStatus.OK]
 
 
 @pytest.mark.parametrize("point", RECOVERY)
