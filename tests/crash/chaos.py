@@ -31,6 +31,7 @@ from tests.crash.rig import Rig, Scene, kill
 from tests.e2e.system import running_system
 
 A_KILL_TAKES = 20.0
+WORK_WITHIN = 10.0
 REST_WITHIN = 300.0
 """Seconds, for every kill and for the end: whoever has not come to rest by then is stuck."""
 VICTIMS = {"worker": 10, "worker and reaper": 4, "server": 4, "both": 3}
@@ -78,7 +79,8 @@ class Chaos:
     async def one_death(self) -> None:
         """Ask for some runs, let things happen for a while, kill, and start again what is dead."""
         await self._ask(self.chance.randint(0, 3))
-        await asyncio.sleep(self.chance.uniform(0.1, 3))
+        await self._some_work(runs=self.chance.randint(0, 4))
+        await asyncio.sleep(self.chance.uniform(0, 2))
         victim = self.chance.choices([*VICTIMS], [*VICTIMS.values()])[0]
         self.kills[victim] += 1
         if victim in ("server", "both"):
@@ -90,6 +92,14 @@ class Chaos:
         if victim in ("server", "both"):
             await self._ask(self.chance.randint(0, 1))
             await asyncio.to_thread(self.rig.start_server)
+
+    async def _some_work(self, runs: int) -> None:
+        """Until so many more runs have begun; a worker that is killed again before it can is a case, too."""
+        begun = len(self.rig.scene.executed()) + runs
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WORK_WITHIN):
+                while len(self.rig.scene.executed()) < begun:
+                    await asyncio.sleep(0.05)
 
     async def _ask(self, count: int) -> None:
         """By hand, as `ocs jobs run` does; what the server does not take waits in the outbox."""
