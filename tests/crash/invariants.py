@@ -6,7 +6,7 @@ One set of rules over plain values, for the named points, for random kills and f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -19,6 +19,7 @@ from ocs.rules.triggers import FAILURES
 from ocs.spec import Job
 from ocs.store.outbox import OPEN
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, KeyStatus, Run
+from ocs.store.tables_delivery import Delivery, DeliveryStatus
 
 SAYS_THE_SAME = {
     RunStatus.OK: StateType.COMPLETED,
@@ -54,7 +55,8 @@ class Seen:
     """All that is known of some jobs: in the store, in Prefect, in what they did, and of their processes.
 
     `executed` are the run ids that the jobs' own side effects tell, `asked` the dispatches made by hand, `alive` the
-    processes of the jobs' shells. Of jobs with a schedule `occurrences` are the instants that were due.
+    processes of the jobs' shells. Of jobs with a schedule `occurrences` are the instants that were due. `told` are the
+    ids of the messages that a receiver got; it drops those it has had before.
     """
 
     jobs: Mapping[str, Job]
@@ -66,6 +68,8 @@ class Seen:
     asked: Sequence[UUID] = ()
     alive: Sequence[int] = ()
     occurrences: Mapping[str, Sequence[datetime]] = field(default_factory=dict[str, "Sequence[datetime]"])
+    deliveries: Sequence[Delivery] = ()
+    told: Set[str] = frozenset()
 
     @property
     def claimed(self) -> list[Run]:
@@ -197,6 +201,23 @@ def _wants(on: str, status: RunStatus) -> bool:
     return status in FAILURES and on in ("failure", "complete")
 
 
+def _told_once(seen: Seen) -> Iterator[Violation]:
+    """Of each end that somebody is to hear of there is one message, and it has arrived."""
+    messages = Counter(delivery.run_id for delivery in seen.deliveries)
+    for run in seen.runs:
+        deliver = seen.jobs[run.job_id].deliver
+        wanted = deliver is not None and (
+            (deliver.when == "always" and run.status is RunStatus.OK)
+            or (deliver.when != "never" and run.status in FAILURES)
+        )
+        yield from _as_often(run, "message", messages[run.id], int(wanted))
+    for delivery in seen.deliveries:
+        if delivery.status is DeliveryStatus.PENDING:
+            yield Violation(Harm.STUCK, f"a message of {delivery.job_id} waits to be sent")
+        elif f"{delivery.id}-1" not in seen.told:
+            yield Violation(Harm.LOST, f"a message of {delivery.job_id} is {delivery.status} and was not received")
+
+
 def _both_say_the_same(seen: Seen) -> Iterator[Violation]:
     """The newest run of a flow run is what Prefect shows."""
     newest = {run.flow_run_id: run for run in sorted(seen.runs, key=lambda run: run.attempt)}
@@ -218,5 +239,6 @@ RULES = (
     _one_run_an_occasion,
     _every_occasion_has_its_run,
     _consequences,
+    _told_once,
     _both_say_the_same,
 )

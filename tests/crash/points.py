@@ -130,4 +130,12 @@ RECOVERY = {
 }
 """Points in the life of the worker that comes after a killed one."""
 
-ALL = POINTS | IN_LINE | RECOVERY
+REPEATS = "after a message was sent, before that is noted"
+DELIVERY = {
+    "before a message is sent": Point("blocks.by_webhook", "ByWebhook.send", "before", Reached.FINISHED),
+    REPEATS: Point("blocks.by_webhook", "ByWebhook.send", "after", Reached.FINISHED),
+    "after it was noted that a message was sent": Point("ocs.store.deliveries", "note_part", "after", Reached.FINISHED),
+}
+"""Points in the life of a message."""
+
+ALL = POINTS | IN_LINE | RECOVERY | DELIVERY

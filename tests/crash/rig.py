@@ -25,10 +25,12 @@ from deployments import catalogue
 from ocs.server.child import Child
 from ocs.server.health import wait_until_it_answers
 from ocs.store.tables import DispatchRow, IdempotencyKey, Run
+from ocs.store.tables_delivery import Delivery
 from tests.crash.invariants import Seen, violations
 from tests.crash.nursery import Nursery
 from tests.crash.points import GO
 from tests.crash.worker import RUN_ID
+from tests.delivery.receiver import Receiver
 from tests.e2e.system import RunningSystem
 
 AT_REST_WITHIN = 90.0
@@ -45,6 +47,7 @@ class Scene:
     folder: Path
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     asked: list[UUID] = field(default_factory=list[UUID])
+    mailbox: Receiver = field(default_factory=Receiver)
 
     @property
     def traces(self) -> Path:
@@ -90,6 +93,7 @@ class Scene:
             runs = list(await session.scalars(select(Run).where(col(Run.job_id).in_(jobs))))
             rows = list(await session.scalars(select(DispatchRow).where(col(DispatchRow.job_id).in_(jobs))))
             keys = list(await session.scalars(select(IdempotencyKey).where(col(IdempotencyKey.job_id).in_(jobs))))
+            told = list(await session.scalars(select(Delivery).where(col(Delivery.job_id).in_(jobs))))
         return Seen(
             jobs=jobs,
             runs=runs,
@@ -100,6 +104,8 @@ class Scene:
             asked=self.asked,
             alive=marked_processes(self.mark),
             occurrences=occurrences,
+            deliveries=told,
+            told={message.headers["webhook-id"] for message in self.mailbox.received},
         )
 
     async def _flow_runs(self, jobs: Collection[str]) -> list[FlowRun]:

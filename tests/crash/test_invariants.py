@@ -15,6 +15,7 @@ from prefect.states import Completed, Crashed, Running
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.spec import Job
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, KeyStatus, Run
+from ocs.store.tables_delivery import Delivery, DeliveryStatus
 from tests.crash.invariants import Harm, Seen, violations
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -23,6 +24,7 @@ JOBS = {
     for job in (
         Job.model_validate({"id": "load", "run": {"shell": "true", "guarantee": "at-least-once"}, "retry": {"max": 1}}),
         Job.model_validate({"id": "next", "run": "true", "after": {"job": "load"}}),
+        Job.model_validate({"id": "loud", "run": "true", "deliver": {"when": "failure", "to": "ops"}}),
         Job.model_validate({"id": "tell", "run": "true", "after": {"job": "load", "on": "failure"}}),
     )
 }
@@ -89,6 +91,10 @@ def test_what_is_in_order_has_no_violations() -> None:
         (Harm.STUCK, "is pending", lambda seen: replace(seen, dispatches=[*seen.dispatches, unsent()])),
         (Harm.STUCK, "is Running in Prefect", lambda seen: in_prefect(seen, Running())),
         (Harm.STUCK, "still has its key", lambda seen: with_key(ended(seen, RunStatus.CRASHED))),
+        (Harm.LOST, "has no message", lambda seen: replace(seen, runs=[*seen.runs, loud()])),
+        (Harm.DOUBLED, "has 2 x message", lambda seen: telling(seen, DeliveryStatus.SENT, DeliveryStatus.SENT)),
+        (Harm.LOST, "was not received", lambda seen: telling(seen, DeliveryStatus.SENT)),
+        (Harm.STUCK, "waits to be sent", lambda seen: telling(seen, DeliveryStatus.PENDING)),
         (Harm.STUCK, "process 7", lambda seen: replace(seen, alive=[7])),
     ],
 )  # fmt: skip
@@ -99,6 +105,17 @@ def test_each_harm_is_seen(harm: Harm, says: str, plant: Callable[[Seen], Seen])
 
 def again(seen: Seen, **values: Any) -> Seen:
     return replace(seen, runs=[*seen.runs, a_run("next", kind=DispatchKind.CHAIN, **values)])
+
+
+def loud() -> Run:
+    return a_run("loud", RunStatus.ERROR)
+
+
+def telling(seen: Seen, *statuses: DeliveryStatus) -> Seen:
+    run = loud()
+    known = {"target": "ops", "subject": "", "body": "", "kind": "run", "next_attempt_at": NOW, "created_at": NOW}
+    rows = [Delivery(job_id="loud", run_id=run.id, status=status, **known) for status in statuses]
+    return replace(seen, runs=[*seen.runs, run], deliveries=rows)
 
 
 def with_key(seen: Seen) -> Seen:
