@@ -138,4 +138,14 @@ DELIVERY = {
 }
 """Points in the life of a message."""
 
-ALL = POINTS | IN_LINE | RECOVERY | DELIVERY
+ASKING = {
+    "after it asked for approval": Point("tasks.prepare", "claim", "after", Reached.NOTHING),
+    "before it suspends": Point("flows.job", "suspend", "before", Reached.NOTHING),
+}
+DECIDED = {
+    "before an approved run is claimed": Point("tasks.prepare", "claim", "before", Reached.NOTHING, nth=2),
+    "after an approved run was claimed": Point("tasks.prepare", "claim", "after", Reached.CLAIMED, nth=2),
+}
+"""Before and after a person has decided, in a run that was suspended meanwhile."""
+
+ALL = POINTS | IN_LINE | RECOVERY | DELIVERY | ASKING | DECIDED
