@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Each process of a test run has servers of its own; two keep two cores busy.
 PROCESSES ?= 2
+# How often `make chaos` kills; SEED=... repeats what was drawn in a former run.
+N ?= 200
 # The gateway that tests run against, and a Node that is new enough for it.
 OPENCLAW := 2026.9.6
 NODE := 26.10.0
 GATEWAY := .gateway/node_modules/openclaw/package.json
 
-.PHONY: setup demo demo-down test test-fast gateway test-gateway lint format docs bench lock clean
+.PHONY: setup demo demo-down test test-fast chaos gateway test-gateway lint format docs bench lock clean
 
 setup: $(STAMP)  ## Make the virtual environment with the locked dependencies
 
@@ -32,6 +34,9 @@ test: setup  ## All tests; Postgres ones when OCS_TEST_POSTGRES_URL is set, thos
 
 test-fast: setup  ## Tests without servers
 	$(BIN)/python -m pytest -m "not e2e and not browser" -q
+
+chaos: setup  ## Kill worker and server N times at random moments: nothing may be lost, doubled or stuck
+	$(BIN)/python -m tests.crash.chaos --kills $(N) $(if $(SEED),--seed $(SEED))
 
 gateway: $(GATEWAY)
 

@@ -77,7 +77,8 @@ class Snapshot:
     `running` counts the job's runs under a live lease, and those that were let go on before this one. `pool_free`
     is how many slots the job's pool has for this dispatch, `queued` how many other dispatches of the job wait,
     `has_waited` says that this one has waited for its turn already. `key_claimed` says that the dispatch's occasion
-    already had its run, or has one that waits for approval; `withdrawn` that its dispatch was cancelled meanwhile.
+    already had its run, or has one that waits for approval; `withdrawn` that its dispatch was cancelled meanwhile,
+    `become_a_run` that another flow run was made for the same dispatch and came first.
     `asked` is what a person was asked for this run before, `pending_approvals` how many others of the job wait.
     """
 
@@ -87,6 +88,7 @@ class Snapshot:
     has_waited: bool = False
     key_claimed: bool = False
     withdrawn: bool = False
+    become_a_run: bool = False
     asked: Recorded | None = None
     pending_approvals: int = 0
     consecutive_errors: int = 0
@@ -113,6 +115,13 @@ def _withdrawn(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetim
     if not snapshot.withdrawn:
         return None
     return Skip(SkipReason.WITHDRAWN, "Its dispatch was cancelled before it started.")
+
+
+def _claimable(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:
+    """Asked before it could wait: a dispatch that is done must not be put in line again (B-3, guard 1)."""
+    if not snapshot.become_a_run:
+        return None
+    return Skip(SkipReason.DUPLICATE, "Its dispatch already had its run; nothing runs twice.")
 
 
 def _enabled(job: Job, dispatch: Dispatch, _snapshot: Snapshot, _now: datetime) -> Skip | None:
@@ -180,6 +189,7 @@ def _first_of_its_occasion(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _
 
 GUARDS: tuple[Guard, ...] = (
     _withdrawn,
+    _claimable,
     _enabled,
     _on_time,
     _not_backing_off,

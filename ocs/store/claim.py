@@ -179,6 +179,7 @@ async def _snapshot(
         asked=asked.recorded if asked else await carried_over(session, dispatch),
         pending_approvals=await pending_of_job(session, job.id) if job.approval.required else 0,
         withdrawn=row is not None and row.status is DispatchStatus.CANCELLED,
+        become_a_run=asked is None and row is not None and row.status is DispatchStatus.DONE,
         consecutive_errors=state.consecutive_errors if state else 0,
         last_finished_at=state.last_finished_at if state else None,
     )

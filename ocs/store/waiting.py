@@ -56,8 +56,13 @@ async def let_go_on(session: AsyncSession, job_id: str, pool: str | None, now: d
         .with_for_update(skip_locked=True)  # one that is being withdrawn just now
     )
     gone: list[DispatchRow] = []
+    full: set[WaitsFor | None] = set()  # what one finds full is full for all behind it, however many they are
     for row in list(await session.scalars(in_order)):
-        if await _has_room(session, row, now):
+        if row.waits_for in full:
+            continue
+        if not await _has_room(session, row, now):
+            full.add(row.waits_for)
+        else:
             row.status, row.released_at, row.turn = DispatchStatus.PENDING, now, row.turn + 1
             await session.flush()
             gone.append(row)

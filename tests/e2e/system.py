@@ -145,10 +145,12 @@ class RunningSystem:
 
 
 @asynccontextmanager
-async def running_system(api_url: str, home: Path, project: Path) -> AsyncIterator[RunningSystem]:
+async def running_system(
+    api_url: str, home: Path, project: Path, *, store_url: str | None = None
+) -> AsyncIterator[RunningSystem]:
     (project / "deployments" / "jobs").mkdir(parents=True)
     (project / "prefect.yaml").write_text(f"name: {project.name}\n")
-    store = open_store(f"sqlite+aiosqlite:///{home / 'store.db'}")
+    store = open_store(store_url or f"sqlite+aiosqlite:///{home / 'store.db'}")
     await store.migrate()
     with temporary_settings({PREFECT_API_URL: api_url}):
         async with get_client() as client:

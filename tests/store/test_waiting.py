@@ -225,3 +225,15 @@ async def test_a_pool_is_never_overfull_however_many_ask_at_once(store: Store, s
         assert len(running) <= 3
     assert done == 24
     await others[1].close()
+
+
+async def test_a_dispatch_that_is_done_is_never_put_in_line_again(store: Store) -> None:
+    """Two flow runs for one dispatch, and no room when the second comes: its run has been, it must not wait for one."""
+    asked_for = await enqueue(store, "load", now=NOW, actor="ann", source="cli")
+    dispatch = await dispatch_of(store, asked_for.id)
+    assert dispatch is not None
+    await claimed(store, queued(), dispatch)
+    again = await asked(store, queued(), dispatch)
+    assert isinstance(again, Rejected)
+    assert again.skip.reason is SkipReason.DUPLICATE
+    assert await queries.waiting(store) == []

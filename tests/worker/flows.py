@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 from uuid import UUID
@@ -85,3 +86,10 @@ async def fails(to: str) -> None:
 def blocking(to: str) -> None:
     """Not async: not for this worker."""
     Path(to).touch()
+
+
+@flow(name="unpicklable", persist_result=True)
+async def unpicklable(to: str) -> object:
+    """Returns what no process can hand to another."""
+    await note("started", to)
+    return threading.Lock()

@@ -38,6 +38,7 @@ HOURS_LATE = dispatch(late=timedelta(hours=5))
     [
         (job(), dispatch(), FREE, None),
         (job(), dispatch(), replace(FREE, withdrawn=True), SkipReason.WITHDRAWN),
+        (job(), dispatch(), replace(FREE, become_a_run=True), SkipReason.DUPLICATE),
         (job(enabled=False), dispatch(), FREE, SkipReason.DISABLED),
         (job(enabled=False), dispatch(DispatchKind.CHAIN), FREE, SkipReason.DISABLED),
         (job(enabled=False), dispatch(DispatchKind.MANUAL), FREE, None),

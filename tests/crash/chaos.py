@@ -1,0 +1,210 @@
+"""Chaos: a mix of jobs, and random deaths of worker and server while they run: `make chaos N=200 SEED=7`.
+
+Everything that is drawn comes from the seed, which is printed; what happens in between is the machine's doing. In the
+end the schedules are taken away, and all invariants must hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from deployments import catalogue
+from ocs.rules.occurrences import occurrences_between
+from ocs.server import answers, embedded_server
+from ocs.store import enqueue
+from tasks.publish import publish
+from tests.crash.invariants import Harm, Seen, violations
+from tests.crash.nursery import nursery
+from tests.crash.rig import Rig, Scene, kill
+from tests.e2e.system import running_system
+
+A_KILL_TAKES = 20.0
+WORK_WITHIN = 10.0
+REST_WITHIN = 300.0
+"""Seconds, for every kill and for the end: whoever has not come to rest by then is stuck."""
+VICTIMS = {"worker": 10, "worker and reaper": 4, "server": 4, "both": 3}
+"""Who is killed, and how often."""
+BY_HAND = ("first", "flaky", "pooled-a", "pooled-b", "queued", "sure")
+SCHEDULED = ("tick", "beat")
+NO_BACKOFF = {"backoff": False, "limits": {"max_queued": 10_000}}
+LONGER = 'sleep "$(( RANDOM % 3 )).$(( RANDOM % 10 ))"'
+SOMETIMES = f"{LONGER}; exit $(( RANDOM % 3 == 0 ))"
+
+
+@dataclass
+class Chaos:
+    """One rig, and what was done to it."""
+
+    rig: Rig
+    chance: random.Random
+    kills: Counter[str] = field(default_factory=Counter[str])
+
+    def write(self, scheduled: bool) -> None:
+        """All jobs; in the end they are written again without schedules."""
+        every: dict[str, Any] = {"tick": {"schedule": {"every": "3s"}}, "beat": {"schedule": {"every": "4s"}}}
+        sure = {"run": {"guarantee": "at-least-once", "max_replays": 2}}
+        overlap = {"limits": {**NO_BACKOFF["limits"], "overlap": "queue"}}
+        pooled = {"limits": {**NO_BACKOFF["limits"], "overlap": "queue", "pool": self.rig.system.id("pool")}}
+        jobs: dict[str, tuple[str, dict[str, Any]]] = {
+            "tick": (LONGER, every["tick"] if scheduled else {}),
+            "beat": (LONGER, {**sure, **(every["beat"] if scheduled else {})}),
+            "after-tick": ("true", {"after": {"job": "tick", "on": "complete"}}),
+            "first": (SOMETIMES, {}),
+            "second": (LONGER, {"after": {"job": "first", "on": "success"}}),
+            "third": ("true", {"after": {"job": "second", "on": "complete", "delay": "1s"}}),
+            "tell": ("true", {"after": {"job": "first", "on": "failure"}}),
+            "flaky": (SOMETIMES, {"retry": {"max": 2, "delay": "1s"}}),
+            "tell-flaky": ("true", {"after": {"job": "flaky", "on": "failure"}}),
+            "pooled-a": (LONGER, pooled),
+            "pooled-b": (SOMETIMES, pooled),
+            "queued": (LONGER, overlap),
+            "sure": (LONGER, {**sure, **overlap}),
+            "after-sure": ("true", {"after": {"job": "sure", "on": "complete"}}),
+        }
+        for name, (does, document) in jobs.items():
+            self.rig.scene.write(name, does, **{**NO_BACKOFF, **document})
+
+    async def one_death(self) -> None:
+        """Ask for some runs, let things happen for a while, kill, and start again what is dead."""
+        await self._ask(self.chance.randint(0, 3))
+        await self._some_work(runs=self.chance.randint(0, 4))
+        await asyncio.sleep(self.chance.uniform(0, 2))
+        victim = self.chance.choices([*VICTIMS], [*VICTIMS.values()])[0]
+        self.kills[victim] += 1
+        if victim in ("server", "both"):
+            self.rig.kill_server()
+        if victim != "server":
+            self.rig.kill_worker(reaper_too=victim == "worker and reaper")
+            await asyncio.sleep(self.chance.uniform(0, 1))
+            self.rig.start_worker()
+        if victim in ("server", "both"):
+            await self._ask(self.chance.randint(0, 1))
+            await asyncio.to_thread(self.rig.start_server)
+
+    async def _some_work(self, runs: int) -> None:
+        """Until so many more runs have begun; a worker that is killed again before it can is a case, too."""
+        begun = len(self.rig.scene.executed()) + runs
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WORK_WITHIN):
+                while len(self.rig.scene.executed()) < begun:
+                    await asyncio.sleep(0.05)
+
+    async def _ask(self, count: int) -> None:
+        """By hand, as `ocs jobs run` does; what the server does not take waits in the outbox."""
+        for name in self.chance.choices(BY_HAND, k=count):
+            scene = self.rig.scene
+            row = await enqueue(
+                scene.system.store, scene.system.id(name), now=datetime.now(UTC), actor="chaos", source="chaos"
+            )
+            scene.asked.append(row.id)
+            if answers(self.rig.api_url):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(5):
+                        await publish(scene.system.client, scene.system.store, [row])
+
+
+@contextlib.asynccontextmanager
+async def begun(folder: Path, chance: random.Random) -> AsyncIterator[Chaos]:
+    """Server, worker and jobs in a folder."""
+    home = folder / "home"
+    home.mkdir()
+    with (
+        embedded_server(home / "server") as (api_url, server),
+        nursery(api_url=api_url, home=home, log=folder / "workers.log") as workers,
+    ):
+        async with running_system(api_url, home, folder / "chaos") as system:
+            chaos = Chaos(Rig(Scene(system, folder), api_url, server, workers), chance)
+            try:
+                chaos.write(scheduled=True)
+                await system.deploy()
+                chaos.rig.start_worker()
+                yield chaos
+            finally:
+                kill(chaos.rig.worker)
+
+
+async def run(deaths: int, seed: int, folder: Path) -> int:
+    """Kill so many times; returns how many violations there are."""
+    began = time.monotonic()
+    async with begun(folder, random.Random(seed)) as chaos:
+        deployed = datetime.now(UTC)
+        for number in range(1, deaths + 1):
+            async with asyncio.timeout(A_KILL_TAKES * 3):
+                await chaos.one_death()
+            if number % 10 == 0 or number == deaths:
+                work = len(chaos.rig.scene.executed())
+                say(f"{number} of {deaths} kills, {work} runs did their work, {time.monotonic() - began:.0f} s")
+            if time.monotonic() - began > A_KILL_TAKES * deaths + REST_WITHIN:
+                say("It takes too long; the rest is left out.")
+                break
+        seen, seconds = await rest(chaos, deployed)
+        return tell(chaos, seen, seconds)
+
+
+async def rest(chaos: Chaos, deployed: datetime) -> tuple[Seen, float]:
+    """Take the schedules away and wait until nothing is under way any more."""
+    say("No more kills; waiting for everything to come to rest...")
+    scene = chaos.rig.scene
+    # The first ones may have been due before the server had made them, the last ones were taken away.
+    after, until = deployed + timedelta(seconds=10), datetime.now(UTC) - timedelta(seconds=5)
+    jobs = catalogue.read(scene.system.project).jobs
+    due = {job.id: occurrences_between(job.schedule, after, until) for job in jobs.values() if job.schedule is not None}
+    chaos.write(scheduled=False)
+    await scene.system.deploy()
+    began = time.monotonic()
+    while violations(seen := await scene.look(due)) and time.monotonic() - began < REST_WITHIN:
+        await asyncio.sleep(2)
+    return seen, time.monotonic() - began
+
+
+def tell(chaos: Chaos, seen: Seen, seconds: float) -> int:
+    """The totals, and each violation."""
+    wrong = violations(seen)
+    for violation in wrong:
+        say(str(violation))
+    harms = Counter(violation.harm for violation in wrong)
+    statuses = Counter(run.status for run in seen.runs)
+    say(f"at rest after {seconds:.0f} s")
+    say(f"runs     {len(seen.runs)}: " + ", ".join(f"{count} {status}" for status, count in statuses.most_common()))
+    say(f"kills    {chaos.kills.total()}: " + ", ".join(f"{count} {who}" for who, count in chaos.kills.most_common()))
+    for harm in Harm:
+        say(f"{harm:8} {harms[harm]}")
+    return len(wrong)
+
+
+def say(what: str) -> None:
+    """At once: a long run is watched."""
+    print(what, flush=True)
+
+
+def main() -> int:
+    """Parse and run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.chaos", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, help="what a former run printed; by default a new one")
+    parser.add_argument("--keep", type=Path, help="an empty folder for data and logs, kept")
+    asked = parser.parse_args()
+    seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
+    say(f"SEED={seed}")
+    with contextlib.ExitStack() as stack:
+        folder = asked.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(exist_ok=True)
+        wrong = asyncio.run(run(asked.kills, seed, folder))
+    say(f"SEED={seed}: " + ("nothing lost, doubled or stuck" if not wrong else f"{wrong} violations"))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""A server and a nursery of workers for all crash tests of a session: other tests' workers never see their runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from ocs.server import embedded_server
+from ocs.server.child import Child
+from tests.crash.nursery import Nursery, nursery
+from tests.crash.rig import Rig, Scene, kill
+from tests.e2e.system import running_system
+from tests.store.conftest import POSTGRES
+
+
+@pytest.fixture(scope="session")
+def crash_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("crash")
+
+
+@pytest.fixture(scope="session")
+def crash_server(crash_home: Path) -> Iterator[tuple[str, Child]]:
+    """The address of its API, and its process."""
+    with embedded_server(crash_home / "server") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def crash_nursery(crash_server: tuple[str, Child], crash_home: Path) -> Iterator[Nursery]:
+    with nursery(api_url=crash_server[0], home=crash_home, log=crash_home / "workers.log") as made:
+        yield made
+
+
+@pytest.fixture
+async def rig(
+    crash_server: tuple[str, Child], crash_nursery: Nursery, crash_home: Path, tmp_path: Path
+) -> AsyncIterator[Rig]:
+    """A project and traces of the test's own; its worker is killed in the end."""
+    api_url, server = crash_server
+    async with running_system(api_url, crash_home, tmp_path / "project") as system:
+        made = Rig(Scene(system, tmp_path), api_url, server, crash_nursery)
+        try:
+            yield made
+        finally:
+            kill(made.worker)
+
+
+@pytest.fixture
+async def own_database() -> AsyncIterator[str]:
+    """An empty database on Postgres."""
+    server = os.environ.get(POSTGRES)
+    if not server:
+        pytest.skip(f"{POSTGRES} is not set, so nothing was tried on Postgres")
+    name = f"ocs_test_{uuid4().hex}"
+    admin = create_async_engine(server, isolation_level="AUTOCOMMIT")
+    async with admin.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    async with admin.connect() as connection:
+        await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    await admin.dispose()

@@ -1,0 +1,245 @@
+"""What crash tests do: write jobs that leave traces, kill and start server and worker, look at everything at rest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from sqlmodel import col, select
+
+from deployments import catalogue
+from ocs.server.child import Child
+from ocs.server.health import wait_until_it_answers
+from ocs.store.tables import DispatchRow, IdempotencyKey, Run
+from ocs.store.tables_delivery import Delivery
+from tests.crash.invariants import Seen, violations
+from tests.crash.nursery import Nursery
+from tests.crash.points import GO
+from tests.crash.worker import RUN_ID
+from tests.delivery.receiver import Receiver
+from tests.e2e.system import RunningSystem
+
+AT_REST_WITHIN = 90.0
+PAGE = 200
+MARK = "CRASH_TEST"
+"""In the environment of every process of a job, whoever may have lost track of it."""
+
+
+@dataclass
+class Scene:
+    """Jobs, the traces they leave in `folder`, and everything that is known of them."""
+
+    system: RunningSystem
+    folder: Path
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    asked: list[UUID] = field(default_factory=list[UUID])
+    mailbox: Receiver = field(default_factory=Receiver)
+
+    @property
+    def traces(self) -> Path:
+        return self.folder / "traces"
+
+    @property
+    def gate(self) -> Path:
+        """Shells of jobs that wait go on once it is there."""
+        return self.folder / "gate"
+
+    def write(self, name: str, then: str = "", **document: Any) -> str:
+        """A job that says which of its runs is at work, and then does as told."""
+        command = f'echo "${RUN_ID}" >> {self.traces}; {then or "true"}'
+        run = {"shell": {"command": command, "env": {MARK: self.mark}}, **document.pop("run", {})}
+        return self.system.write(name, run=run, **document)
+
+    def waiting(self) -> str:
+        """What a shell does that goes on when the test wants it to."""
+        return f"until [ -e {self.gate} ]; do sleep 0.05; done"
+
+    async def run(self, name: str, **parameters: Any) -> UUID:
+        dispatch = await self.system.run(name, **parameters)
+        self.asked.append(dispatch)
+        return dispatch
+
+    async def at_rest(
+        self, within: float = AT_REST_WITHIN, occurrences: Mapping[str, Sequence[datetime]] | None = None
+    ) -> Seen:
+        """Everything, once nothing is under way any more and nothing is wrong."""
+        deadline = time.monotonic() + within
+        while True:
+            seen = await self.look(occurrences or {})
+            wrong = violations(seen)
+            if not wrong or time.monotonic() > deadline:
+                assert not wrong, "\n".join(str(violation) for violation in wrong)
+                return seen
+            await asyncio.sleep(0.2)
+
+    async def look(self, occurrences: Mapping[str, Sequence[datetime]]) -> Seen:
+        """All that is known of this test's jobs."""
+        jobs = catalogue.read(self.system.project).jobs
+        async with self.system.store.reading() as session:
+            runs = list(await session.scalars(select(Run).where(col(Run.job_id).in_(jobs))))
+            rows = list(await session.scalars(select(DispatchRow).where(col(DispatchRow.job_id).in_(jobs))))
+            keys = list(await session.scalars(select(IdempotencyKey).where(col(IdempotencyKey.job_id).in_(jobs))))
+            told = list(await session.scalars(select(Delivery).where(col(Delivery.job_id).in_(jobs))))
+        return Seen(
+            jobs=jobs,
+            runs=runs,
+            dispatches=rows,
+            keys=keys,
+            flow_runs=await self._flow_runs(jobs),
+            executed=self.executed(),
+            asked=self.asked,
+            alive=marked_processes(self.mark),
+            occurrences=occurrences,
+            deliveries=told,
+            told={message.headers["webhook-id"] for message in self.mailbox.received},
+        )
+
+    async def _flow_runs(self, jobs: Collection[str]) -> list[FlowRun]:
+        wanted = FlowRunFilter(tags=FlowRunFilterTags(any_=[f"job:{job_id}" for job_id in jobs]))
+        found: list[FlowRun] = []
+        while page := await self.system.client.read_flow_runs(
+            flow_run_filter=wanted, sort=FlowRunSort.ID_DESC, limit=PAGE, offset=len(found)
+        ):
+            found += page
+            if len(page) < PAGE:
+                break
+        return found
+
+    def executed(self) -> list[UUID]:
+        """The run ids in the traces, in order."""
+        return [UUID(line) for line in self.traces.read_text().split()] if self.traces.exists() else []
+
+
+@dataclass
+class Rig:
+    """A scene whose server and worker can be killed and started again."""
+
+    scene: Scene
+    api_url: str
+    server: Child
+    nursery: Nursery
+    worker: int = 0
+    notes: int = 0
+
+    @property
+    def system(self) -> RunningSystem:
+        return self.scene.system
+
+    @property
+    def _holds(self) -> Path:
+        return self.scene.folder / "holds"
+
+    @property
+    def _note(self) -> Path:
+        return self.scene.folder / f"died-{self.notes}"
+
+    def start_worker(
+        self,
+        kill_at: str | None = None,
+        *,
+        name: str = "crash",
+        limit: int = 20,
+        clock: int | None = None,
+        **holds: str,
+    ) -> int:
+        """Start a worker; with `kill_at` it kills itself there, once. `holds` are the points where jobs' runs wait.
+
+        Its clock goes `clock` seconds wrong with `jump`.
+        """
+        arguments = ["--name", name, "--limit", str(limit), "--holds", str(self._holds)]
+        arguments += [part for job, point in holds.items() for part in ("--hold", f"{self.system.id(job)}={point}")]
+        if kill_at is not None:
+            self.notes += 1
+            arguments += ["--kill-at", kill_at, "--note", str(self._note)]
+        if clock is not None:
+            arguments += [f"--clock={clock}", "--jump", str(self.scene.folder / "jump")]
+        self._holds.mkdir(exist_ok=True)
+        self.worker = self.nursery.start(*arguments)
+        return self.worker
+
+    def jump(self) -> None:
+        """From now on the worker's clock is wrong."""
+        (self.scene.folder / "jump").touch()
+
+    async def killed(self) -> None:
+        """Wait until the worker has killed itself at its point."""
+
+        async def look() -> bool:
+            return self._note.exists() and not psutil.pid_exists(self.worker)
+
+        await self.system.eventually(look)
+
+    async def held(self, *names: str) -> None:
+        """Wait until each of these jobs has a run that holds at its point."""
+        wanted = {self.system.id(name) for name in names}
+
+        async def look() -> bool:
+            return wanted <= {path.name for path in self._holds.iterdir()}
+
+        await self.system.eventually(look)
+
+    def let_go(self) -> None:
+        """What holds goes on."""
+        (self._holds / GO).touch()
+
+    def kill_worker(self, *, reaper_too: bool = False) -> None:
+        """With its reaper, nobody is left who would end the processes of its jobs."""
+        reapers = [child for child in _children(self.worker) if _is_reaper(child)] if reaper_too else []
+        for pid in (*(child.pid for child in reapers), self.worker):
+            kill(pid)
+        psutil.wait_procs(reapers, timeout=10)
+
+    def kill_server(self) -> None:
+        assert self.server.pid is not None
+        os.kill(self.server.pid, signal.SIGKILL)
+        self.server.end(timeout=10)  # collects it
+
+    def start_server(self) -> None:
+        """On the same data and the same port."""
+        self.server.start()
+        assert wait_until_it_answers(self.api_url, self.server.has_ended), self.server.last_words()
+
+
+def kill(pid: int) -> None:
+    """At once, whatever it was doing; 0 is nobody."""
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def marked_processes(mark: str) -> list[int]:
+    """The living processes whose environment carries a mark."""
+    wanted = f"{MARK}={mark}".encode()
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _is_reaper(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any(part.endswith("reaper.py") for part in process.cmdline())
+    return False

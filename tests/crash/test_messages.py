@@ -1,0 +1,46 @@
+"""A worker is killed while its run has something to tell: the message comes, and a receiver can know it by its id."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from blocks.target import DeliveryTarget
+from ocs.rules.dispatch import RunStatus
+from tests.crash.points import ALL, DELIVERY, REPEATS, Reached
+from tests.crash.rig import Rig
+from tests.delivery.receiver import receiver
+
+pytestmark = pytest.mark.e2e
+LATER = 600
+"""Seconds by which the second worker's clock is ahead: whoever died while it sent has lost the message to others."""
+
+
+@pytest.fixture
+async def target(rig: Rig) -> AsyncIterator[str]:
+    """A block that leads to the scene's mailbox."""
+    with receiver() as mailbox:
+        rig.scene.mailbox = mailbox
+        name = rig.system.id("ops")
+        block = DeliveryTarget.model_validate({"kind": "webhook", "url": mailbox.url})
+        await block.save(name)  # pyright: ignore[reportGeneralTypeIssues]
+        yield name
+
+
+@pytest.mark.parametrize("point", ["after claim", "while the shell runs", "after finish", *DELIVERY])
+async def test_a_message_is_told_once_whenever_the_worker_is_killed(rig: Rig, target: str, point: str) -> None:
+    rig.start_worker(kill_at=point)
+    rig.scene.write("load", rig.scene.waiting(), deliver={"when": "always", "to": target})
+    await rig.system.deploy()
+    await rig.scene.run("load")
+    if not ALL[point].shell_waits:
+        rig.scene.gate.touch()
+    await rig.killed()
+    rig.scene.gate.touch()
+    rig.start_worker(clock=LATER)
+    rig.jump()
+    seen = await rig.scene.at_rest()
+    (run,) = seen.runs
+    assert run.status is (RunStatus.CRASHED if ALL[point].reached is Reached.CLAIMED else RunStatus.OK)
+    assert len(rig.scene.mailbox.received) == (2 if point == REPEATS else 1)

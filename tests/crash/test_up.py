@@ -1,0 +1,94 @@
+"""`ocs up`, supervised: parts of it are killed and come back by themselves, or all of it and it is started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ocs.rules.dispatch import RunStatus
+from ocs.server import Config, UpState, running, start, stop
+from tests.crash.rig import Scene, marked_processes
+from tests.e2e.system import running_system
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def home(tmp_path: Path, with_database: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("OCS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    yield with_database(tmp_path / "home")
+    stop(now=True)
+
+
+def up(home: Path, *kill_at: str, port: int = 0) -> UpState:
+    """Start it with the worker of these tests."""
+    note = ("--note", str(home / "died"))
+    worker = (sys.executable, "-m", "tests.crash.worker", *(("--kill-at", *kill_at, *note) if kill_at else ()))
+    return start(Config(home, port=port, worker=worker), attached=False)
+
+
+@asynccontextmanager
+async def scene_on(state: UpState, home: Path, folder: Path) -> AsyncIterator[Scene]:
+    """With a job whose shell waits, and the child that follows it."""
+    async with running_system(state.api_url, home, folder / "project") as system:
+        made = Scene(system, folder)
+        made.write("load", made.waiting())
+        made.write("next", after={"job": "load", "on": "complete"})
+        await system.deploy()
+        await made.run("load")
+        yield made
+
+
+async def ends_as(scene: Scene, status: RunStatus) -> None:
+    seen = await scene.at_rest()
+    assert {run.job_id: run.status for run in seen.runs} == {
+        scene.system.id("load"): status,
+        scene.system.id("next"): RunStatus.OK,
+    }
+
+
+async def test_a_killed_worker_is_started_again_and_recovers(home: Path, tmp_path: Path) -> None:
+    async with scene_on(up(home, "while the shell runs"), home, tmp_path) as scene:
+        await ends_as(scene, RunStatus.CRASHED)
+
+
+async def test_a_killed_server_costs_a_run_nothing(home: Path, tmp_path: Path) -> None:
+    state = up(home)
+    async with scene_on(state, home, tmp_path) as scene:
+        await scene.system.eventually(lambda: is_at_work(scene))
+        assert state.server_pid is not None
+        os.kill(state.server_pid, signal.SIGKILL)
+        scene.gate.touch()
+        await ends_as(scene, RunStatus.OK)
+
+
+async def test_everything_is_killed_at_once_and_started_again(home: Path, tmp_path: Path) -> None:
+    """As near to a power cut as a test comes: nobody is left to end anything, the reaper neither."""
+    state = up(home)
+    async with scene_on(state, home, tmp_path) as scene:
+        await scene.system.eventually(lambda: is_at_work(scene))
+        family = [psutil.Process(state.pid), *psutil.Process(state.pid).children(recursive=True)]
+        shell = [process for process in family if scene.mark in process.environ().values()]
+        doomed = [process for process in family if process not in shell]
+        for process in doomed:
+            process.kill()
+        psutil.wait_procs(doomed, timeout=10)
+        assert running() is None
+        assert marked_processes(scene.mark)
+        again = up(home, port=state.port)
+        assert again.api_url == state.api_url
+        await ends_as(scene, RunStatus.CRASHED)
+
+
+async def is_at_work(scene: Scene) -> bool:
+    return any(run.pid for run in await scene.system.runs_of("load"))

@@ -1,0 +1,70 @@
+"""What follows from the end of a run and when, and for how long a key stands in the way of its occurrence."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.guards import SkipReason
+from ocs.spec import Job
+from ocs.store import Claimed, Outcome, Rejected, Store, claim, enqueue, finish, ledger
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+OK = DispatchResult(RunStatus.OK, content="rows: 3", exit_code=0, idempotency_action=IdempotencyAction.KEEP)
+FAILED = DispatchResult(RunStatus.ERROR, error="Exited with code 3.", exit_code=3)
+
+
+def job(name: str = "load", **document: Any) -> Job:
+    return Job.model_validate({"id": name, "run": "true", **document})
+
+
+async def asked(store: Store, a_job: Job, *, at: datetime = NOW, now: datetime = NOW) -> Any:
+    dispatch = Dispatch(DispatchKind.SCHEDULED, at)
+    return await claim(store, a_job, dispatch, flow_run_id=uuid4(), owner="worker", now=now)
+
+
+async def ended(store: Store, a_job: Job, result: DispatchResult, *children: Job) -> Outcome:
+    run = await asked(store, a_job)
+    assert isinstance(run, Claimed)
+    return await finish(store, a_job, run.context, result, children=children, now=NOW)
+
+
+async def test_with_overlap_allow_both_run(store: Store) -> None:
+    both = job(limits={"overlap": "allow"})
+    assert isinstance(await asked(store, both), Claimed)
+    assert isinstance(await asked(store, both, at=NOW + timedelta(seconds=1)), Claimed)
+
+
+async def test_a_child_is_due_after_its_delay_and_not_before(store: Store) -> None:
+    child = job("next", after={"job": "load", "delay": "90s"})
+    (row,) = (await ended(store, job(), OK, child)).consequences
+    assert row.scheduled_for == NOW + timedelta(seconds=90)
+
+
+async def test_when_the_queue_is_too_full_for_a_retry_the_failure_children_run(store: Store) -> None:
+    load = job(retry={"max": 3}, limits={"max_queued": 1})
+    await enqueue(store, "load", now=NOW, actor="ann", source="cli", max_queued=1)
+    outcome = await ended(store, load, FAILED, job("tell", after={"job": "load", "on": "failure"}))
+    assert [row.job_id for row in outcome.consequences] == ["tell"]
+    assert "Not retried: the job's queue is full." in outcome.why
+
+
+async def test_a_key_blocks_its_occurrence_until_it_expires(store: Store) -> None:
+    allowed = job(limits={"overlap": "allow"})
+    await ended(store, allowed, OK)
+    (key,) = await ledger.keys(store)
+    last = await asked(store, allowed, now=key.expires_at - timedelta(seconds=1))
+    assert isinstance(last, Rejected)
+    assert last.skip.reason is SkipReason.DUPLICATE
+    assert await ledger.prune_keys(store, now=key.expires_at) == 1
+    assert isinstance(await asked(store, allowed, now=key.expires_at), Claimed)
+
+
+async def test_a_failed_run_whose_key_was_released_can_run_again_and_one_that_went_well_cannot(store: Store) -> None:
+    free, kept = job("free", backoff=False), job("kept")
+    await ended(store, free, DispatchResult(RunStatus.ERROR, idempotency_action=IdempotencyAction.RELEASE))
+    await ended(store, kept, OK)
+    assert isinstance(await asked(store, free), Claimed)
+    assert isinstance(await asked(store, kept), Rejected)
