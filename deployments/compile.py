@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ocs import settings
-from ocs.rules.occurrences import EVERY_ANCHOR, clock_of, counts_days
-from ocs.spec import EventTrigger, Job, Schedule, format_duration
+from ocs.rules.occurrences import EVERY_ANCHOR
+from ocs.rules.timetable import timetable
+from ocs.spec import EventTrigger, Job, format_duration
 from ocs.spec.braces import guard
-from ocs.spec.cron import apart, with_seconds_last
 
 ENTRYPOINT = "flows.job.run_job"
 DIGEST_LENGTH = 16
@@ -59,7 +59,7 @@ def compile_job(job: Job, project: str) -> CompiledDeployment:
         description=guard(_description(job)),
         parameters={"job": guard(job.document())},
         paused=not job.enabled,
-        schedules=_schedules(job.schedule) if job.schedule else [],
+        schedules=timetable(job.schedule) if job.schedule else [],
         triggers=[_trigger(job, number, trigger) for number, trigger in enumerate(job.on_event, start=1)],
     )
     return _with_version(compiled)
@@ -95,29 +95,6 @@ def project_tag(project: str) -> str:
 def _tags(job: Job, project: str) -> list[str]:
     family = [f"after:{job.after.job}"] if job.after else []
     return ["ocs", project_tag(project), f"job:{job.id}", *family, *job.tags]
-
-
-def _schedules(schedule: Schedule) -> list[dict[str, Any]]:
-    """Jitter is not Prefect's: runs are made for the due time and started a little later by the worker."""
-    if schedule.cron is None:
-        return [_schedule(schedule)]
-    parts = apart(with_seconds_last(schedule.cron))
-    clock = clock_of(schedule.cron, schedule.timezone)
-    return [{"cron": part, "timezone": clock, "active": True} for part in parts]
-
-
-def _schedule(schedule: Schedule) -> dict[str, Any]:
-    if schedule.every is not None:
-        return {
-            "interval": schedule.every.total_seconds(),
-            "anchor_date": EVERY_ANCHOR.isoformat(),
-            "timezone": schedule.timezone if counts_days(schedule.every) else "UTC",
-            "active": True,
-        }
-    if schedule.moment is not None:
-        once = f"DTSTART:{schedule.moment:%Y%m%dT%H%M%S}\nRRULE:FREQ=DAILY;COUNT=1"
-        return {"rrule": once, "timezone": "UTC", "active": True}
-    return {"rrule": schedule.rrule, "timezone": schedule.timezone, "active": True}
 
 
 def _trigger(job: Job, number: int, trigger: EventTrigger) -> dict[str, Any]:

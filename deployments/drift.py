@@ -7,25 +7,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.client.schemas.schedules import SCHEDULE_TYPES, CronSchedule, IntervalSchedule, RRuleSchedule
 
 from deployments.compile import CompiledDeployment
-
-ScheduleKey = tuple[str, str | None]
+from tasks.schedules import key_of, keys_of, schedule_of
 
 
 def edited_there(deployed: DeploymentResponse, compiled: CompiledDeployment) -> tuple[str, ...]:
     """What differs although the same document was rolled out; empty when another one was."""
     if deployed.version != compiled.version:
         return ()
-    theirs = sorted(_key(schedule.schedule) for schedule in deployed.schedules)
-    ours = sorted(_key(schedule_of(spec).schedule) for spec in compiled.schedules)
     differs = {
         "parameters": deployed.parameters != compiled.parameters,
-        "schedules": theirs != ours,
+        "schedules": keys_of(deployed.schedules) != keys_of(map(schedule_of, compiled.schedules)),
         "tags": set(deployed.tags) != set(compiled.tags),
         "description": (deployed.description or "") != compiled.description,
         "entrypoint": deployed.entrypoint != compiled.entrypoint,
@@ -44,10 +39,10 @@ def keeping_pauses(deployed: DeploymentResponse, compiled: CompiledDeployment) -
     """The deployment to send, with what a person paused still paused."""
     if compiled.paused or not was_enabled(deployed):
         return compiled
-    paused = {_key(schedule.schedule) for schedule in deployed.schedules if not schedule.active}
+    paused = {key_of(schedule.schedule) for schedule in deployed.schedules if not schedule.active}
     every_one = _all_inactive(deployed.schedules)
     schedules = [
-        {**spec, "active": spec["active"] and not every_one and _key(schedule_of(spec).schedule) not in paused}
+        {**spec, "active": spec["active"] and not every_one and key_of(schedule_of(spec).schedule) not in paused}
         for spec in compiled.schedules
     ]
     return replace(compiled, paused=bool(deployed.paused), schedules=schedules)
@@ -71,24 +66,5 @@ def document_of(deployed: DeploymentResponse) -> Mapping[str, Any]:
     return document if isinstance(document, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
 
-def schedule_of(spec: Mapping[str, Any]) -> DeploymentScheduleCreate:
-    """A compiled schedule as Prefect takes it."""
-    kind = CronSchedule if "cron" in spec else IntervalSchedule if "interval" in spec else RRuleSchedule
-    fields = {name: value for name, value in spec.items() if name != "active"}
-    return DeploymentScheduleCreate(schedule=kind.model_validate(fields), active=spec["active"])
-
-
 def _all_inactive(schedules: Sequence[DeploymentSchedule]) -> bool:
     return bool(schedules) and not any(schedule.active for schedule in schedules)
-
-
-def _key(schedule: SCHEDULE_TYPES) -> ScheduleKey:
-    match schedule:
-        case CronSchedule():
-            return (f"cron {schedule.cron}", schedule.timezone)
-        case IntervalSchedule():
-            return (f"every {schedule.interval.total_seconds()}", schedule.timezone)
-        case RRuleSchedule():
-            return (f"rrule {schedule.rrule}", schedule.timezone)
-        case _:
-            return (repr(schedule), None)

@@ -22,12 +22,13 @@ from pydantic import TypeAdapter
 from blocks import BLOCKS
 from deployments.catalogue import JOBS, Catalogue
 from deployments.compile import CompiledDeployment, compile_job, project_tag
-from deployments.drift import document_of, edited_there, keeping_pauses, paused_there, schedule_of
+from deployments.drift import document_of, edited_there, keeping_pauses, paused_there
 from deployments.upkeep import ensure_maintenance
 from flows.job import run_job
 from ocs import settings
 from ocs.errors import InvalidJob, NotFound, Problem, Refused
 from ocs.spec import Job, unsupported
+from tasks.schedules import schedule_of
 
 PAGE = 200
 AT_ONCE = 6

@@ -7,9 +7,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 
 from deployments.compile import compile_maintenance
-from deployments.drift import keeping_pauses, schedule_of
+from deployments.drift import keeping_pauses
 from flows.maintenance import maintain
 from ocs import settings
+from tasks.schedules import schedule_of
 
 
 async def ensure_maintenance(client: PrefectClient) -> None:

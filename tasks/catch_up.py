@@ -47,7 +47,7 @@ async def _catch_up(
 ) -> list[PendingDispatch]:
     job = deployed.job
     since = max(since, deployed.unchanged_since)
-    if job.schedule is None or not deployed.enabled or not deployed.has_active_schedule or since >= until:
+    if job.schedule is None or not deployed.enabled or not deployed.runs_as_written or since >= until:
         return []
     due = await _due(job.schedule, since, until)
     if not due:

@@ -12,7 +12,9 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.client.schemas.responses import DeploymentResponse
 
 from ocs.errors import InvalidJob
+from ocs.rules.timetable import timetable
 from ocs.spec import Job, parse
+from tasks.schedules import keys_of, schedule_of
 
 PAGE = 200
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -31,8 +33,13 @@ class Deployed:
         return self.job.enabled and not self.deployment.paused
 
     @property
-    def has_active_schedule(self) -> bool:
-        return any(schedule.active for schedule in self.deployment.schedules)
+    def runs_as_written(self) -> bool:
+        """Whether its schedules are those of the document: nobody has paused one of them, or edited them in the UI."""
+        written = timetable(self.job.schedule) if self.job.schedule else []
+        schedules = self.deployment.schedules
+        if not all(schedule.active for schedule in schedules):
+            return False
+        return keys_of(schedules) == keys_of(map(schedule_of, written))
 
     @property
     def created(self) -> datetime:

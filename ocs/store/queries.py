@@ -14,7 +14,7 @@ from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN, PendingDispatch, pending
 from ocs.store.running import is_running
-from ocs.store.tables import AuditEvent, DispatchRow, JobState, Run
+from ocs.store.tables import DispatchRow, JobState, Run
 
 SHORTEST_ID = 4
 
@@ -188,12 +188,3 @@ async def awaiting_retry(store: Store, run_ids: Sequence[UUID]) -> set[UUID]:
     coming = select(DispatchRow).where(col(DispatchRow.retry_of).in_(run_ids), col(DispatchRow.status).in_(OPEN))
     async with store.reading() as session:
         return {row.retry_of for row in await session.scalars(coming) if row.retry_of}
-
-
-async def audit(store: Store, *, job: str | None = None, limit: int = 100) -> list[AuditEvent]:
-    """The audit trail, newest first."""
-    wanted = select(AuditEvent).order_by(col(AuditEvent.at).desc()).limit(limit)
-    if job is not None:
-        wanted = wanted.where(AuditEvent.job_id == job)
-    async with store.reading() as session:
-        return list(await session.scalars(wanted))

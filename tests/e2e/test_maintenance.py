@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
 from deployments import catalogue, rollout
 from deployments.rollout import Action
 from ocs.rules.dispatch import DispatchKind, RunStatus
-from ocs.store import enqueue, lifecycle, occurrences, queries
+from ocs.store import audit, enqueue, lifecycle, occurrences, queries
 from tasks import catch_up, host, settle
 from tasks.publish import publish
 from tests.e2e.system import RunningSystem
@@ -52,7 +53,7 @@ async def test_an_occurrence_that_prefect_made_no_run_for_is_made_up_for_once(he
     assert await catch_up.catch_up() == 0
     run = await here.ended_run("soon")
     assert (run.kind, run.scheduled_for, run.status) == (DispatchKind.SCHEDULED, moment, RunStatus.OK)
-    (event,) = [event for event in await queries.audit(here.store, job=job) if event.action == "occurrences-missed"]
+    (event,) = [event for event in await audit.events(here.store, job=job) if event.action == "occurrences-missed"]
     assert event.after == {"missed": 1, "first": moment.isoformat(), "last": moment.isoformat(), "dispatched": 1}
 
 
@@ -63,6 +64,26 @@ async def test_what_was_due_before_a_schedule_was_rolled_out_is_not_made_up_for(
     await catch_up.catch_up()
     assert not await queries.queue(here.store, job=here.id("young"))
     assert not await here.runs_of("young")
+
+
+async def test_a_schedule_that_somebody_edited_in_the_ui_is_not_made_up_for_as_it_was(here: RunningSystem) -> None:
+    job = here.write("edited", schedule="* * * * * *", run="true")
+    await here.deploy()
+    deployment = await here.client.read_deployment_by_name(f"job/{job}")
+    (schedule,) = deployment.schedules
+    yearly = CronSchedule(cron="0 0 1 1 *", timezone="UTC")
+    await here.client.update_deployment_schedule(deployment.id, schedule.id, schedule=yearly)
+    edited = here.now()
+
+    async def has_been_silent() -> bool:
+        for flow_run in await here.flow_runs_of("edited"):
+            if flow_run.state and flow_run.state.is_scheduled():
+                await here.client.delete_flow_run(flow_run.id)
+        return here.now() - edited > timedelta(seconds=3)
+
+    await here.eventually(has_been_silent)
+    await catch_up.catch_up()
+    assert "occurrences-missed" not in [event.action for event in await audit.events(here.store, job=job)]
 
 
 async def test_a_one_shot_ends_disabled_and_a_rollout_does_not_take_that_for_a_persons_pause(

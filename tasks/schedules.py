@@ -1,0 +1,37 @@
+"""Prefect's schedules: made from a timetable, and told whether they are still the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.schedules import SCHEDULE_TYPES, CronSchedule, IntervalSchedule, RRuleSchedule
+
+ScheduleKey = tuple[str, str | None]
+
+
+def schedule_of(spec: Mapping[str, Any]) -> DeploymentScheduleCreate:
+    """A compiled schedule as Prefect takes it."""
+    kind = CronSchedule if "cron" in spec else IntervalSchedule if "interval" in spec else RRuleSchedule
+    fields = {name: value for name, value in spec.items() if name != "active"}
+    return DeploymentScheduleCreate(schedule=kind.model_validate(fields), active=spec["active"])
+
+
+def keys_of(schedules: Iterable[DeploymentSchedule | DeploymentScheduleCreate]) -> list[ScheduleKey]:
+    """When these run, whatever their order and whether or not they are active."""
+    return sorted(key_of(schedule.schedule) for schedule in schedules)
+
+
+def key_of(schedule: SCHEDULE_TYPES) -> ScheduleKey:
+    """When a schedule runs, as a value that equal schedules share."""
+    match schedule:
+        case CronSchedule():
+            return (f"cron {schedule.cron}", schedule.timezone)
+        case IntervalSchedule():
+            return (f"every {schedule.interval.total_seconds()}", schedule.timezone)
+        case RRuleSchedule():
+            return (f"rrule {schedule.rrule}", schedule.timezone)
+        case _:
+            return (repr(schedule), None)
