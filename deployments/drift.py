@@ -32,6 +32,11 @@ def paused_there(deployed: DeploymentResponse, compiled: CompiledDeployment) -> 
     """Whether a person paused the whole job, or all its schedules, while its rolled-out document was enabled."""
     if compiled.paused or not was_enabled(deployed):
         return False
+    return is_paused(deployed)
+
+
+def is_paused(deployed: DeploymentResponse) -> bool:
+    """Whether nothing of it comes by itself: the whole job is paused, or all its schedules."""
     return bool(deployed.paused) or _all_inactive(deployed.schedules)
 
 

@@ -19,6 +19,8 @@ from ocs.rules.occurrences import occurrences
 from ocs.spec import Job, unsupported
 
 if TYPE_CHECKING:
+    from prefect.client.schemas.responses import DeploymentResponse
+
     from deployments.catalogue import Catalogue
     from ocs.store.tables import JobState
 
@@ -68,8 +70,11 @@ def list_jobs(
 def show(job: JobId) -> None:
     """Show one job: its document, how it stands, and its last runs."""
     chosen, text = _find(job)
-    state, runs, deployment_id = session.run(_live(chosen.id))
-    view = job_view(chosen, state, session.now(), deployment_id)
+    state, runs, deployed = session.run(_live(chosen.id))
+    paused = chosen.enabled and deployed is not None and _is_paused(deployed)
+    view = job_view(chosen, state, session.now(), deployed.id if deployed else None)
+    if paused:
+        view["next_run"] = None
 
     def people() -> None:
         say(text.rstrip() + "\n")
@@ -78,12 +83,14 @@ def show(job: JobId) -> None:
             for key, value in view.items()
         ]
         table(("", ""), [row for row in rows if row[1] not in (None, "")])
+        if paused:
+            tell(f"It was paused in the UI; go on with: ocs jobs enable {chosen.id}", style="yellow")
         if runs:
             say("\nLast runs", style="bold")
             rows = [(run["id"][:8], run["status"], run["kind"], local(run["started_at"])) for run in runs]
             table(("RUN", "STATUS", "KIND", "STARTED"), rows)
 
-    answer({"job": {**view, "document": chosen.document()}, "runs": runs}, people)
+    answer({"job": {**view, "paused_in_ui": paused, "document": chosen.document()}, "runs": runs}, people)
 
 
 @app.command(epilog="Example:  ocs jobs validate deployments/jobs/nightly-report.yaml")
@@ -154,11 +161,11 @@ async def states_of_jobs() -> dict[str, JobState]:
         return await queries.job_states(store)
 
 
-async def _live(job_id: str) -> tuple[JobState | None, list[dict[str, Any]], object]:
+async def _live(job_id: str) -> tuple[JobState | None, list[dict[str, Any]], DeploymentResponse | None]:
     """What the store and, where there is one, the server know of a job."""
     from ocs.cli.views import run_views
 
-    state, runs, deployment_id = None, list[dict[str, Any]](), None
+    state, runs, deployed = None, list[dict[str, Any]](), None
     if session.has_store():
         from ocs.store import queries
 
@@ -170,10 +177,16 @@ async def _live(job_id: str) -> tuple[JobState | None, list[dict[str, Any]], obj
 
         try:
             async with session.server() as client:
-                deployment_id = getattr(await by_id(client, job_id), "id", None)
+                deployed = await by_id(client, job_id)
         except ServerUnreachable as away:
             tell(away.message)
-    return state, runs, deployment_id
+    return state, runs, deployed
+
+
+def _is_paused(deployed: DeploymentResponse) -> bool:
+    from deployments.drift import is_paused
+
+    return is_paused(deployed)
 
 
 def _of_files(names: list[str]) -> Catalogue:

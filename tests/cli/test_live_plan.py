@@ -90,6 +90,9 @@ def test_a_persons_pause_stays_until_they_end_it(up: Ocs, way: str) -> None:
     else:
         ui.switch_schedule(active=False)
     assert steps(up, "--plan")["halted"]["paused_in_ui"]
+    job = up.json("jobs", "show", "halted")["job"]
+    assert (job["paused_in_ui"], job["next_run"]) == (True, None)
+    assert "ocs jobs enable halted" in up("jobs", "show", "halted").err
     answer = up.json("jobs", "edit", "halted", "--set", "run.timeout=7m", "--set", "schedule=@monthly")
     assert answer["deployed"]
     said = up("deploy")
@@ -100,4 +103,5 @@ def test_a_persons_pause_stays_until_they_end_it(up: Ocs, way: str) -> None:
     up.json("jobs", "enable", "halted")
     state = ui.state()
     assert (state["paused"], [schedule["active"] for schedule in state["schedules"]]) == (False, [True])
+    assert up.json("jobs", "show", "halted")["job"]["next_run"]
     up.json("jobs", "remove", "halted")
