@@ -243,7 +243,7 @@ async def test_what_was_approved_may_have_to_wait_and_keeps_its_decision(store: 
         sent = await enqueue(store, job.id, now=NOW, actor="ann", source="cli")
         dispatch = await dispatch_of(store, sent.id) or dispatch
     asked = await asks(store, job, dispatch, flow_run)
-    assert ("by hand by ann" in asked.form) is not by_schedule
+    assert ("by hand, asked for by ann" in asked.form) is not by_schedule
     await decided(store, asked)
     for _ in range(2):  # entered again after its worker died, it is still in line
         deferred = await entered(store, job, dispatch, flow_run)
