@@ -57,8 +57,8 @@ async def at_gate(client: PrefectClient, job: Job, dispatch: Dispatch, flow_run:
         Refused: it needs an approval and belongs to no deployment, so that it could not be resumed.
     """
     made_by_hand = dispatch.id is None and dispatch.kind is not DispatchKind.SCHEDULED
-    entered_again = flow_run.run_count > 1
-    if not (job.approval.required or dispatch.own_values or made_by_hand or entered_again):
+    begun_before = flow_run.run_count > 1
+    if not (job.approval.required or dispatch.own_values or made_by_hand or begun_before):
         return job, Shown()
     deployment = await _deployment(client, flow_run.deployment_id)
     deployed = job_in(deployment.parameters) if deployment else None

@@ -37,7 +37,7 @@ class Message:
 
 def cause(dispatch: Dispatch, *, asked_by: str | None, parent_job: str | None) -> str:
     """Why the run exists and who asked for it, as the end of "It runs ..."."""
-    asker = f" by {asked_by}" if asked_by else ""
+    asker = f", asked for by {asked_by}" if asked_by else ""
     match dispatch.kind:
         case DispatchKind.SCHEDULED:
             return f"by its schedule, for {_moment(dispatch.scheduled_for)}"

@@ -59,6 +59,7 @@ def test_approve(up: Ocs, job: str) -> None:
     assert approval["what"] == f"echo {job} ran"
     assert run_of(up, job)["status"] == "waiting_approval"  # type: ignore[index]
     assert up.json("status")["approvals"] >= 1
+    assert "ocs approvals list" in up.json()["steps"]
     shown = up("approvals", "show", approval["id"][:8]).out
     assert f"echo {job} ran" in shown
     assert f"ocs approvals approve {approval['id'][:8]}" in shown

@@ -46,6 +46,7 @@ from ocs.store.approvals import (
     withdraw_approval,
 )
 from ocs.store.audit import events, tell
+from ocs.store.retention import prune
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -242,7 +243,7 @@ async def test_what_was_approved_may_have_to_wait_and_keeps_its_decision(store: 
         sent = await enqueue(store, job.id, now=NOW, actor="ann", source="cli")
         dispatch = await dispatch_of(store, sent.id) or dispatch
     asked = await asks(store, job, dispatch, flow_run)
-    assert ("by hand by ann" in asked.form) is not by_schedule
+    assert ("by hand, asked for by ann" in asked.form) is not by_schedule
     await decided(store, asked)
     for _ in range(2):  # entered again after its worker died, it is still in line
         deferred = await entered(store, job, dispatch, flow_run)
@@ -391,3 +392,17 @@ async def test_what_is_done_in_the_ui_is_in_the_audit_trail_too(store: Store) ->
     told = [(event.action, event.actor, event.source) for event in reversed(await events(store))]
     somebody = ("somebody", "prefect")
     assert told == [("run", *somebody), ("cancel", *somebody), ("retry", *somebody), ("cancel", "ann", "cli")]
+
+
+async def test_what_was_decided_long_ago_is_forgotten_and_what_waits_is_not(store: Store) -> None:
+    old = await asks(store, guarded(), occurrence())
+    await decided(store, old, approve=False)
+    waiting = await asks(store, guarded(), occurrence(1))
+    pruned = await prune(store, {}, otherwise=100, now=NOW + timedelta(days=29))
+    assert pruned.approvals == 0
+    run = await queries.run(store, old.run_id)
+    assert run is not None
+    await withdraw_approval(store, old.approval_id, why="Ended.", actor="ann", source="cli", now=NOW)
+    pruned = await prune(store, {}, otherwise=100, now=NOW + timedelta(days=31))
+    assert pruned.approvals == 1
+    assert [request.id for request in await approvals(store)] == [waiting.approval_id]

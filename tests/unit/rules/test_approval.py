@@ -173,7 +173,7 @@ REQUEST = Request(
     id="3f2a9c1d-0000-4000-8000-000000000000",
     job_id="deploy",
     what="cat <<'~~~'\nhello\n~~~",
-    why="by hand by ann",
+    why="by hand, asked for by ann",
     changed=("run.shell.command",),
     expires_at=NOW,
     on_timeout=OnTimeout.REJECT,
@@ -184,7 +184,7 @@ REQUEST = Request(
 def test_the_form_shows_what_runs_whatever_it_contains() -> None:
     text = form(REQUEST)
     assert "~~~~bash\ncat <<'~~~'\nhello\n~~~\n~~~~" in text
-    assert "It runs by hand by ann." in text
+    assert "It runs by hand, asked for by ann." in text
     assert "run.shell.command" in text
     assert "If nobody decides until 2026-11-24 12:00:00 UTC, it is rejected." in text
 
@@ -204,9 +204,12 @@ def test_the_message_has_both_commands_and_the_link() -> None:
     [
         (Dispatch(DispatchKind.SCHEDULED, NOW), "by its schedule, for 2026-11-24 12:00:00 UTC"),
         (Dispatch(DispatchKind.CHAIN, NOW, source_run=PARENT), "after collect, run 3f2a9c1d"),
-        (Dispatch(DispatchKind.RETRY, NOW, retry_of=PARENT, attempt=2), "as attempt 2, after run 3f2a9c1d by ann"),
+        (
+            Dispatch(DispatchKind.RETRY, NOW, retry_of=PARENT, attempt=2),
+            "as attempt 2, after run 3f2a9c1d, asked for by ann",
+        ),
         (Dispatch(DispatchKind.REPLAY, NOW, retry_of=PARENT), "again, because run 3f2a9c1d crashed"),
-        (Dispatch(DispatchKind.MANUAL, NOW), "by hand by ann"),
+        (Dispatch(DispatchKind.MANUAL, NOW), "by hand, asked for by ann"),
     ],
 )
 def test_the_cause_is_told(dispatch: Dispatch, expected: str) -> None:
