@@ -16,6 +16,8 @@ from pathlib import Path
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from rich.console import Console
+from rich.table import Table
 
 from bench.measure import Delays, due_to_start_of, run_now_to_start
 from bench.proxy import CountingProxy
@@ -125,6 +127,22 @@ def _delays(seconds: list[float]) -> Delays:
     return Delays(statistics.median(seconds), min(seconds), max(seconds), len(seconds))
 
 
+def table(measured: Turns) -> Table:
+    """What it costs to wait, and whether anybody is late because of it."""
+    made = Table(title=f"{measured.waiting} turns of agents waiting in one worker")
+    for name, justify in (("", "left"), ("p50", "right"), ("most", "right")):
+        made.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType]
+    made.add_row("memory of a waiting turn", f"{measured.memory_each:.2f} MiB", "")
+    for label, delays in (
+        ("due -> start, the first quarter", measured.first),
+        ("due -> start, the last quarter", measured.last),
+        ("shell job, run now -> start, alone", measured.alone),
+        ("shell job, run now -> start, among them", measured.among),
+    ):
+        made.add_row(label, f"{delays.p50:.3f} s", f"{delays.most:.3f} s")
+    return made
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.turns", description=__doc__)
@@ -136,7 +154,8 @@ def main() -> None:
             if server.pid is None:
                 raise RuntimeError("the server has no process")
             measured = asyncio.run(measure(turns, api_url, server.pid, home / "worker"))
-    print(json.dumps(asdict(measured), indent=2))
+    Console().print(table(measured))
+    print(json.dumps(asdict(measured)))
 
 
 if __name__ == "__main__":
