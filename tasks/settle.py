@@ -61,6 +61,8 @@ def _is_left(state: State) -> bool:
 
 
 async def _settle(client: PrefectClient, flow_run: FlowRun, run: Run | None) -> bool:
+    if not await _is_still_left(client, flow_run.id):
+        return False
     if run is None or run.status is RunStatus.WAITING_APPROVAL:
         await client.set_flow_run_state(flow_run.id, Scheduled(scheduled_time=host.clock(), message=GIVEN_BACK))
         return True
@@ -69,6 +71,15 @@ async def _settle(client: PrefectClient, flow_run: FlowRun, run: Run | None) -> 
     why = run.error or "It had ended before its worker did."
     await client.set_flow_run_state(flow_run.id, state_of(run.status, why))
     return True
+
+
+async def _is_still_left(client: PrefectClient, flow_run_id: UUID) -> bool:
+    """Another worker may have been quicker, and have run it since: what was given back once must not be twice."""
+    try:
+        state = (await client.read_flow_run(flow_run_id)).state
+    except ObjectNotFound:
+        return False
+    return state is not None and state.is_running() and _is_left(state)
 
 
 async def _settle_dispatches(client: PrefectClient, store: Store) -> int:

@@ -72,9 +72,16 @@ class Stopping:
             if flow_run.state.is_cancelling():
                 await self._stop(flow_run, flow_run.state)
             elif await self._was_left(flow_run, flow_run.state):
-                at = flow_run.state.state_details.scheduled_time or flow_run.expected_start_time
-                given_back = Scheduled(scheduled_time=at, message="The process that had taken it is gone.")
-                await self._client.set_flow_run_state(flow_run.id, given_back)
+                await self._give_back(flow_run)
+
+    async def _give_back(self, flow_run: FlowRun) -> None:
+        """Another worker may have been quicker, and have run it since: see what is true now."""
+        now = await self._client.read_flow_run(flow_run.id)
+        if now.state is None or not now.state.is_pending() or not await self._was_left(now, now.state):
+            return
+        at = now.state.state_details.scheduled_time or now.expected_start_time
+        given_back = Scheduled(scheduled_time=at, message="The process that had taken it is gone.")
+        await self._client.set_flow_run_state(now.id, given_back)
 
     async def _stop(self, flow_run: FlowRun, state: State) -> None:
         if execution := self._executions.get(flow_run.id):

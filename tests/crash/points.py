@@ -52,16 +52,21 @@ class Point:
         self._wrap(at_point, lambda _: True)
 
     def hold(self, job_id: str, folder: Path) -> None:
-        """From now on the job's run waits there, once it has written into `folder` that it does."""
+        """From now on the job's run waits there, and it is written into `folder` that it does, and that it went on."""
 
         async def at_point() -> None:
             (folder / job_id).touch()
             while not (folder / GO).exists():
                 await asyncio.sleep(0.05)
 
-        self._wrap(at_point, lambda arguments: f"job:{job_id}" in _flow_run(arguments).tags)
+        self._wrap(at_point, lambda arguments: f"job:{job_id}" in _flow_run(arguments).tags, folder / passed(job_id))
 
-    def _wrap(self, at_point: Callable[[], Awaitable[None]], concerns: Callable[[tuple[Any, ...]], bool]) -> None:
+    def _wrap(
+        self,
+        at_point: Callable[[], Awaitable[None]],
+        concerns: Callable[[tuple[Any, ...]], bool],
+        passed: Path | None = None,
+    ) -> None:
         owner: Any = importlib.import_module(self.module)
         *path, name = self.name.split(".")
         for part in path:
@@ -79,6 +84,8 @@ class Point:
             answer = await original(*arguments, **named)
             if here and self.when == "after":
                 await at_point()
+            if here and passed is not None:
+                passed.touch()
             return answer
 
         setattr(owner, name, wrapped)
@@ -91,12 +98,16 @@ def die(note: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def passed(job_id: str) -> str:
+    """The file that tells that a run which was held has gone on beyond its point."""
+    return f"{job_id}.passed"
+
+
 def _flow_run(arguments: tuple[Any, ...]) -> FlowRun:
-    """The run in whose course a function is called: the one under way, or that of the execution it belongs to."""
+    """The run that a call is about: the one under way, that of the execution it belongs to, or one it is given."""
     context = FlowRunContext.get()
-    found = context.flow_run if context else getattr(arguments[0], "flow_run", None)
-    assert isinstance(found, FlowRun)
-    return found
+    told = (context and context.flow_run, *arguments, getattr(arguments[0], "flow_run", None))
+    return next(thing for thing in told if isinstance(thing, FlowRun))
 
 
 POINTS = {
@@ -130,6 +141,14 @@ RECOVERY = {
 }
 """Points in the life of the worker that comes after a killed one."""
 
+GIVING_BACK = {
+    "before a run that was taken is given back": Point(
+        "ocs.worker.stopping", "Stopping._give_back", "before", Reached.NOTHING
+    ),
+    "before a run that had begun is given back": Point("tasks.settle", "_settle", "before", Reached.NOTHING),
+}
+"""Where a worker has seen that another one left a run."""
+
 REPEATS = "after a message was sent, before that is noted"
 DELIVERY = {
     "before a message is sent": Point("blocks.by_webhook", "ByWebhook.send", "before", Reached.FINISHED),
@@ -148,4 +167,4 @@ DECIDED = {
 }
 """Before and after a person has decided, in a run that was suspended meanwhile."""
 
-ALL = POINTS | IN_LINE | RECOVERY | DELIVERY | ASKING | DECIDED
+ALL = POINTS | IN_LINE | RECOVERY | GIVING_BACK | DELIVERY | ASKING | DECIDED

@@ -28,7 +28,7 @@ from ocs.store.tables import DispatchRow, IdempotencyKey, Run
 from ocs.store.tables_delivery import Delivery
 from tests.crash.invariants import Seen, violations
 from tests.crash.nursery import Nursery
-from tests.crash.points import GO
+from tests.crash.points import GO, passed
 from tests.crash.worker import RUN_ID
 from tests.delivery.receiver import Receiver
 from tests.e2e.system import RunningSystem
@@ -185,10 +185,15 @@ class Rig:
 
     async def held(self, *names: str) -> None:
         """Wait until each of these jobs has a run that holds at its point."""
-        wanted = {self.system.id(name) for name in names}
+        await self._noted({self.system.id(name) for name in names})
 
+    async def passed(self, name: str) -> None:
+        """Wait until a run that was held has gone on beyond its point."""
+        await self._noted({passed(self.system.id(name))})
+
+    async def _noted(self, names: Collection[str]) -> None:
         async def look() -> bool:
-            return wanted <= {path.name for path in self._holds.iterdir()}
+            return {*names} <= {path.name for path in self._holds.iterdir()}
 
         await self.system.eventually(look)
 

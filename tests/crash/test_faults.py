@@ -29,12 +29,17 @@ TRIED = 3
 
 @asynccontextmanager
 async def rig_with(
-    server: tuple[str, Child], folder: Path, *, api_url: str | None = None, store_url: str | None = None
+    server: tuple[str, Child],
+    folder: Path,
+    *,
+    api_url: str | None = None,
+    store_url: str | None = None,
+    workers_store: str | None = None,
 ) -> AsyncIterator[Rig]:
     """A rig with a home of its own, whose worker reaches server or store by another way."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    env = {"OCS_STORE_URL": store_url} if store_url else {}
+    env = {"OCS_STORE_URL": workers_store} if workers_store else {}
     # A server that hangs is given up sooner than in a minute.
     env["PREFECT_API_REQUEST_TIMEOUT"] = "5"
     with nursery(api_url=api_url or server[0], home=home, log=folder / "workers.log", env=env) as workers:
@@ -53,11 +58,12 @@ async def at_work(rig: Rig) -> None:
     rig.scene.write("other")
     await rig.system.deploy()
     await rig.scene.run("load")
+    await rig.system.eventually(lambda: runs(rig))
 
-    async def look() -> bool:
-        return any(run.pid for run in await rig.system.runs_of("load"))
 
-    await rig.system.eventually(look)
+async def runs(rig: Rig) -> bool:
+    """Whether the shell of the job is at work."""
+    return any(run.pid for run in await rig.system.runs_of("load"))
 
 
 async def all_is_well(rig: Rig) -> None:
@@ -95,7 +101,7 @@ async def test_a_store_that_goes_away_costs_a_run_that_ends_meanwhile_nothing(
     relay = Relay(str(address.host), int(address.port or 5432))
     async with relay.running():
         through = address.set(host="127.0.0.1", port=relay.port).render_as_string(hide_password=False)
-        async with rig_with(crash_server, tmp_path, store_url=through) as rig:
+        async with rig_with(crash_server, tmp_path, store_url=own_database, workers_store=through) as rig:
             rig.start_worker()
             await at_work(rig)
             await rig.scene.run("other")
@@ -158,9 +164,13 @@ def fill(path: Path) -> None:
 
 @pytest.mark.parametrize("jump", [86_400, -86_400], ids=["a day ahead", "a day back"])
 async def test_a_clock_that_jumps_ends_no_run_and_loses_none(rig: Rig, jump: int) -> None:
-    """The clock that leases and schedules are told by jumps while a run executes, and stays there."""
+    """The clock by which leases are given and taken for over jumps while a run executes, and stays there."""
     rig.start_worker(clock=jump)
-    await at_work(rig)
+    rig.scene.write("load", rig.scene.waiting())
+    rig.scene.write("other")
+    await rig.system.deploy()
+    await rig.scene.run("load")
+    await rig.system.eventually(lambda: runs(rig))
     rig.jump()
     await rig.scene.run("other")
     await rig.system.ended("other")

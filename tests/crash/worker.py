@@ -19,7 +19,7 @@ from ocs.lifeline import end_with_parent
 from ocs.spec import Shell
 from ocs.worker.__main__ import work
 from tasks.strategies.shell import run_shell
-from tests.crash.points import ALL, POINTS
+from tests.crash.points import ALL
 
 RUN_ID = "CRASH_TEST_RUN"
 """Shells find the id of their run here, so that a job's side effects tell which run had them."""
@@ -43,7 +43,7 @@ def main(given: Sequence[str] | None = None) -> None:
         ALL[asked.kill_at].kill(asked.note)
     for hold in asked.hold:
         job_id, _, point = hold.partition("=")
-        POINTS[point].hold(job_id, asked.holds)
+        ALL[point].hold(job_id, asked.holds)
     if asked.clock is not None:
         tasks.host.clock = lambda: datetime.now(UTC) + timedelta(seconds=asked.clock * asked.jump.exists())
     end_with_parent(patience=60)
