@@ -17,6 +17,7 @@ from prefect.states import Completed, Failed
 from ocs import settings
 from ocs.errors import OcsError
 from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
+from ocs.rules.shell_result import CANCELLED
 from ocs.spec import Agent, Job, Main, Run, Shell, Watchdog
 from ocs.store import record_process
 from tasks import host, secrets
@@ -58,7 +59,7 @@ async def _result(job: Job, context: DispatchContext) -> DispatchResult:
     try:
         return await scope_of(context.flow_run_id).run(_strategy(job, context))
     except Cancelled:
-        return DispatchResult(RunStatus.CANCELLED, error="Cancelled; everything it had started was ended.")
+        return DispatchResult(RunStatus.CANCELLED, error=CANCELLED)
     except OcsError as refused:
         return DispatchResult(RunStatus.ERROR, error=_sentence(refused))
 

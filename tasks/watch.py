@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from ocs.rules import watchdog
-from ocs.rules.dispatch import DispatchResult
+from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.rules.watchdog import LONGEST_CHECK, Finding
 from ocs.spec import Job, Shell, Watchdog
 from ocs.store import queries
@@ -18,6 +18,8 @@ async def run_watchdog(
 ) -> DispatchResult:
     """Check once, and alarm whoever is to be alarmed: `alert`, else the job's own delivery target."""
     check = await run_check(watched.check, min(job.run.timeout, LONGEST_CHECK))
+    if check.status is RunStatus.CANCELLED:
+        return check
     known = await queries.last_finding(await host.store(), job.id)
     decision = watchdog.decide(watched, check, known=Finding(known) if known else None, now=host.clock())
     return watchdog.result(watched, check, decision, watched.alert or _own_target(job))

@@ -11,6 +11,7 @@ from ocs.rules.dispatch import RunStatus, StreamOutput
 from ocs.spec import Output, format_duration
 
 MARK = "\n[... cut ...]\n"
+CANCELLED = "Cancelled; everything it had started was ended."
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 _IMAGE = re.compile(r"^\[IMAGE:(/[^\]\n]+)\]$", re.MULTILINE)
@@ -24,6 +25,7 @@ class Ending:
     returncode: int
     timed_out: bool
     timeout: timedelta
+    cancelled: bool = False
 
 
 def cut(text: str, limit: int) -> str:
@@ -53,7 +55,9 @@ def take_images(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def status_of(ending: Ending) -> RunStatus:
-    """ok, error or timeout."""
+    """ok, error, timeout or cancelled."""
+    if ending.cancelled:
+        return RunStatus.CANCELLED
     if ending.timed_out:
         return RunStatus.TIMEOUT
     return RunStatus.OK if ending.returncode == 0 else RunStatus.ERROR
@@ -71,6 +75,8 @@ def signal_of(ending: Ending) -> str | None:
 
 def error_of(ending: Ending, stderr: str) -> str | None:
     """One sentence on what went wrong, None when nothing did (B-4.3)."""
+    if ending.cancelled:
+        return CANCELLED
     if ending.timed_out:
         return f"Timed out after {format_duration(ending.timeout)}; everything it had started was ended."
     if name := signal_of(ending):

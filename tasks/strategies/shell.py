@@ -40,7 +40,7 @@ async def run_shell(
     """Run the command to its end, and everything it started with it (B-4.3, W40).
 
     `on_line` gets each line with the name of its stream while it runs; `on_start` the process id and start
-    time. Cancelling the task ends the whole group before the cancellation goes on.
+    time. Cancelling the task ends the whole group; the result then has what was said until then.
     """
     folder = _folder(shell)
     try:
@@ -78,7 +78,7 @@ async def _watch(
     reading = asyncio.gather(
         captures["stdout"].read(group.stdout), captures["stderr"].read(group.stderr), return_exceptions=True
     )
-    timed_out = False
+    timed_out = cancelled = False
     try:
         async with asyncio.timeout(timeout.total_seconds()):
             await on_start(group.pid, group.started_at)
@@ -86,11 +86,13 @@ async def _watch(
     except TimeoutError:
         timed_out = True
         await group.end(grace)
+    except asyncio.CancelledError:
+        cancelled = True
     finally:
         await asyncio.shield(_end_leftovers(group, reading, grace))
         for capture in captures.values():
             capture.finish()
-    return Ending(group.returncode or 0, timed_out, timeout)
+    return Ending(group.returncode or 0, timed_out, timeout, cancelled)
 
 
 async def _end_leftovers(group: ProcessGroup, reading: asyncio.Future[Any], grace: timedelta) -> None:

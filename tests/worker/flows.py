@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from pathlib import Path
 from uuid import UUID
@@ -88,8 +87,15 @@ def blocking(to: str) -> None:
     Path(to).touch()
 
 
+class Unpicklable:
+    """A lock would not do: libraries teach pickle to copy even those."""
+
+    def __reduce__(self) -> str:
+        raise TypeError("no pickle of this can be made")
+
+
 @flow(name="unpicklable", persist_result=True)
 async def unpicklable(to: str) -> object:
     """Returns what no process can hand to another."""
     await note("started", to)
-    return threading.Lock()
+    return Unpicklable()
