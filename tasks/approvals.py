@@ -35,7 +35,7 @@ from tasks import host
 from tasks.approval_form import answer_of, give_form, has_form, hear
 from tasks.deployed import job_in
 
-LEFT_BEHIND = timedelta(minutes=1)
+LEFT_BEHIND = timedelta(seconds=15)
 """A form is made in the instant after its run was suspended: one that is not there so much later never comes."""
 PAGE = 100
 GATE = "gate"
@@ -150,22 +150,20 @@ async def _settle_suspended(
         return
     if not waiting.is_decided and request.expires_at <= host.clock():
         request = (await expire(store, request.id, host.clock())).approval
-    if request.status is not ApprovalStatus.PENDING:
-        await _resume(client, waiting.flow_run_id, state, request)
-    elif _age(state) > LEFT_BEHIND and not await has_form(client, waiting.flow_run_id, state):
-        await _give_form(waiting.flow_run_id, state, request)
+    is_decided = request.status is not ApprovalStatus.PENDING
+    is_old = _age(state) > LEFT_BEHIND
+    if (is_decided or is_old) and not await has_form(client, waiting.flow_run_id, state):
+        if not is_old:
+            return  # whoever suspended it is just making it, and would stumble over ours
+        await give_form(waiting.flow_run_id, state, form(request_of(request, page_of(waiting.flow_run_id))))
+    if is_decided:
+        await _resume(client, waiting.flow_run_id, request)
 
 
-async def _resume(client: PrefectClient, flow_run_id: UUID, state: State[Any], request: Approval) -> None:
+async def _resume(client: PrefectClient, flow_run_id: UUID, request: Approval) -> None:
     """Have the flow run entered again. The server takes one resume; what counts is what the store has recorded."""
-    if not await has_form(client, flow_run_id, state):
-        await _give_form(flow_run_id, state, request)
     approve = request.status is ApprovalStatus.APPROVED
     await client.resume_flow_run(flow_run_id, answer_of(approve, request.decided_by or "timeout", request.reason))
-
-
-async def _give_form(flow_run_id: UUID, state: State[Any], request: Approval) -> None:
-    await give_form(flow_run_id, state, form(request_of(request, page_of(flow_run_id))))
 
 
 async def _withdraw(store: Store, waiting: Waiting, why: str, *, source: str = GATE) -> None:
