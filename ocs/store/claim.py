@@ -83,11 +83,8 @@ async def claim(
             return line
         asked = await asked_before(session, dispatch.id, flow_run_id, now)
         previous = await _newest_run(session, flow_run_id) if asked is None else None
-        if previous is not None and previous.status is RunStatus.RUNNING and _is_executed(previous, now):
-            return _going_on(previous, owner)
-        if previous is not None and previous.status.final and await _has_been(session, flow_run_id, entry):
-            had = Skip(SkipReason.DUPLICATE, previous.error or "Another worker has run it; nothing runs twice.")
-            return Rejected(previous.id, had, previous.status)
+        if (been := await _been(session, previous, flow_run_id, owner, entry, now)) is not None:
+            return been
         if previous is not None:
             dispatch = await _further_attempt(session, dispatch, previous, now)
         if asked is not None:
@@ -142,8 +139,22 @@ async def _newest_run(session: AsyncSession, flow_run_id: UUID) -> Run | None:
     return (await session.scalars(newest_first.limit(1))).first()
 
 
+async def _been(
+    session: AsyncSession, previous: Run | None, flow_run_id: UUID, owner: str, entry: int | None, now: datetime
+) -> Claimed | Rejected | None:
+    """The run that this start of the flow run has already; None when it is to get one."""
+    if previous is None:
+        return None
+    if previous.status is RunStatus.RUNNING and _is_executed(previous, now):
+        return _going_on(previous, owner)
+    if previous.status.final and await _has_been(session, flow_run_id, entry):
+        had = Skip(SkipReason.DUPLICATE, previous.error or "Another worker has run it; nothing runs twice.")
+        return Rejected(previous.id, had, previous.status)
+    return None
+
+
 async def _has_been(session: AsyncSession, flow_run_id: UUID, entry: int | None) -> bool:
-    """Whether this start of the flow run has had its run already: each start has one at most."""
+    """Each start of a flow run has one run at most."""
     if entry is None:
         return False
     return (await session.scalars(select(func.count()).where(Run.flow_run_id == flow_run_id))).one() >= entry

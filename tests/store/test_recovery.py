@@ -175,7 +175,7 @@ async def test_a_dispatch_whose_flow_run_never_began_is_found_and_given_up(store
 
 
 async def test_one_start_of_a_flow_run_has_one_run_and_another_start_is_a_further_attempt(store: Store) -> None:
-    """Two workers that took the same flow run begin with the same count of starts; a Retry in the UI has a higher one."""
+    """Two workers that took the same flow run have the same count of starts; a Retry in the UI has a higher one."""
     load, flow_run = job(limits={"overlap": "allow"}), uuid4()
 
     async def begun(entry: int) -> Claimed | Rejected:
