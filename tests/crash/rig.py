@@ -200,10 +200,11 @@ class Rig:
         """What holds goes on."""
         (self._holds(worker) / GO).touch()
 
-    def kill_worker(self, *, reaper_too: bool = False) -> None:
-        """With its reaper, nobody is left who would end the processes of its jobs."""
-        reapers = [child for child in _children(self.worker) if _is_reaper(child)] if reaper_too else []
-        for pid in (*(child.pid for child in reapers), self.worker):
+    def kill_worker(self, worker: int | None = None, *, reaper_too: bool = False) -> None:
+        """The last one that was started, or another. With its reaper, nobody is left who would end its jobs."""
+        worker = worker or self.worker
+        reapers = [child for child in _children(worker) if _is_reaper(child)] if reaper_too else []
+        for pid in (*(child.pid for child in reapers), worker):
             kill(pid)
         psutil.wait_procs(reapers, timeout=10)
 
