@@ -40,8 +40,8 @@ async def run_job(job: Job) -> State:
         except cancellation.Cancelled:
             return state_of(RunStatus.CANCELLED, "Cancelled before it started; nothing was run.")
         match claimed:
-            case Rejected(skip=skip):
-                return state_of(RunStatus.SKIPPED, skip.why)
+            case Rejected(skip=skip, status=status):
+                return state_of(status, skip.why)
             case Deferred(wait=wait):
                 return queued(wait.why)
             case Asks():

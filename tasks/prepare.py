@@ -66,7 +66,16 @@ async def _claim(job: Job, dispatch: Dispatch, flow_run: FlowRun, store: Store) 
     may_have_waited = gated.approval.required or flow_run.run_count > 1
     if may_have_waited and (withdrawn := await entered_again(client, store, flow_run)):
         return withdrawn
-    return await claim(store, gated, dispatch, flow_run_id=flow_run.id, owner=owner.me(), now=host.clock(), shown=shown)
+    return await claim(
+        store,
+        gated,
+        dispatch,
+        flow_run_id=flow_run.id,
+        owner=owner.me(),
+        now=host.clock(),
+        shown=shown,
+        entry=flow_run.run_count,
+    )
 
 
 def current_flow_run() -> FlowRun:

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from ocs.rules import guards, idempotency
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
@@ -42,10 +42,11 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A guard stood against it; the run's record says why (W37)."""
+    """A guard stood against it; the run's record says why (W37). `status` is how the flow run is to end."""
 
     run_id: UUID
     skip: Skip
+    status: RunStatus = RunStatus.SKIPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +70,21 @@ async def claim(
     owner: str,
     now: datetime,
     shown: Shown = NOTHING_SHOWN,
+    entry: int | None = None,
 ) -> Claim:
     """Ask the guards, and write the run's row, its idempotency key and the dispatch's end, all at once.
 
     A flow run that was here before goes on where it was, or is a further attempt: a person pressed Retry. `shown` is
-    for people who are asked to approve it.
+    for people who are asked to approve it. `entry` counts the starts of the flow run, this one included, where
+    that is known: two workers that took the same start have the same count.
     """
     async with store.transaction(lock=locks(job.id, job.limits.pool)) as session:
         if (line := await _in_line(session, dispatch, flow_run_id)) is not None:
             return line
         asked = await asked_before(session, dispatch.id, flow_run_id, now)
         previous = await _newest_run(session, flow_run_id) if asked is None else None
-        if previous is not None and previous.status is RunStatus.RUNNING and _is_executed(previous, now):
-            return _going_on(previous, owner)
+        if (been := await _been(session, previous, flow_run_id, owner, entry, now)) is not None:
+            return been
         if previous is not None:
             dispatch = await _further_attempt(session, dispatch, previous, now)
         if asked is not None:
@@ -134,6 +137,27 @@ async def _in_line(session: AsyncSession, dispatch: Dispatch, flow_run_id: UUID)
 async def _newest_run(session: AsyncSession, flow_run_id: UUID) -> Run | None:
     newest_first = select(Run).where(Run.flow_run_id == flow_run_id).order_by(col(Run.attempt).desc())
     return (await session.scalars(newest_first.limit(1))).first()
+
+
+async def _been(
+    session: AsyncSession, previous: Run | None, flow_run_id: UUID, owner: str, entry: int | None, now: datetime
+) -> Claimed | Rejected | None:
+    """The run that this start of the flow run has already; None when it is to get one."""
+    if previous is None:
+        return None
+    if previous.status is RunStatus.RUNNING and _is_executed(previous, now):
+        return _going_on(previous, owner)
+    if previous.status.final and await _has_been(session, flow_run_id, entry):
+        had = Skip(SkipReason.DUPLICATE, previous.error or "Another worker has run it; nothing runs twice.")
+        return Rejected(previous.id, had, previous.status)
+    return None
+
+
+async def _has_been(session: AsyncSession, flow_run_id: UUID, entry: int | None) -> bool:
+    """Each start of a flow run has one run at most."""
+    if entry is None:
+        return False
+    return (await session.scalars(select(func.count()).where(Run.flow_run_id == flow_run_id))).one() >= entry
 
 
 def _is_executed(run: Run, now: datetime) -> bool:

@@ -133,10 +133,14 @@ class Execution:
             if not is_outage(error):
                 raise
             return await self._was_taken()
-        if answer.state is None or not answer.state.is_pending():
+        # Refused because another worker was quicker, the answer is that one's Pending.
+        if answer.state is None or not self._is_ours(answer.state):
             return False
         self.flow_run.state = answer.state
         return True
+
+    def _is_ours(self, state: State) -> bool:
+        return state.is_pending() and state.message == self._mark
 
     async def _was_taken(self) -> bool:
         """The server went away while it was asked: see what became of the question once it is back."""
@@ -150,7 +154,7 @@ class Execution:
             else:
                 break
         state = self.flow_run.state
-        return state is not None and state.is_pending() and state.message == self._mark
+        return state is not None and self._is_ours(state)
 
     async def _execute(self, flow: Flow[Any, Any]) -> None:
         self._engine = engine_for(flow, self.flow_run)

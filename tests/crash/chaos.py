@@ -1,4 +1,4 @@
-"""Chaos: a mix of jobs, and random deaths of worker and server while they run: `make chaos N=200 SEED=7`.
+"""Chaos: a mix of jobs, and random deaths of two workers and the server while they run: `make chaos N=200 SEED=7`.
 
 Everything that is drawn comes from the seed, which is printed; what happens in between is the machine's doing. In the
 end the schedules are taken away, and all invariants must hold.
@@ -34,8 +34,9 @@ A_KILL_TAKES = 20.0
 WORK_WITHIN = 10.0
 REST_WITHIN = 300.0
 """Seconds, for every kill and for the end: whoever has not come to rest by then is stuck."""
-VICTIMS = {"worker": 10, "worker and reaper": 4, "server": 4, "both": 3}
+VICTIMS = {"worker": 10, "worker and reaper": 4, "server": 4, "all": 3}
 """Who is killed, and how often."""
+WORKERS = ("one", "two")
 BY_HAND = ("first", "flaky", "pooled-a", "pooled-b", "queued", "sure")
 SCHEDULED = ("tick", "beat")
 NO_BACKOFF = {"backoff": False, "limits": {"max_queued": 10_000}}
@@ -50,6 +51,7 @@ class Chaos:
     rig: Rig
     chance: random.Random
     kills: Counter[str] = field(default_factory=Counter[str])
+    workers: dict[str, int] = field(default_factory=dict[str, int])
 
     def write(self, scheduled: bool) -> None:
         """All jobs; in the end they are written again without schedules."""
@@ -83,15 +85,20 @@ class Chaos:
         await asyncio.sleep(self.chance.uniform(0, 2))
         victim = self.chance.choices([*VICTIMS], [*VICTIMS.values()])[0]
         self.kills[victim] += 1
-        if victim in ("server", "both"):
+        dead = {"server": (), "all": WORKERS}.get(victim, (self.chance.choice(WORKERS),))
+        if victim in ("server", "all"):
             self.rig.kill_server()
-        if victim != "server":
-            self.rig.kill_worker(reaper_too=victim == "worker and reaper")
-            await asyncio.sleep(self.chance.uniform(0, 1))
-            self.rig.start_worker()
-        if victim in ("server", "both"):
+        for name in dead:
+            self.rig.kill_worker(self.workers[name], reaper_too=victim == "worker and reaper")
+        await asyncio.sleep(self.chance.uniform(0, 1))
+        self.start_workers(*dead)
+        if victim in ("server", "all"):
             await self._ask(self.chance.randint(0, 1))
             await asyncio.to_thread(self.rig.start_server)
+
+    def start_workers(self, *names: str) -> None:
+        for name in names:
+            self.workers[name] = self.rig.start_worker(name=name)
 
     async def _some_work(self, runs: int) -> None:
         """Until so many more runs have begun; a worker that is killed again before it can is a case, too."""
@@ -129,10 +136,11 @@ async def begun(folder: Path, chance: random.Random) -> AsyncIterator[Chaos]:
             try:
                 chaos.write(scheduled=True)
                 await system.deploy()
-                chaos.rig.start_worker()
+                chaos.start_workers(*WORKERS)
                 yield chaos
             finally:
-                kill(chaos.rig.worker)
+                for pid in chaos.workers.values():
+                    kill(pid)
 
 
 async def run(deaths: int, seed: int, folder: Path) -> int:

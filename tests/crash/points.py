@@ -167,4 +167,7 @@ DECIDED = {
 }
 """Before and after a person has decided, in a run that was suspended meanwhile."""
 
-ALL = POINTS | IN_LINE | RECOVERY | GIVING_BACK | DELIVERY | ASKING | DECIDED
+TAKING = {"before Pending": Point("ocs.worker.execution", "Execution._take_it", "before", Reached.NOTHING)}
+"""Where a worker has seen a run that another one takes."""
+
+ALL = TAKING | POINTS | IN_LINE | RECOVERY | GIVING_BACK | DELIVERY | ASKING | DECIDED

@@ -139,9 +139,8 @@ class Rig:
     def system(self) -> RunningSystem:
         return self.scene.system
 
-    @property
-    def _holds(self) -> Path:
-        return self.scene.folder / "holds"
+    def _holds(self, worker: str) -> Path:
+        return self.scene.folder / f"holds-{worker}"
 
     @property
     def _note(self) -> Path:
@@ -160,14 +159,14 @@ class Rig:
 
         Its clock goes `clock` seconds wrong with `jump`.
         """
-        arguments = ["--name", name, "--limit", str(limit), "--holds", str(self._holds)]
+        arguments = ["--name", name, "--limit", str(limit), "--holds", str(self._holds(name))]
         arguments += [part for job, point in holds.items() for part in ("--hold", f"{self.system.id(job)}={point}")]
         if kill_at is not None:
             self.notes += 1
             arguments += ["--kill-at", kill_at, "--note", str(self._note)]
         if clock is not None:
             arguments += [f"--clock={clock}", "--jump", str(self.scene.folder / "jump")]
-        self._holds.mkdir(exist_ok=True)
+        self._holds(name).mkdir(exist_ok=True)
         self.worker = self.nursery.start(*arguments)
         return self.worker
 
@@ -183,28 +182,29 @@ class Rig:
 
         await self.system.eventually(look)
 
-    async def held(self, *names: str) -> None:
+    async def held(self, *names: str, worker: str = "crash") -> None:
         """Wait until each of these jobs has a run that holds at its point."""
-        await self._noted({self.system.id(name) for name in names})
+        await self._noted({self.system.id(name) for name in names}, worker)
 
-    async def passed(self, name: str) -> None:
+    async def passed(self, name: str, worker: str = "crash") -> None:
         """Wait until a run that was held has gone on beyond its point."""
-        await self._noted({passed(self.system.id(name))})
+        await self._noted({passed(self.system.id(name))}, worker)
 
-    async def _noted(self, names: Collection[str]) -> None:
+    async def _noted(self, names: Collection[str], worker: str) -> None:
         async def look() -> bool:
-            return {*names} <= {path.name for path in self._holds.iterdir()}
+            return {*names} <= {path.name for path in self._holds(worker).iterdir()}
 
         await self.system.eventually(look)
 
-    def let_go(self) -> None:
+    def let_go(self, worker: str = "crash") -> None:
         """What holds goes on."""
-        (self._holds / GO).touch()
+        (self._holds(worker) / GO).touch()
 
-    def kill_worker(self, *, reaper_too: bool = False) -> None:
-        """With its reaper, nobody is left who would end the processes of its jobs."""
-        reapers = [child for child in _children(self.worker) if _is_reaper(child)] if reaper_too else []
-        for pid in (*(child.pid for child in reapers), self.worker):
+    def kill_worker(self, worker: int | None = None, *, reaper_too: bool = False) -> None:
+        """The last one that was started, or another. With its reaper, nobody is left who would end its jobs."""
+        worker = worker or self.worker
+        reapers = [child for child in _children(worker) if _is_reaper(child)] if reaper_too else []
+        for pid in (*(child.pid for child in reapers), worker):
             kill(pid)
         psutil.wait_procs(reapers, timeout=10)
 

@@ -55,7 +55,7 @@ async def at_work(rig: Rig) -> None:
     """A job with a child, whose run is held while its shell waits, and one that runs by itself."""
     rig.scene.write("load", rig.scene.waiting())
     rig.scene.write("next", after={"job": "load", "on": "complete"})
-    rig.scene.write("other")
+    rig.scene.write("other", limits={"overlap": "allow"})
     await rig.system.deploy()
     await rig.scene.run("load")
     await rig.system.eventually(lambda: runs(rig))

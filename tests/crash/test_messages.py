@@ -28,7 +28,7 @@ async def target(rig: Rig) -> AsyncIterator[str]:
         yield name
 
 
-@pytest.mark.parametrize("point", ["after claim", "while the shell runs", "after finish", *DELIVERY])
+@pytest.mark.parametrize("point", ["while the shell runs", "after finish", *DELIVERY])
 async def test_a_message_is_told_once_whenever_the_worker_is_killed(rig: Rig, target: str, point: str) -> None:
     rig.start_worker(kill_at=point)
     rig.scene.write("load", rig.scene.waiting(), deliver={"when": "always", "to": target})

@@ -123,4 +123,6 @@ async def test_a_worker_killed_when_it_put_a_run_in_line_loses_neither(rig: Rig)
     await rig.killed()
     rig.scene.gate.touch()
     rig.start_worker()
-    assert ends(rig, await rig.scene.at_rest()) == [RunStatus.CRASHED, RunStatus.OK]
+    # The flow run that was put in line may begin again after its dispatch went on in another one: then it is skipped.
+    both = [status for status in ends(rig, await rig.scene.at_rest()) if status is not RunStatus.SKIPPED]
+    assert both == [RunStatus.CRASHED, RunStatus.OK]

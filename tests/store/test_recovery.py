@@ -172,3 +172,25 @@ async def test_a_dispatch_whose_flow_run_never_began_is_found_and_given_up(store
     found = await queries.dispatch(store, row.id)
     assert found is not None
     assert found.status == ("done" if became == "a run" else "cancelled")
+
+
+async def test_one_start_of_a_flow_run_has_one_run_and_another_start_is_a_further_attempt(store: Store) -> None:
+    """Two workers that took the same flow run have the same count of starts; a Retry in the UI has a higher one."""
+    load, flow_run = job(limits={"overlap": "allow"}), uuid4()
+
+    async def begun(entry: int) -> Claimed | Rejected:
+        at = Dispatch(DispatchKind.SCHEDULED, NOW)
+        claimed = await claim(store, load, at, flow_run_id=flow_run, owner="worker", now=NOW, entry=entry)
+        assert isinstance(claimed, Claimed | Rejected)
+        return claimed
+
+    first = await begun(1)
+    assert isinstance(first, Claimed)
+    await finish(store, load, first.context, DispatchResult(RunStatus.ERROR, error="It broke."), children=(), now=NOW)
+    late = await begun(1)
+    assert isinstance(late, Rejected)
+    assert (late.run_id, late.status) == (first.context.run_id, RunStatus.ERROR)
+    assert len(await queries.runs(store)) == 1
+    again = await begun(2)
+    assert isinstance(again, Claimed)
+    assert again.context.dispatch.attempt == 2
