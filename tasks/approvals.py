@@ -19,7 +19,6 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
-from prefect.settings import get_current_settings
 from prefect.states import Cancelled
 
 from ocs.errors import Refused
@@ -34,6 +33,7 @@ from ocs.store.tables import Approval
 from tasks import host
 from tasks.approval_form import answer_of, give_form, has_form, hear
 from tasks.deployed import job_in
+from tasks.naming import page_of
 
 LEFT_BEHIND = timedelta(seconds=15)
 """A form is made in the instant after its run was suspended: one that is not there so much later never comes."""
@@ -116,12 +116,6 @@ async def settle_one(client: PrefectClient, store: Store, request: Approval) -> 
         if flow_run and flow_run.state and not flow_run.state.is_paused() and not waiting.is_decided:
             await hear(client, store, waiting.approval)  # decided in the UI, and no worker has come yet
         await _settle(client, store, waiting, flow_run, deployment)
-
-
-def page_of(flow_run_id: UUID) -> str | None:
-    """A run's page in the UI."""
-    ui_url = get_current_settings().ui_url
-    return f"{ui_url}/runs/flow-run/{flow_run_id}" if ui_url else None
 
 
 async def _settle(

@@ -9,7 +9,7 @@ import typer
 from ocs.cli import session
 from ocs.cli.arguments import SomeJob
 from ocs.cli.group import group
-from ocs.cli.output import answer, first_line, local, say, table, tell, utc
+from ocs.cli.output import SHORT, answer, first_line, local, say, table, tell, utc
 from ocs.errors import Refused, ServerUnreachable
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ocs.store.approvals import Decided
     from ocs.store.tables import Approval
 
-SHORT = 8
 app = group("Approvals: runs that wait until a person agrees (approval.required).")
 Given = Annotated[str, typer.Argument(help="The approval's id, or its beginning; or the job's id when only one waits.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides; by default who is logged in.")]

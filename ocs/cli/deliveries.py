@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocs.cli import session
-from ocs.cli.output import answer, count_of, first_line, local, say, table, utc
+from ocs.cli.output import SHORT, answer, count_of, first_line, local, say, table, utc
 from ocs.errors import NotFound
 
 if TYPE_CHECKING:
     from ocs.store import Store
     from ocs.store.tables_delivery import Delivery
 
-SHORT = 8
 DeliveryIds = Annotated[list[str], typer.Argument(help="The deliveries' ids, or the beginnings of them.")]
 
 

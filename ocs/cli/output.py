@@ -38,6 +38,8 @@ COLOURS = {
     "fixed": "green",
 }
 UNCUT = 100_000
+SHORT = 8
+"""Characters of an id that tell it from others where people read it."""
 """A width that no line reaches: what goes into a pipe or a file is not folded."""
 GAP = 2
 """Between two columns."""

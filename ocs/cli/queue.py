@@ -11,14 +11,13 @@ from ocs.cli import deliveries, session
 from ocs.cli.arguments import SomeJob
 from ocs.cli.deliveries import by_prefix, delivery_view, show_deliveries
 from ocs.cli.group import group
-from ocs.cli.output import answer, local, say, table, utc
+from ocs.cli.output import SHORT, answer, local, say, table, utc
 
 if TYPE_CHECKING:
     from ocs.store import Store
     from ocs.store.tables import DispatchRow
     from ocs.store.tables_delivery import Delivery
 
-SHORT = 8
 app = group("What waits to become a run (by hand, children, retries, turns), and messages that were not sent yet.")
 deliveries.register(app)
 

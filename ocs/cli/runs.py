@@ -16,7 +16,7 @@ import typer
 from ocs.cli import session
 from ocs.cli.arguments import RunId, SomeJob, moment_of
 from ocs.cli.group import group
-from ocs.cli.output import Mode, answer, first_line, local, out, print_json, say, table, tell, took
+from ocs.cli.output import SHORT, Mode, answer, first_line, local, out, print_json, say, table, tell, took
 from ocs.cli.story import show_story, story_of
 from ocs.cli.views import Status, run_views, said
 from ocs.errors import NotFound, Refused
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ocs.store.tables import Run
 
 app = group("Runs: what ran, why, and what it said.")
-SHORT = 8
 PAGE = 200
 LOOK_AGAIN = 0.5
 LAST_LINE = "Finished in state "

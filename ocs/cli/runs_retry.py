@@ -8,13 +8,12 @@ import typer
 
 from ocs.cli import session
 from ocs.cli.arguments import RunId, Settings, settings_of
+from ocs.cli.output import SHORT
 from ocs.errors import Refused
 
 if TYPE_CHECKING:
     from ocs.store import Store
     from ocs.store.tables import Run
-
-SHORT = 8
 
 
 def register(app: typer.Typer) -> None:

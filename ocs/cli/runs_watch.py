@@ -9,7 +9,7 @@ import typer
 
 from ocs.cli import session
 from ocs.cli.arguments import SomeJob
-from ocs.cli.output import Mode, drawn_table, first_line, local, out, say, took
+from ocs.cli.output import SHORT, Mode, drawn_table, first_line, local, out, say, took
 from ocs.cli.views import run_views, said
 from ocs.errors import UsageError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ocs.store import Store
 
 LOOK_AGAIN = 0.5
-SHORT = 8
 
 
 def register(app: typer.Typer) -> None:

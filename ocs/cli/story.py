@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocs.cli import session
 from ocs.cli.deliveries import show_deliveries
-from ocs.cli.output import local, say, table, took
+from ocs.cli.output import SHORT, local, say, table, took
 from ocs.cli.views import run_views
 from ocs.rules.dispatch import DispatchKind
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ocs.store.tables import Run
 
 LAST_LINES = 15
-SHORT = 8
 
 
 async def story_of(store: Store, run: Run) -> dict[str, Any]:

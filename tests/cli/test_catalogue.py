@@ -222,6 +222,13 @@ def test_add_in_a_while_is_once_at_a_moment_with_its_offset(ocs: Ocs) -> None:
     assert datetime.fromisoformat(moment) - before <= timedelta(hours=1.6)
 
 
+def test_add_at_a_time_that_is_past_is_refused(ocs: Ocs) -> None:
+    before = files(ocs)
+    error = ocs.json("jobs", "add", "late", "--at", "2020-02-01T16:00:00Z", "--shell", "true", status=1)["error"]
+    assert "2020-02-01 16:00:00 UTC is past" in error["message"]
+    assert files(ocs) == before
+
+
 def test_add_without_a_server_says_what_rolls_it_out(ocs: Ocs) -> None:
     said = ocs("jobs", "add", "new", "--shell", "true")
     assert said.status == 0

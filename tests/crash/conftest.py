@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from ocs.server import embedded_server
 from ocs.server.child import Child
 from tests.crash.nursery import Nursery, nursery
 from tests.crash.rig import Rig, Scene, kill
+from tests.databases import postgres_database
 from tests.e2e.system import running_system
-from tests.store.conftest import POSTGRES
 
 
 @pytest.fixture(scope="session")
@@ -54,14 +50,5 @@ async def rig(
 @pytest.fixture
 async def own_database() -> AsyncIterator[str]:
     """An empty database on Postgres."""
-    server = os.environ.get(POSTGRES)
-    if not server:
-        pytest.skip(f"{POSTGRES} is not set, so nothing was tried on Postgres")
-    name = f"ocs_test_{uuid4().hex}"
-    admin = create_async_engine(server, isolation_level="AUTOCOMMIT")
-    async with admin.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name}"))
-    yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    async with admin.connect() as connection:
-        await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    await admin.dispose()
+    async with postgres_database() as url:
+        yield url
