@@ -12,7 +12,7 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize(
-    ("left", "seen"), zip(("after Pending", "after Running, before claim"), GIVING_BACK, strict=True)
+    ("left", "seen"), [*zip(("after Pending", "after Running, before claim"), GIVING_BACK, strict=True)]
 )
 async def test_a_run_that_two_workers_give_back_runs_once(rig: Rig, left: str, seen: str) -> None:
     rig.start_worker(kill_at=left)
