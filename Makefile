@@ -35,7 +35,7 @@ test: setup  ## All tests; Postgres ones when OCS_TEST_POSTGRES_URL is set, thos
 test-fast: setup  ## Tests without servers
 	$(BIN)/python -m pytest -m "not e2e and not browser" -q
 
-chaos: setup  ## Kill worker and server N times at random moments: nothing may be lost, doubled or stuck
+chaos: setup  ## Kill workers and server N times at random moments: nothing may be lost, doubled or stuck
 	$(BIN)/python -m tests.crash.chaos --kills $(N) $(if $(SEED),--seed $(SEED))
 
 gateway: $(GATEWAY)
