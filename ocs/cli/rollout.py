@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocs.cli import session
+from ocs.cli import checks_delivery, session
 from ocs.cli.arguments import JobIds
 from ocs.cli.difference import changed_paths, diff, show_diff
 from ocs.cli.output import Mode, answer, err, say, table, tell
@@ -68,7 +68,9 @@ async def roll_out(
         changing = planned.having(rollout.Action.CREATE, rollout.Action.UPDATE)
         with _progress(len(changing)) as advance:
             await rollout.apply(client, planned, prune=prune, on_progress=lambda _: advance())
-        await _dispatch_near(client, [found.jobs[step.job_id] for step in changing])
+        changed = [found.jobs[step.job_id] for step in changing]
+        await _dispatch_near(client, changed)
+        await _warn_of_targets(client, changed)
         for step in planned.steps:
             if resume and step.paused_in_ui and step.deployment_id:
                 await rollout.resume(client, step.deployment_id)
@@ -111,6 +113,13 @@ async def _dispatch_near(client: PrefectClient, jobs: Sequence[Job]) -> None:
     async with session.store() as store:
         for job_id, moment in near.items():
             await publish(client, store, await make_up_for(store, job_id, CatchUp((moment,)), now))
+
+
+async def _warn_of_targets(client: PrefectClient, jobs: Sequence[Job]) -> None:
+    """A target that is missing is no reason not to roll out: it may be made later, and what waits is sent then."""
+    if any(job.deliver and job.deliver.to for job in jobs):
+        async for finding in checks_delivery.targets(client):
+            tell(f"{finding.finding} Mend it with: {finding.mend}")
 
 
 async def _plan(found: Catalogue, only: Sequence[str]) -> Plan:

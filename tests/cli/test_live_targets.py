@@ -136,3 +136,12 @@ def test_a_job_that_did_well_tells_only_when_asked(up: Ocs, desk: str, hook: Rec
     assert len(run(up, "chatty", "echo fine", "{to: desk, when: always}")["deliveries"]) == 1
     assert [each.json["subject"] for each in hook.received] == ["chatty: done"]
     clear(up, "quiet", "chatty")
+
+
+def test_a_rollout_names_a_target_that_nobody_has_made(up: Ocs) -> None:
+    up.write("unheard", "id: unheard\nrun: exit 1\ndeliver: {to: nobody-there}\n")
+    said = up("deploy", "unheard")
+    assert said.status == 0
+    assert "there is no delivery target nobody-there" in said.err
+    assert "ocs targets add nobody-there" in said.err
+    clear(up, "unheard")
