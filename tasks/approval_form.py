@@ -9,6 +9,7 @@ import httpx
 import orjson
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
+from prefect.context import AsyncClientContext
 from prefect.flow_runs import asuspend_flow_run
 from prefect.input import RunInput, keyset_from_base_key
 from prefect.logging import get_logger
@@ -57,7 +58,9 @@ async def give_form(flow_run_id: UUID, state: State[Any], text: str) -> None:
     if keyset is None:
         return
     try:
-        await _form(text).asave(keyset, flow_run_id=flow_run_id)  # pyright: ignore[reportArgumentType]
+        # Without a client around it, it would make one and leave it open.
+        async with AsyncClientContext.get_or_create():
+            await _form(text).asave(keyset, flow_run_id=flow_run_id)  # pyright: ignore[reportArgumentType]
     except httpx.HTTPStatusError as error:
         if error.response.status_code != CONFLICT:
             raise
