@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import make_url
-from sqlmodel import delete
+from sqlmodel import col, delete
 
 from ocs.rules.dispatch import RunStatus
 from ocs.server.child import Child
@@ -183,7 +183,7 @@ async def test_a_run_whose_record_was_deleted_while_it_ran_is_told_and_harms_nob
     await at_work(rig)
     (run,) = await rig.system.runs_of("load")
     async with rig.system.store.transaction() as session:
-        await session.execute(delete(Run).where(Run.id == run.id))  # type: ignore[arg-type]
+        await session.execute(delete(Run).where(col(Run.id) == run.id))
     rig.scene.gate.touch()
 
     async def ended() -> str | None:
@@ -201,7 +201,7 @@ async def test_rows_that_somebody_took_out_of_the_store_are_made_anew(rig: Rig) 
     await at_work(rig)
     async with rig.system.store.transaction() as session:
         for table in (IdempotencyKey, JobState):
-            await session.execute(delete(table).where(table.job_id == rig.system.id("load")))
+            await session.execute(delete(table).where(col(table.job_id) == rig.system.id("load")))
     rig.scene.gate.touch()
     await all_is_well(rig)
     await rig.scene.run("load")

@@ -11,11 +11,13 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import tasks.execute
 import tasks.host
 from ocs import settings
 from ocs.lifeline import end_with_parent
+from ocs.rules.dispatch import DispatchResult
 from ocs.spec import Shell
 from ocs.worker.__main__ import work
 from tasks.strategies.shell import run_shell
@@ -50,9 +52,9 @@ def main(given: Sequence[str] | None = None) -> None:
     asyncio.run(work(asked.pool, asked.name, asked.limit))
 
 
-async def _telling_its_run(shell: Shell, **options: object) -> object:
-    run_id = options["artifacts"].name  # type: ignore[attr-defined]
-    return await run_shell(shell.model_copy(update={"env": {**shell.env, RUN_ID: run_id}}), **options)  # type: ignore[arg-type]
+async def _telling_its_run(shell: Shell, *, artifacts: Path, **options: Any) -> DispatchResult:
+    env = {**shell.env, RUN_ID: artifacts.name}
+    return await run_shell(shell.model_copy(update={"env": env}), artifacts=artifacts, **options)
 
 
 if __name__ == "__main__":
