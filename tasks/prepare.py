@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.logging import get_logger
@@ -17,14 +18,18 @@ from ocs.errors import Refused
 from ocs.rules import jitter
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.spec import Job
-from ocs.store import Asks, Claim, Store, claim, dispatch_of
+from ocs.store import Asks, Claim, Store, claim, dispatch_of, queries
 from tasks import host, owner
 from tasks.approvals import Withdrawn, at_gate, entered_again
 from tasks.cancellation import scope_of
 from tasks.deliver import deliver_soon
 from tasks.insisting import insist
 from tasks.naming import kind_tag, run_name
+from tasks.settle import GIVEN_BACK
 
+LATE = "Late"
+OURS = (GIVEN_BACK, "The process that had taken it is gone.")
+"""What we say ourselves of a flow run that is to start (again)."""
 JOB_TAG = "job:"
 
 
@@ -74,8 +79,21 @@ async def _claim(job: Job, dispatch: Dispatch, flow_run: FlowRun, store: Store) 
         owner=owner.me(),
         now=host.clock(),
         shown=shown,
-        entry=flow_run.run_count,
+        entry=flow_run.run_count if await _was_asked_for(client, store, flow_run) else 1,
     )
+
+
+async def _was_asked_for(client: PrefectClient, store: Store, flow_run: FlowRun) -> bool:
+    """Whether a start after the flow run's last run had ended is somebody's wish: a Retry in the UI.
+
+    A worker that was too late with taking it, and died, leaves it to be given back: that is nobody's wish.
+    """
+    last = (await queries.newest_by_flow_run(store, [flow_run.id])).get(flow_run.id)
+    if last is None or last.finished_at is None:
+        return True
+    states = await client.read_flow_run_states(flow_run.id)
+    asked = [state for state in states if state.is_scheduled() and state.name != LATE and state.message not in OURS]
+    return any(state.timestamp.timestamp() > last.finished_at.timestamp() for state in asked)
 
 
 def current_flow_run() -> FlowRun:
