@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ocs.server import embedded_server
+
+settings.register_profile("patient", deadline=None)  # on a busy machine
+settings.load_profile("patient")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As for everything a shell has started in the background; what tests interrupt would inherit it, and not hear them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

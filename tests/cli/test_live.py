@@ -267,7 +267,7 @@ def test_up_stays_until_it_is_interrupted_and_drains(ocs: Ocs) -> None:
 
 
 def test_a_project_that_is_refused_leaves_no_server_behind(ocs: Ocs) -> None:
-    ocs.write("careful", "id: careful\napproval: {required: true}\nrun: echo\n")
+    ocs.write("careful", "id: careful\ncontract: {}\nrun: echo\n")
     answer = ocs.json("up", "--detach", "--port", "0", status=1)
-    assert answer["errors"][0]["path"] == "approval.required"
+    assert answer["errors"][0]["path"] == "contract"
     assert ocs("status").status == 3

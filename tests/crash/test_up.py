@@ -78,8 +78,8 @@ async def test_everything_is_killed_at_once_and_started_again(home: Path, tmp_pa
     async with scene_on(state, home, tmp_path) as scene:
         await scene.system.eventually(lambda: is_at_work(scene))
         family = [psutil.Process(state.pid), *psutil.Process(state.pid).children(recursive=True)]
-        shell = [process for process in family if scene.mark in process.environ().values()]
-        doomed = [process for process in family if process not in shell]
+        shell = marked_processes(scene.mark)
+        doomed = [process for process in family if process.pid not in shell]
         for process in doomed:
             process.kill()
         psutil.wait_procs(doomed, timeout=10)

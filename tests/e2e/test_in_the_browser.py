@@ -6,11 +6,14 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import psutil
 import pytest
 from playwright.async_api import Locator, Page, async_playwright, expect
 
+from blocks.target import DeliveryTarget
+from blocks.targets import all_targets
 from deployments import catalogue, rollout
 from ocs.rules.approval import ApprovalStatus, DecidedFrom
 from ocs.rules.dispatch import DispatchKind, RunStatus
@@ -200,3 +203,21 @@ async def test_a_schedule_that_is_paused_stays_so_and_the_plan_names_it(ocs: Run
     await switch.click()
     await ocs.eventually(is_active)
     assert not (await step()).paused_in_ui
+
+
+async def test_a_delivery_target_is_edited(ocs: RunningSystem, page: Page) -> None:
+    name = ocs.id("desk")
+    target = DeliveryTarget(kind="gateway", channel="telegram", recipient="4711")
+    block = await cast("Any", target.save(name))
+    await page.goto(f"/blocks/block/{block}/edit")
+    named = page.locator(".p-label__label", has_text="Recipient")
+    recipient = page.locator(".schema-form-property").filter(has=named).locator("input, textarea")
+    await expect(recipient).to_have_value("4711")
+    await recipient.fill("4712")
+    await page.get_by_role("button", name="Save", exact=True).click()
+
+    async def is_changed() -> bool:
+        found = (await all_targets(ocs.client))[name]
+        return found is not None and (found.channel, found.recipient) == ("telegram", "4712")
+
+    assert await ocs.eventually(is_changed)
