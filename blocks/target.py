@@ -18,6 +18,7 @@ from blocks.gateway_error import GatewayError
 from ocs.spec.target import InChannel, Named, Notification, address
 
 NEEDS = {"gateway": ("channel", "recipient"), "webhook": ("url",), "notification": ("block",), "apprise": ("url",)}
+NOTHING = SecretStr("")
 MAKE_IT = "Make it: ocs targets add {name} --help, or in the Prefect UI under Blocks (type Delivery Target)."
 
 
@@ -34,37 +35,36 @@ class DeliveryTarget(Block):
         description="gateway: a chat of the OpenClaw gateway (channel, recipient). webhook: a signed POST (URL, "
         "secret). notification: a notification block of Prefect (block). apprise: an address of Apprise (URL)."
     )
-    channel: str | None = Field(default=None, description="The gateway's channel, such as telegram.")
-    recipient: str | None = Field(default=None, description="Who or which chat in that channel.")
-    url: SecretStr | None = Field(
-        default=None, title="URL", description="https://... of a webhook, or an address of Apprise such as tgram://..."
+    # Texts and not "text or nothing": of those the UI would make a field with a switch.
+    channel: str = Field(default="", description="The gateway's channel, such as telegram.")
+    recipient: str = Field(default="", description="Who or which chat in that channel.")
+    url: SecretStr = Field(
+        default=NOTHING,
+        title="URL",
+        description="https://... of a webhook, or an address of Apprise such as tgram://...",
     )
-    secret: SecretStr | None = Field(default=None, description="Signs what a webhook is sent (HMAC-SHA256).")
-    block: str | None = Field(default=None, description="Type and name of a notification block: slack-webhook/ops.")
-    note: str | None = Field(default=None, description="For people: who this is.")
+    secret: SecretStr = Field(default=NOTHING, description="Signs what a webhook is sent (HMAC-SHA256).")
+    block: str = Field(default="", description="Type and name of a notification block: slack-webhook/ops.")
+    note: str = Field(default="", description="For people: who this is.")
 
-    @field_validator("channel", "recipient", "block", "note")
+    @field_validator("channel", "recipient", "block", "note", "url", "secret", mode="before")
     @classmethod
-    def _blank_is_none(cls, text: str | None) -> str | None:
-        return (text or "").strip() or None
-
-    @field_validator("url", "secret")
-    @classmethod
-    def _blank_secret_is_none(cls, value: SecretStr | None) -> SecretStr | None:
-        text = value.get_secret_value().strip() if value else ""
-        return SecretStr(text) if text else None
+    def _stripped(cls, value: object) -> object:
+        """Nothing at all, as the API may send it, is an empty text too."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return text.strip() if isinstance(text, str) else text or ""
 
     @model_validator(mode="after")
     def _is_complete(self) -> DeliveryTarget:
-        missing = [name for name in NEEDS[self.kind] if getattr(self, name) is None]
+        missing = [name for name in NEEDS[self.kind] if not getattr(self, name)]
         if missing:
             raise ValueError(f"A target of the kind {self.kind} needs {' and '.join(missing)}.")
-        if self.kind == "webhook" and urlsplit(_open(self.url)).scheme not in ("http", "https"):
+        if self.kind == "webhook" and urlsplit(self.url.get_secret_value()).scheme not in ("http", "https"):
             raise ValueError("The URL of a webhook begins with http:// or https://.")
-        if self.kind == "notification" and not isinstance(address(self.block or ""), Notification):
+        if self.kind == "notification" and not isinstance(address(self.block), Notification):
             raise ValueError("A notification block is named by its type and name, such as slack-webhook/ops.")
-        if self.kind == "webhook" and self.secret is not None:
-            by_webhook.signature(_open(self.secret), "", "", b"")
+        if self.kind == "webhook" and self.secret:
+            by_webhook.signature(self.secret.get_secret_value(), "", "", b"")
         return self
 
     @property
@@ -74,12 +74,12 @@ class DeliveryTarget(Block):
             case "gateway":
                 return f"{self.channel}:{self.recipient}"
             case "notification":
-                return self.block or ""
+                return self.block
             case "webhook":
-                parts = urlsplit(_open(self.url))
+                parts = urlsplit(self.url.get_secret_value())
                 return f"{parts.scheme}://{parts.hostname}/..."
             case "apprise":
-                return f"{urlsplit(_open(self.url)).scheme}://..."
+                return f"{urlsplit(self.url.get_secret_value()).scheme}://..."
 
 
 async def courier_of(target: DeliveryTarget) -> Courier:
@@ -90,13 +90,13 @@ async def courier_of(target: DeliveryTarget) -> Courier:
     """
     match target.kind:
         case "gateway":
-            return await _by_gateway(target.channel or "", target.recipient or "")
+            return await _by_gateway(target.channel, target.recipient)
         case "webhook":
-            return ByWebhook(_open(target.url), _open(target.secret) or None)
+            return ByWebhook(target.url.get_secret_value(), target.secret.get_secret_value() or None)
         case "notification":
-            return await ByNotificationBlock.load(target.block or "")
+            return await ByNotificationBlock.load(target.block)
         case "apprise":
-            return ByApprise(_open(target.url))
+            return ByApprise(target.url.get_secret_value())
 
 
 async def courier_to(target: str) -> Courier:
@@ -129,7 +129,3 @@ async def _by_gateway(channel: str, recipient: str) -> ByGateway:
         return ByGateway(await gateway(), channel, recipient)
     except GatewayError as unusable:
         raise Undelivered(unusable.message, hint=unusable.hint) from unusable
-
-
-def _open(secret: SecretStr | None) -> str:
-    return secret.get_secret_value() if secret else ""

@@ -209,7 +209,7 @@ def _view(name: str, target: DeliveryTarget | None) -> dict[str, Any]:
     if target is None:
         about = {"kind": None, "where": "incomplete; edit it in the Prefect UI", "note": None}
     else:
-        about = {"kind": target.kind, "where": target.where, "note": target.note}
+        about = {"kind": target.kind, "where": target.where, "note": target.note or None}
     return {"name": name, **about, "jobs": _named_by(name)}
 
 
