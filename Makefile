@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Each process of a test run has servers of its own; two keep two cores busy.
+# Each process of a test run has servers of its own; two keep two cores busy. Files are taken in their order, in which
+# the slow ones with few tests come before the many quick ones: sorted by the number of tests, they would be left for last.
 PROCESSES ?= 2
 # How often `make chaos` kills; SEED=... repeats what was drawn in a former run.
 N ?= 200
@@ -30,7 +31,7 @@ demo-down: setup  ## End what the demo left running
 	OCS_HOME=.demo $(BIN)/ocs down
 
 test: setup  ## All tests; Postgres ones when OCS_TEST_POSTGRES_URL is set, those over the real gateway after make gateway
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-fast: setup  ## Tests without servers
 	$(BIN)/python -m pytest -m "not e2e and not browser" -q
