@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
+import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from ocs.errors import StoreError
 from ocs.store import schema
 
 BUSY_SECONDS = 30
+ATTEMPTS, BETWEEN_ATTEMPTS = 20, 0.05
 WRITES = "ocs_writes"
 
 
@@ -70,7 +73,7 @@ class Store:
 
 
 def open_store(url: str | None = None) -> Store:
-    """Open the store at `url`, by default where `settings.store_url` says. Nothing is read or written yet.
+    """Open the store at `url`, by default where `settings.store_url` says. No more is done yet than making its file.
 
     Raises:
         StoreError: the folder of its file cannot be made.
@@ -80,6 +83,7 @@ def open_store(url: str | None = None) -> Store:
         return Store(create_async_engine(address, pool_pre_ping=True))
     if address.database:
         _private_file(Path(address.database))
+        _write_ahead(Path(address.database))
     engine = create_async_engine(address, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine.sync_engine, "connect", _configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin)
@@ -96,6 +100,18 @@ def _private_file(path: Path) -> None:
             f"The store's file {path} cannot be made: {failed.strerror}.",
             hint="Set OCS_HOME to a folder you can write to.",
         ) from failed
+
+
+def _write_ahead(path: Path) -> None:
+    """Have a new file keep a write-ahead log, for good: SQLite refuses at once to change that while somebody writes."""
+    for _ in range(ATTEMPTS):
+        if path.stat().st_size:
+            return
+        # What else is wrong with the file is told when it is used.
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        time.sleep(BETWEEN_ATTEMPTS)
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

@@ -21,6 +21,7 @@ import typer
 
 from ocs.cli import doctor
 from ocs.cli.checks import Finding, State
+from ocs.cli.output import Mode
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store import open_store
 from ocs.store.tables import DispatchRow, DispatchStatus, Run
@@ -283,7 +284,7 @@ def test_a_check_or_a_fix_that_fails_is_a_finding_and_the_rest_goes_on(
         raise PermissionError("it is not yours")
 
     monkeypatch.setenv("OCS_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(Mode, "json", True)
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setitem(doctor.ON_THIS_MACHINE, "data", fails)
     monkeypatch.setitem(
