@@ -311,7 +311,7 @@ def test_a_server_that_goes_away_in_the_middle_is_told(ocs: Ocs, with_database: 
             for process in family:
                 process.kill()
             psutil.wait_procs(family, timeout=30)
-            _, said = waiting.communicate(timeout=60)
+            _, said = waiting.communicate(timeout=120)
         assert waiting.returncode == 3
         assert "does not answer" in said
         assert "Traceback" not in said
