@@ -8,14 +8,13 @@ from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
 
 from ocs.errors import InvalidJob
 from ocs.spec import Job, parse
+from tasks.deployed import tagged_deployments
 
 PARENT_TAG = "after:"
-PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ async def children_of(client: PrefectClient, parent: str) -> Children:
     jobs: list[Job] = []
     deployments: dict[str, UUID] = {}
     broken: list[str] = []
-    for deployment in await _tagged(client, f"{PARENT_TAG}{parent}"):
+    async for deployment in tagged_deployments(client, "ocs", f"{PARENT_TAG}{parent}"):
         if deployment.paused:
             continue
         try:
@@ -48,13 +47,3 @@ async def children_of(client: PrefectClient, parent: str) -> Children:
 def _document(deployment: DeploymentResponse) -> Mapping[str, Any]:
     document: Any = deployment.parameters.get("job")
     return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
-
-
-async def _tagged(client: PrefectClient, tag: str) -> list[DeploymentResponse]:
-    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=["ocs", tag]))
-    found: list[DeploymentResponse] = []
-    while page := await client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=len(found)):
-        found.extend(page)
-        if len(page) < PAGE:
-            break
-    return found

@@ -54,12 +54,18 @@ class Deployed:
 
 async def deployed_jobs(client: PrefectClient) -> AsyncGenerator[Deployed]:
     """Every job on the server, of all projects; those that cannot be read are left out."""
-    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=["ocs"]))
+    async for deployment in tagged_deployments(client, "ocs"):
+        if (job := job_in(deployment.parameters)) is not None:
+            yield Deployed(job, deployment)
+
+
+async def tagged_deployments(client: PrefectClient, *tags: str) -> AsyncGenerator[DeploymentResponse]:
+    """The deployments that have all of these tags, page by page."""
+    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=list(tags)))
     offset = 0
     while page := await client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=offset):
         for deployment in page:
-            if (job := job_in(deployment.parameters)) is not None:
-                yield Deployed(job, deployment)
+            yield deployment
         offset += len(page)
         if len(page) < PAGE:
             return

@@ -19,13 +19,13 @@ GIVE_UP_AFTER = timedelta(hours=1)
 """A store or server that is away longer is not waited for by `insist`; what it was asked is repeated by recovery."""
 
 
-async def insist(what: str, work: Callable[[], Awaitable[T]], *, for_at_most: timedelta = GIVE_UP_AFTER) -> T:
+async def insist(what: str, work: Callable[[], Awaitable[T]]) -> T:
     """Do it, again and again while the store or the server is away; told once. `what` completes "Could not ...".
 
     `work` may have been done although its answer was lost: it has to bear being repeated.
 
     Raises:
-        Exception: whatever `work` raises for another reason, or still raises after `for_at_most`.
+        Exception: whatever `work` raises for another reason, or still raises after an hour.
     """
     began, told = time.monotonic(), False
     for pause in pauses():
@@ -33,7 +33,7 @@ async def insist(what: str, work: Callable[[], Awaitable[T]], *, for_at_most: ti
             return await work()
         except Exception as error:
             waited = timedelta(seconds=time.monotonic() - began)
-            if not (is_away(error) or is_outage(error)) or waited > for_at_most:
+            if not (is_away(error) or is_outage(error)) or waited > GIVE_UP_AFTER:
                 raise
             if not told:
                 get_logger(__name__).warning("Could not %s; trying again: %r", what, error)
