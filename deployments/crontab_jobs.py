@@ -33,7 +33,10 @@ _WORD = re.compile(r"^[a-z][a-z0-9_-]{1,30}$")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """An entry and the job it becomes; `document` is empty when the catalogue has it already."""
+    """An entry and the job it becomes; `document` is empty when the catalogue has it already.
+
+    `hints` are what a person should know of it, each a sentence whose subject is the job.
+    """
 
     entry: Entry
     job_id: str
@@ -60,7 +63,7 @@ def jobs_of(
         job_id = _free(readable_id(entry.command), used)
         used.add(job_id)
         document = {"id": job_id, **_document(entry, origin, timezone)}
-        found[origin] = Imported(entry, job_id, document, tuple(_hints(entry, job_id, user)))
+        found[origin] = Imported(entry, job_id, document, tuple(_hints(entry, user)))
     return list(found.values())
 
 
@@ -151,16 +154,15 @@ def _command(entry: Entry) -> str:
     return f"printf '%s\\n' {lines} | {{\n{entry.command}\n}}"
 
 
-def _hints(entry: Entry, job_id: str, user: str) -> list[str]:
+def _hints(entry: Entry, user: str) -> list[str]:
+    """Without the job's name: what holds for many is told once."""
     environment = entry.environment
     hints: list[str] = []
     if entry.user not in (None, user):
-        hints.append(f"{job_id}: cron ran it as {entry.user}; as a job it runs as whoever runs the worker ({user}).")
+        hints.append(f"cron ran it as {entry.user}; as a job it runs as whoever runs the worker ({user}).")
     if mail := environment.get("MAILTO"):
-        tells = f"ocs jobs add {job_id}-failed --after {job_id} --on failure --shell '...'"
-        hints.append(
-            f"{job_id}: cron mailed its output to {mail}; output is kept with each run. Tell somebody: {tells}"
-        )
+        tells = "ocs jobs add tell-somebody --after JOB --on failure --shell '...'"
+        hints.append(f"cron mailed its output to {mail}; output is kept with each run. Tell somebody: {tells}")
     if secrets := [name for name in environment if SECRET.search(name)]:
-        hints.append(f"{job_id}: {', '.join(secrets)} looks secret; put it into a Secret block and run.shell.secrets.")
+        hints.append(f"{', '.join(secrets)} looks secret; put it into a Secret block and run.shell.secrets.")
     return hints

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events import DeploymentTriggerTypes
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
@@ -23,14 +22,14 @@ from blocks import BLOCKS
 from deployments.catalogue import JOBS, Catalogue
 from deployments.compile import CompiledDeployment, compile_job, project_tag
 from deployments.drift import document_of, edited_there, keeping_pauses, paused_there
+from deployments.send import send_deployment
 from deployments.upkeep import ensure_maintenance
 from flows.job import run_job
 from ocs import settings
 from ocs.errors import InvalidJob, NotFound, Problem, Refused
 from ocs.spec import Job, unsupported
-from tasks.schedules import schedule_of
+from tasks.deployed import tagged_deployments
 
-PAGE = 200
 AT_ONCE = 6
 WORKER_TYPE = "openclaw"
 DYNAMIC_TAG = "ocs:dynamic"
@@ -92,7 +91,7 @@ async def plan(
         Refused: a job's id belongs to another project on this server.
     """
     jobs = _to_roll_out(catalogue.checked(), only)
-    mine = await _deployed(client, ["ocs", project_tag(catalogue.name)])
+    mine = {found.name: found async for found in tagged_deployments(client, "ocs", project_tag(catalogue.name))}
     missing = [job.id for job in jobs if job.id not in mine]
     await _refuse_taken(client, missing, catalogue.name)
     steps = [_step(job, catalogue.name, mine.get(job.id), retired.get(job.id)) for job in jobs]
@@ -194,18 +193,6 @@ def _to_roll_out(catalogue: Catalogue, only: Sequence[str]) -> list[Job]:
     return jobs
 
 
-async def _deployed(client: PrefectClient, tags: list[str]) -> dict[str, DeploymentResponse]:
-    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=tags))
-    found: dict[str, DeploymentResponse] = {}
-    offset = 0
-    while page := await client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=offset):
-        found.update({deployment.name: deployment for deployment in page})
-        offset += len(page)
-        if len(page) < PAGE:
-            break
-    return found
-
-
 async def _refuse_taken(client: PrefectClient, job_ids: Iterable[str], project: str) -> None:
     for job_id in job_ids:
         try:
@@ -246,22 +233,7 @@ async def _send(client: PrefectClient, step: Step, flow_id: UUID, schema: dict[s
             await remove(client, step.deployment_id)
         return
     compiled = step.compiled
-    deployment_id = await client.create_deployment(
-        flow_id=flow_id,
-        name=compiled.name,
-        version=compiled.version,
-        tags=compiled.tags,
-        description=compiled.description,
-        parameters=compiled.parameters,
-        paused=compiled.paused,
-        schedules=[schedule_of(schedule) for schedule in compiled.schedules],
-        entrypoint=compiled.entrypoint,
-        work_pool_name=compiled.work_pool,
-        job_variables=compiled.job_variables,
-        parameter_openapi_schema=schema,
-        enforce_parameter_schema=True,
-        pull_steps=[],
-    )
+    deployment_id = await send_deployment(client, compiled, flow_id, schema)
     await _send_triggers(client, deployment_id, compiled, is_new=step.action is Action.CREATE)
 
 

@@ -8,9 +8,9 @@ from prefect.utilities.callables import parameter_schema
 
 from deployments.compile import compile_maintenance
 from deployments.drift import keeping_pauses
+from deployments.send import send_deployment
 from flows.maintenance import maintain
 from ocs import settings
-from tasks.schedules import schedule_of
 
 
 async def ensure_maintenance(client: PrefectClient) -> None:
@@ -24,17 +24,5 @@ async def ensure_maintenance(client: PrefectClient) -> None:
         if deployed.version == compiled.version:
             return
         compiled = keeping_pauses(deployed, compiled)
-    await client.create_deployment(
-        flow_id=await client.create_flow_from_name(settings.MAINTENANCE_FLOW),
-        name=compiled.name,
-        version=compiled.version,
-        tags=compiled.tags,
-        description=compiled.description,
-        paused=compiled.paused,
-        schedules=[schedule_of(schedule) for schedule in compiled.schedules],
-        entrypoint=compiled.entrypoint,
-        work_pool_name=compiled.work_pool,
-        job_variables=compiled.job_variables,
-        parameter_openapi_schema=parameter_schema(maintain).model_dump_for_openapi(),
-        pull_steps=[],
-    )
+    flow_id = await client.create_flow_from_name(settings.MAINTENANCE_FLOW)
+    await send_deployment(client, compiled, flow_id, parameter_schema(maintain).model_dump_for_openapi())

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-PAGE = 200
-
 
 async def deployed_job(client: PrefectClient, given: str) -> Job:
     """The job that `given` names, as it is rolled out.
@@ -47,15 +45,9 @@ async def by_id(client: PrefectClient, job_id: str) -> DeploymentResponse | None
 
 async def all_deployed(client: PrefectClient) -> dict[str, DeploymentResponse]:
     """Every job on the server, of whatever project, by id."""
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+    from tasks.deployed import tagged_deployments
 
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=["ocs"]))
-    found: dict[str, DeploymentResponse] = {}
-    offset = 0
-    while page := await client.read_deployments(deployment_filter=ours, limit=PAGE, offset=offset):
-        found.update({deployment.name: deployment for deployment in page})
-        offset += len(page)
-    return found
+    return {deployment.name: deployment async for deployment in tagged_deployments(client, "ocs")}
 
 
 async def descendants(client: PrefectClient, job_id: str) -> list[str]:

@@ -36,10 +36,10 @@ def list_jobs(
     found = session.catalogue()
     for problem in found.problems:
         tell(str(problem), style="yellow")
-    states = session.run(states_of_jobs())
+    states, deployed = session.run(_live_of_all())
     now = session.now()
     jobs = [
-        job_view(job, states.get(job.id), now)
+        job_view(job, states.get(job.id), now, deployed.get(job.id))
         for job in sorted(found.jobs.values(), key=lambda job: job.id)
         if (everything or job.enabled) and (tag is None or tag in job.tags)
     ]
@@ -53,7 +53,7 @@ def list_jobs(
             (
                 _marked(job),
                 job["schedule"] or "by hand",
-                local(job["next_run"]),
+                "paused in the UI" if job["paused_in_ui"] else local(job["next_run"]),
                 job["last_status"],
                 local(job["last_run"]),
             )
@@ -71,10 +71,7 @@ def show(job: JobId) -> None:
     """Show one job: its document, how it stands, and its last runs."""
     chosen, text = _find(job)
     state, runs, deployed = session.run(_live(chosen.id))
-    paused = chosen.enabled and deployed is not None and _is_paused(deployed)
-    view = job_view(chosen, state, session.now(), deployed.id if deployed else None)
-    if paused:
-        view["next_run"] = None
+    view = job_view(chosen, state, session.now(), deployed)
 
     def people() -> None:
         say(text.rstrip() + "\n")
@@ -83,14 +80,14 @@ def show(job: JobId) -> None:
             for key, value in view.items()
         ]
         table(("", ""), [row for row in rows if row[1] not in (None, "")])
-        if paused:
+        if view["paused_in_ui"]:
             tell(f"It was paused in the UI; go on with: ocs jobs enable {chosen.id}", style="yellow")
         if runs:
             say("\nLast runs", style="bold")
             rows = [(run["id"][:8], run["status"], run["kind"], local(run["started_at"])) for run in runs]
             table(("RUN", "STATUS", "KIND", "STARTED"), rows)
 
-    answer({"job": {**view, "paused_in_ui": paused, "document": chosen.document()}, "runs": runs}, people)
+    answer({"job": {**view, "document": chosen.document()}, "runs": runs}, people)
 
 
 @app.command(epilog="Example:  ocs jobs validate deployments/jobs/nightly-report.yaml")
@@ -183,10 +180,19 @@ async def _live(job_id: str) -> tuple[JobState | None, list[dict[str, Any]], Dep
     return state, runs, deployed
 
 
-def _is_paused(deployed: DeploymentResponse) -> bool:
-    from deployments.drift import is_paused
+async def _live_of_all() -> tuple[dict[str, JobState], dict[str, DeploymentResponse]]:
+    """How the jobs stand by the store, and by the server when one runs: a pause in the UI stands in no file."""
+    states = await states_of_jobs()
+    if settings.api_url() is None:
+        return states, {}
+    from ocs.cli.deployed import all_deployed
 
-    return is_paused(deployed)
+    try:
+        async with session.server() as client:
+            return states, await all_deployed(client)
+    except ServerUnreachable as away:
+        tell(away.message)
+        return states, {}
 
 
 def _of_files(names: list[str]) -> Catalogue:

@@ -103,7 +103,7 @@ def _write(found: Catalogue, new: Mapping[str, Imported], *, dry_run: bool) -> N
 
 
 def _tell(imported: Sequence[tuple[str, Imported]], left: Sequence[tuple[str, Left]], *, dry_run: bool) -> None:
-    hints = [hint for _, job in imported for hint in job.hints]
+    hints = _hints([job for _, job in imported])
     shown: list[dict[str, Any]] = [
         {
             "job": job.job_id,
@@ -133,6 +133,15 @@ def _tell(imported: Sequence[tuple[str, Imported]], left: Sequence[tuple[str, Le
         _say_next(new, dry_run=dry_run)
 
     answer({"dry_run": dry_run, "imported": shown, "not_carried_over": lines, "hints": hints}, people)
+
+
+def _hints(imported: Sequence[Imported]) -> list[str]:
+    """Each hint once, after the jobs that it is about."""
+    about: dict[str, list[str]] = {}
+    for job in imported:
+        for hint in job.hints:
+            about.setdefault(hint, []).append(job.job_id)
+    return [f"{', '.join(jobs)}: {hint}" for hint, jobs in about.items()]
 
 
 def _from(job: Mapping[str, Any]) -> str:

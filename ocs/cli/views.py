@@ -14,6 +14,8 @@ from ocs.rules.occurrences import next_occurrence
 from ocs.spec import Job, format_duration
 
 if TYPE_CHECKING:
+    from prefect.client.schemas.responses import DeploymentResponse
+
     from ocs.store import Store
     from ocs.store.tables import JobState, Run
 
@@ -69,9 +71,12 @@ def run_schema() -> dict[str, Any]:
     }
 
 
-def job_view(job: Job, state: JobState | None, now: datetime, deployment_id: object = None) -> dict[str, Any]:
-    """A job and how it stands."""
-    upcoming = next_occurrence(job.schedule, now) if job.schedule and job.enabled else None
+def job_view(
+    job: Job, state: JobState | None, now: datetime, deployed: DeploymentResponse | None = None
+) -> dict[str, Any]:
+    """A job and how it stands; what its deployment adds where a server was asked."""
+    paused = job.enabled and deployed is not None and _is_paused(deployed)
+    upcoming = next_occurrence(job.schedule, now) if job.schedule and job.enabled and not paused else None
     return {
         "id": job.id,
         "name": job.name or job.id,
@@ -82,8 +87,15 @@ def job_view(job: Job, state: JobState | None, now: datetime, deployment_id: obj
         "next_run": utc(upcoming),
         "last_status": str(state.last_status) if state else None,
         "last_run": utc(state.last_finished_at) if state else None,
-        "deployment_id": str(deployment_id) if deployment_id else None,
+        "deployment_id": str(deployed.id) if deployed else None,
+        "paused_in_ui": paused,
     }
+
+
+def _is_paused(deployed: DeploymentResponse) -> bool:
+    from deployments.drift import is_paused
+
+    return is_paused(deployed)
 
 
 def schedule_text(job: Job) -> str | None:

@@ -93,6 +93,9 @@ def test_a_persons_pause_stays_until_they_end_it(up: Ocs, way: str) -> None:
     job = up.json("jobs", "show", "halted")["job"]
     assert (job["paused_in_ui"], job["next_run"]) == (True, None)
     assert "ocs jobs enable halted" in up("jobs", "show", "halted").err
+    (listed,) = [job for job in up.json("jobs", "list")["jobs"] if job["id"] == "halted"]
+    assert (listed["paused_in_ui"], listed["next_run"]) == (True, None)
+    assert "paused in the UI" in up("jobs", "list").out
     answer = up.json("jobs", "edit", "halted", "--set", "run.timeout=7m", "--set", "schedule=@monthly")
     assert answer["deployed"]
     said = up("deploy")
