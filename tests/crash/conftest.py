@@ -52,3 +52,16 @@ async def own_database() -> AsyncIterator[str]:
     """An empty database on Postgres."""
     async with postgres_database() as url:
         yield url
+
+
+@pytest.fixture
+async def postgres_rig(crash_server: tuple[str, Child], own_database: str, tmp_path: Path) -> AsyncIterator[Rig]:
+    """The same with workers that share a store on Postgres; all of them are killed in the end."""
+    home = tmp_path / "home"
+    home.mkdir()
+    env = {"OCS_STORE_URL": own_database}
+    with nursery(api_url=crash_server[0], home=home, log=tmp_path / "workers.log", env=env) as workers:
+        async with running_system(crash_server[0], home, tmp_path / "project", store_url=own_database) as system:
+            yield Rig(Scene(system, tmp_path), *crash_server, workers)
+            for pid in workers.workers:
+                kill(pid)

@@ -174,11 +174,12 @@ class Rig:
         """From now on the worker's clock is wrong."""
         (self.scene.folder / "jump").touch()
 
-    async def killed(self) -> None:
-        """Wait until the worker has killed itself at its point."""
+    async def killed(self, worker: int | None = None) -> None:
+        """Wait until the worker has killed itself at its point: the last one that was started, or another."""
+        pid = worker or self.worker
 
         async def look() -> bool:
-            return self._note.exists() and not psutil.pid_exists(self.worker)
+            return self._note.exists() and not psutil.pid_exists(pid)
 
         await self.system.eventually(look)
 

@@ -57,3 +57,37 @@ async def test_a_run_that_two_workers_take_runs_once(rig: Rig, quick: str | None
         assert run.status is RunStatus.OK
     finally:
         kill(slow)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("dies", "does", "status"),
+    [("after Pending", "true", RunStatus.OK), ("after Running, before claim", "exit 3", RunStatus.ERROR)],
+)
+async def test_a_late_take_over_a_run_that_has_ended_runs_nothing_again(
+    postgres_rig: Rig, dies: str, does: str, status: RunStatus
+) -> None:
+    """Prefect lets the slow one have a run that has ended meanwhile, and it dies: nobody has asked to run that again."""
+    rig = postgres_rig
+    # It has room for the run it holds only, so that it dies in that one and not in another.
+    slow = rig.start_worker(kill_at=dies, name="slow", limit=1, load="before Pending")
+    rig.scene.write("load", does)
+    rig.scene.write("next", after={"job": "load", "on": "complete"})
+    await rig.system.deploy()
+    await rig.scene.run("load")
+    await rig.held("load", worker="slow")
+    rig.start_worker(name="quick")
+    (before,) = [run for run in (await rig.scene.at_rest()).runs if run.job_id == rig.system.id("load")]
+    rig.let_go("slow")
+    await rig.killed(slow)
+    rig.start_worker(name="third")
+    seen = await rig.scene.at_rest()
+    assert {run.job_id: run.status for run in seen.runs} == {
+        rig.system.id("load"): status,
+        rig.system.id("next"): RunStatus.OK,
+    }
+    assert len(seen.runs) == 2
+    assert before.id in {run.id for run in seen.runs}
+    states = await rig.system.client.read_flow_run_states(before.flow_run_id)
+    ends = [number for number, state in enumerate(states) if state.is_final()]
+    assert ends[0] < len(states) - 1, "the slow worker took it before it had ended"
