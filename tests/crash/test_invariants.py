@@ -51,7 +51,9 @@ def in_order() -> Seen:
         runs=[load, followed],
         dispatches=[child],
         keys=[key_of(load)],
-        flow_runs=[FlowRun(id=run.flow_run_id, flow_id=uuid4(), state=state_of(run.status, "")) for run in (load, followed)],
+        flow_runs=[
+            FlowRun(id=run.flow_run_id, flow_id=uuid4(), state=state_of(run.status, "")) for run in (load, followed)
+        ],
         executed=[load.id, followed.id],
         occurrences={"load": [NOW]},
     )

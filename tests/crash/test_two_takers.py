@@ -67,7 +67,7 @@ async def test_a_run_that_two_workers_take_runs_once(rig: Rig, quick: str | None
 async def test_a_late_take_over_a_run_that_has_ended_runs_nothing_again(
     postgres_rig: Rig, dies: str, does: str, status: RunStatus
 ) -> None:
-    """Prefect lets the slow one have a run that has ended meanwhile, and it dies: nobody has asked to run that again."""
+    """Prefect lets the slow one have what has ended meanwhile, and it dies: nobody has asked to run that again."""
     rig = postgres_rig
     # It has room for the run it holds only, so that it dies in that one and not in another.
     slow = rig.start_worker(kill_at=dies, name="slow", limit=1, load="before Pending")
