@@ -143,11 +143,11 @@ RECOVERY = {
 
 GIVING_BACK = {
     "before a run that was taken is given back": Point(
-        "ocs.worker.stopping", "Stopping._give_back", "before", Reached.NOTHING
+        "ocs.worker.stopping", "Stopping._was_left", "after", Reached.NOTHING, nth=2
     ),
-    "before a run that had begun is given back": Point("tasks.settle", "_settle", "before", Reached.NOTHING),
+    "before a run that had begun is given back": Point("tasks.settle", "_is_still_left", "after", Reached.NOTHING),
 }
-"""Where a worker has seen that another one left a run."""
+"""Where a worker has seen for the last time that another one left a run."""
 
 REPEATS = "after a message was sent, before that is noted"
 DELIVERY = {
