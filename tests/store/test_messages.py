@@ -153,16 +153,21 @@ async def test_asked_again_for_the_same_run_it_gives_the_same(store: Store) -> N
 async def test_turns_that_begin_at_once_share_an_inbox_and_each_message_is_shown_once(
     store: Store, store_url: str
 ) -> None:
-    others = [store, open_store(store_url), open_store(store_url)]
-    for number in range(12):
-        await send(store, str(number), now=NOW + number * SECOND)
-    now = NOW + MINUTE
-    runs = [await begun(store, now) for _ in range(6)]
-    taken = await asyncio.gather(*(take(others[number % 3], run, now=now) for number, run in enumerate(runs)))
-    for other in others[1:]:
+    others = [open_store(store_url) for _ in range(4)]
+    for other in others:
+        await inbox.unread(other, "main", now=NOW)  # its connection is there
+    for attempt in range(5):
+        for number in range(12):
+            await send(store, f"{attempt}.{number}", now=NOW + number * SECOND)
+        runs = [await begun(store, NOW + MINUTE) for _ in others]
+        both = zip(others, runs, strict=True)
+        taken = await asyncio.gather(*(take(other, run, now=NOW + MINUTE) for other, run in both))
+        shown = sorted(message.body for held in taken for message in held)
+        assert shown == sorted(f"{attempt}.{number}" for number in range(12))
+        for run in runs:
+            await finish(store, JOB, run, OK, children=(), now=NOW + MINUTE)
+    for other in others:
         await other.close()
-    shown = [message.body for held in taken for message in held]
-    assert sorted(shown, key=int) == [str(number) for number in range(12)]
 
 
 async def crash(store: Store, run: DispatchContext) -> None:
