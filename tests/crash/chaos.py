@@ -39,7 +39,8 @@ VICTIMS = {"worker": 10, "worker and reaper": 4, "server": 4, "all": 3}
 WORKERS = ("one", "two")
 BY_HAND = ("first", "flaky", "pooled-a", "pooled-b", "queued", "sure")
 SCHEDULED = ("tick", "beat")
-NO_BACKOFF = {"backoff": False, "limits": {"max_queued": 10_000}}
+UNBOUNDED = {"backoff": False, "limits": {"max_queued": 10_000}, "lifecycle": {"keep_runs": 100_000}}
+"""Nothing is held back, and no record of a long run is pruned before it is looked at."""
 LONGER = 'sleep "$(( RANDOM % 3 )).$(( RANDOM % 10 ))"'
 SOMETIMES = f"{LONGER}; exit $(( RANDOM % 3 == 0 ))"
 
@@ -57,8 +58,8 @@ class Chaos:
         """All jobs; in the end they are written again without schedules."""
         every: dict[str, Any] = {"tick": {"schedule": {"every": "3s"}}, "beat": {"schedule": {"every": "4s"}}}
         sure = {"run": {"guarantee": "at-least-once", "max_replays": 2}}
-        overlap = {"limits": {**NO_BACKOFF["limits"], "overlap": "queue"}}
-        pooled = {"limits": {**NO_BACKOFF["limits"], "overlap": "queue", "pool": self.rig.system.id("pool")}}
+        overlap = {"limits": {**UNBOUNDED["limits"], "overlap": "queue"}}
+        pooled = {"limits": {**UNBOUNDED["limits"], "overlap": "queue", "pool": self.rig.system.id("pool")}}
         jobs: dict[str, tuple[str, dict[str, Any]]] = {
             "tick": (LONGER, every["tick"] if scheduled else {}),
             "beat": (LONGER, {**sure, **(every["beat"] if scheduled else {})}),
@@ -76,7 +77,7 @@ class Chaos:
             "after-sure": ("true", {"after": {"job": "sure", "on": "complete"}}),
         }
         for name, (does, document) in jobs.items():
-            self.rig.scene.write(name, does, **{**NO_BACKOFF, **document})
+            self.rig.scene.write(name, does, **{**UNBOUNDED, **document})
 
     async def one_death(self) -> None:
         """Ask for some runs, let things happen for a while, kill, and start again what is dead."""
