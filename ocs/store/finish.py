@@ -15,7 +15,7 @@ from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, Id
 from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, Later, next_attempt, same_attempt
 from ocs.spec import Job
-from ocs.store import deliveries
+from ocs.store import deliveries, inbox
 from ocs.store.by_hand import note_cancel
 from ocs.store.engine import Store
 from ocs.store.leases import Lease
@@ -73,6 +73,8 @@ async def finish(
         if result.status is RunStatus.CANCELLED and not result.declined:
             await note_cancel(session, run, now)
         await _settle_key(session, context.idempotency_key, result, now)
+        if job.run.agent or job.run.main:
+            await inbox.settle(session, run.id, result, now)
         if not result.skip_job_update:
             failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
             await _update_state(session, job.id, run, now, failed=failed)
