@@ -176,7 +176,8 @@ def _wrong_usage(wrong: typer.TyperException) -> int:
         return UsageError.exit_status
     context = getattr(wrong, "ctx", None)
     command = context.command_path if context is not None else "ocs"
-    return fail(UsageError(wrong.format_message(), hint=f"See: {command} --help"))
+    said = wrong.format_message().replace("Value error, ", "")  # pydantic's words, which typer passes on
+    return fail(UsageError(said, hint=f"See: {command} --help"))
 
 
 def _report_bug(bug: Exception) -> int:
