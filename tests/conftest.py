@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from ocs.server import embedded_server
 settings.register_profile("patient", deadline=None)  # on a busy machine
 settings.load_profile("patient")
 
+# As container images set it. Hundreds of processes are started, and each would compile our modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As for everything a shell has started in the background; what tests interrupt would inherit it, and not hear them.
