@@ -43,8 +43,10 @@ def _prefect() -> ASGIApp:
     from prefect.server.api.server import create_app
 
     from ocs.server.immediate import begin_immediately
+    from ocs.server.schemas import examine_schemas_once
 
     begin_immediately()
+    examine_schemas_once()
     app = create_app(final=True)
     gc.freeze()
     gc.enable()
