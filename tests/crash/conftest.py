@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +21,9 @@ def crash_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def crash_server(crash_home: Path) -> Iterator[tuple[str, Child]]:
+def crash_server(crash_home: Path, with_database: Callable[[Path], Path]) -> Iterator[tuple[str, Child]]:
     """The address of its API, and its process."""
-    with embedded_server(crash_home / "server") as running:
+    with embedded_server(with_database(crash_home / "server")) as running:
         yield running
 
 
