@@ -21,6 +21,9 @@ TOLD_IN_SUBJECT = {
     RunStatus.CRASHED: "crashed",
 }
 """Skipped and cancelled runs tell nobody."""
+RUN = "run"
+REPLY = "reply"
+"""Kinds of what is told of a run: how it ended, and what an agent answered, which is written in Markdown."""
 NO_OUTPUT = "(no output)"
 _SENTINEL = re.compile(rf"(?<!\w)(?:{'|'.join(QUIET)})\s*\Z")
 _LABEL = re.compile(r"\A\s*(?:stdout|stderr):[ \t]*(?:\n|\Z)")
@@ -37,6 +40,7 @@ class Letter:
     subject: str
     body: str
     images: tuple[str, ...] = ()
+    kind: str = RUN
 
 
 def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) -> Letter | None:
@@ -55,7 +59,8 @@ def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) 
     else:
         subject = f"{subject}: {TOLD_IN_SUBJECT[result.status]}"
         body = _told(result, why, link)
-    return Letter(target, subject, body, result.images) if body else None
+    kind = REPLY if result.status is RunStatus.OK and (job.run.agent or job.run.main) else RUN
+    return Letter(target, subject, body, result.images, kind) if body else None
 
 
 def cleaned(text: str) -> str:

@@ -211,7 +211,7 @@ def _tell(session: AsyncSession, run: Run, letter: delivery.Letter, now: datetim
         subject=letter.subject,
         body=letter.body,
         images=letter.images,
-        kind="run",
+        kind=letter.kind,
         dedup=f"run:{run.id}",
         now=now,
     )
