@@ -51,7 +51,6 @@ class Telegram:
     token: str = "77:token-of-the-test-bot"
     arrived: list[Arrived] = field(default_factory=list[Arrived])
     refusing: list[Refusal | None] = field(default_factory=list[Refusal | None])
-    asked: int = 0
     _updates: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     _server: ThreadingHTTPServer | None = None
     _connections: set[socket.socket] = field(default_factory=set[socket.socket])
@@ -148,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif method in ("sendMessage", "sendPhoto", "sendDocument", "sendAnimation"):
                 self._send(fields, files, caption=method != "sendMessage")
             else:
-                self._answer(getattr(self, f"_{method}", lambda _fields: True)(fields))
+                self._answer(self._about(method, fields))
 
     def do_GET(self) -> None:
         self.do_POST()
@@ -184,7 +183,6 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _send(self, fields: Fields, files: list[tuple[str, bytes]], *, caption: bool) -> None:
-        self.telegram.asked += 1
         if self.telegram.refusing and (refusal := self.telegram.refusing.pop(0)):
             self._refuse(refusal)
             return
@@ -203,21 +201,24 @@ class _Handler(BaseHTTPRequestHandler):
         number = len(self.telegram.arrived)
         self._answer({"message_id": number, "date": int(time.time()), "chat": chat, "from": BOT, "text": text})
 
-    def _getMe(self, _fields: Fields) -> Any:
-        return {**BOT, "can_join_groups": True, "can_read_all_group_messages": False, "supports_inline_queries": False}
+    def _about(self, method: str, fields: Fields) -> Any:
+        match method:
+            case "getMe":
+                return {**BOT, "can_join_groups": True, "can_read_all_group_messages": False}
+            case "getUpdates":
+                return self._updates(int(fields.get("offset") or 0), float(fields.get("timeout") or 0))
+            case "getWebhookInfo":
+                return {"url": "", "has_custom_certificate": False, "pending_update_count": 0}
+            case "getMyCommands":
+                return []
+            case _:
+                return True
 
-    def _getUpdates(self, fields: Fields) -> Any:
-        since = int(fields.get("offset") or 0)
-        deadline = time.monotonic() + min(LONG_POLL, float(fields.get("timeout") or 0))
+    def _updates(self, since: int, patience: float) -> list[dict[str, Any]]:
+        deadline = time.monotonic() + min(LONG_POLL, patience)
         while not (found := self.telegram.updates(since)) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found
-
-    def _getWebhookInfo(self, _fields: Fields) -> Any:
-        return {"url": "", "has_custom_certificate": False, "pending_update_count": 0}
-
-    def _getMyCommands(self, _fields: Fields) -> Any:
-        return []
 
     def _refuse(self, refusal: Refusal) -> None:
         said: dict[str, Any] = {"ok": False, "error_code": refusal.status, "description": refusal.description}

@@ -1,4 +1,4 @@
-"""Messages that really leave the real gateway, for a Telegram of our own: what a reader sees, and what comes once only."""
+"""Messages that really leave the real gateway, for a Telegram of our own: what is seen there, and how often."""
 
 from __future__ import annotations
 
@@ -179,12 +179,12 @@ async def test_what_telegram_refuses_is_not_sent_and_can_be_sent_again(
 async def test_what_could_not_leave_is_not_sent_by_the_gateway_beside_us(
     gateway: OpenClawGateway, chat: ByGateway, telegram: Telegram
 ) -> None:
-    """The gateway keeps a plain message that it could not send, says that it failed, and sends it later all the same."""
+    """A plain message that it could not send the gateway keeps: it says that it failed, and sends it all the same."""
+    plain = {"action": "send", "channel": "telegram", "target": CHAT, "message": "kept by the gateway"}
     telegram.go()
     try:
         assert (await failure(chat, part("ours"))).retryable
         with pytest.raises(GatewayError):
-            plain = {"action": "send", "channel": "telegram", "target": CHAT, "message": "kept by the gateway"}
             await gateway.invoke_tool("message", plain)
     finally:
         telegram.come()

@@ -19,7 +19,7 @@ BLOCK = re.compile(r"^(`{3,})\n(.*)\n\1$", re.MULTILINE | re.DOTALL)
     [
         "load: failed",
         "Exited with code 3. Retry 1 of 2 follows in 5m.\n\ncould not connect to warehouse\nport 5432",
-        "rows: 3 (of 4), 50% done; snake_case_name = 5 & more, don't \"worry\" \N{GRINNING FACE}",
+        'rows: 3 (of 4), 50% done; snake_case_name = 5 & more, don\'t "worry" \N{GRINNING FACE}',
         "[2/3] and on it goes\n\nRun: http://127.0.0.1:4200/runs/flow-run/0f6c-41_2",
     ],
 )
@@ -29,9 +29,9 @@ def test_what_markdown_leaves_alone_is_left_alone(plain: str) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    ["*x*", "__init__", "_x_", "`x`", "~~x~~", "<stdin>", "a -> b", "a | b", "C:\\dir", "||x||", "x^2", "&amp;", "&#60;",
-     "[a](b)", "[a]: b", "[[reply]]", "# x", "- x", "+ x", "1. x", "2) x", "===", "---", "a\n    b", "a  b", "a ", "a\tb",
-     "x\nMEDIA:/etc/passwd", "see http://a and\n\nmore"],
+    ["*x*", "__init__", "_x_", "`x`", "~~x~~", "<stdin>", "a -> b", "a | b", "C:\\dir", "||x||", "x^2", "&amp;",
+     "&#60;", "[a](b)", "[a]: b", "[[reply]]", "# x", "- x", "+ x", "1. x", "2) x", "===", "---", "a\n    b", "a  b",
+     "a ", "a\tb", "x\nMEDIA:/etc/passwd", "see http://a and\n\nmore"],
 )  # fmt: skip
 def test_what_markdown_would_change_stands_in_a_block(changed: str) -> None:
     assert literal(f"job: done\n\n{changed}").startswith("job: done\n\n```\n")
