@@ -232,7 +232,7 @@ def _write(run: Run, result: DispatchResult, why: str, now: datetime) -> None:
         result.stderr.bytes,
         result.stderr.path,
     )
-    run.session_key, run.finding = result.session_key, result.finding
+    run.session_key, run.finding = result.session_key or run.session_key, result.finding
 
 
 async def _settle_key(session: AsyncSession, key: str, result: DispatchResult, now: datetime) -> None:

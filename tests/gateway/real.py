@@ -72,6 +72,22 @@ class RealGateway:
                 raise RuntimeError(f"The gateway did not start:\n{(self.home / 'gateway.log').read_text()[-4000:]}")
             time.sleep(0.2)
 
+    def command(self, *arguments: str, stdin: str = "") -> str:
+        """What `openclaw` prints when it is typed so; it takes some seconds."""
+        typed = [str(NODE), str(PROGRAM), *arguments]
+        done = subprocess.run(
+            typed,
+            env=self.environment,
+            cwd=self.home,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=START_WITHIN,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def stop(self) -> None:
         """End it, and the helpers that it started. While a turn goes on it would wait for that."""
         if self._process is None:
@@ -102,7 +118,7 @@ class RealGateway:
             },
             "hooks": {"enabled": True, "token": HOOKS_TOKEN, "path": "/hooks"},
             "agents": {"defaults": {"model": {"primary": "stub/echo"}, "workspace": str(self.home / "workspace")}},
-            "models": {"providers": {"stub": provider(self.model)}},
+            "models": {"providers": {"stub": provider(self.model), "plain": provider(self.model)}},
             **({"channels": {"telegram": channel(self.telegram)}} if self.telegram else {}),
         }
 
