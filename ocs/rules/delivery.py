@@ -59,7 +59,7 @@ def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) 
     else:
         subject = f"{subject}: {TOLD_IN_SUBJECT[result.status]}"
         body = _told(result, why, link)
-    kind = REPLY if result.status is RunStatus.OK and (job.run.agent or job.run.main) else RUN
+    kind = REPLY if _is_spoken(result) and result.status is RunStatus.OK else RUN
     return Letter(target, subject, body, result.images, kind) if body else None
 
 
@@ -85,10 +85,18 @@ def _asked_for(deliver: Deliver | None, status: RunStatus) -> str | None:
     return deliver.to
 
 
+def _is_spoken(result: DispatchResult) -> bool:
+    """Whether it is an agent's words; what a command printed belongs to no conversation."""
+    return result.session_key is not None
+
+
 def _told(result: DispatchResult, why: str, link: str | None) -> str | None:
-    """The output alone when it did well; else first what went wrong and what follows."""
+    """The output alone when it did well; else first what went wrong and what follows.
+
+    Of what was printed an excerpt, of what an agent has spoken all.
+    """
     printed = result.stdout.bytes or result.stderr.bytes
-    raw = result.summary if printed else result.content
+    raw = result.summary if printed and not _is_spoken(result) else result.content
     said = cleaned(raw)
     if result.status is RunStatus.OK and not said and _SENTINEL.search(raw):
         return None

@@ -69,7 +69,8 @@ class RealGateway:
         deadline = time.monotonic() + START_WITHIN
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"The gateway did not start:\n{(self.home / 'gateway.log').read_text()[-4000:]}")
+                said = (self.home / "gateway.log").read_text()[-4000:]
+                raise RuntimeError(f"The gateway did not start (exit code {self._process.poll()}):\n{said}")
             time.sleep(0.2)
 
     def command(self, *arguments: str, stdin: str = "") -> str:
