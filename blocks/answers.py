@@ -68,7 +68,7 @@ async def reply(response: httpx.Response) -> AsyncGenerator[str]:
         raise GatewayError("The connection ended before the reply did.", retryable=True)
 
 
-async def refusal(response: httpx.Response, *, hide: str | None) -> GatewayError:
+async def refusal(response: httpx.Response, *, hide: str) -> GatewayError:
     """Why the gateway did not do it, in its own words; the token `hide` is in them never."""
     data = await _read(response, LONGEST_REFUSAL, whole=False)
     said = _said(data) if _is_json(response) else ("" if _is_page(response) else data.decode(errors="replace"))

@@ -18,10 +18,12 @@ from pydantic import SecretStr
 from blocks import image
 from blocks.courier import Part, Undelivered, patience
 from ocs.rules.masking import mask
-from ocs.rules.parts import TELEGRAM
+from ocs.rules.parts import TELEGRAM, Limit
 from ocs.rules.plain_text import one_line
 
 LARGEST_IMAGE = 8 * 1024**2
+LONGEST_SUBJECT = 128
+"""Units that the subject takes of a message in which there is no place of its own for it."""
 SHOWN = 300
 SHORTEST_SECRET = 6
 _PIECES = re.compile(r"[/:@?&=]+")
@@ -79,10 +81,10 @@ class ByApprise:
     def __init__(self, url: str) -> None:
         self._url = url
         self._service = url.partition(":")[0]
-        self.limit = TELEGRAM if self._service == "tgram" else None
+        self.limit = Limit(TELEGRAM.most - LONGEST_SUBJECT) if self._service == "tgram" else None
 
     async def send(self, part: Part) -> None:
-        from apprise import Apprise
+        from apprise import Apprise, NotifyFormat
 
         sender: Any = Apprise()
         if not sender.add(self._url):
@@ -93,7 +95,10 @@ class ByApprise:
             text, attached = (found, None) if isinstance(found, str) else (part.text, _local(part.image))
         with LogEavesdropper("apprise", level=logging.WARNING) as log:
             async with patience(self._service):
-                sent = await sender.async_notify(body=text, title=part.subject, attach=attached)
+                # Said to be plain, it is escaped where the service takes HTML; unsaid, `<` makes Telegram refuse it.
+                sent = await sender.async_notify(
+                    body=text, title=part.subject, attach=attached, body_format=NotifyFormat.TEXT
+                )
         if not sent:
             raise _not_sent(self._service, NotificationError(log.text()), _PIECES.split(self._url))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from ocs.errors import OcsError
+from ocs.rules.parts import Limit
 
 PATIENCE = 30.0
 """Seconds for one part. A sender's lease on the delivery is much longer."""
@@ -33,13 +34,15 @@ class Undelivered(OcsError):
 class Part:
     """One message. `key` is the same whenever this part is sent, so that a receiver knows a repetition.
 
-    `about` says for programs what it is: the job, the run, which part of how many.
+    `about` says for programs what it is: the job, the run, which part of how many. With `markdown` the text is
+    written in it, and may be shown so; otherwise exactly the text is to be seen.
     """
 
     key: str
     subject: str
     text: str
     image: Path | None = None
+    markdown: bool = False
     about: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -47,8 +50,8 @@ class Courier(Protocol):
     """One way of sending."""
 
     @property
-    def limit(self) -> int | None:
-        """The longest text in UTF-16 code units, None when it does not matter."""
+    def limit(self) -> Limit | None:
+        """The longest text, None when it does not matter."""
         ...
 
     @property

@@ -19,12 +19,14 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_valida
 from blocks import answers
 from blocks.connections import connections
 from blocks.gateway_error import GatewayError, unreachable
+from ocs.rules import auth_profile
 
 __all__ = ["BLOCK", "ChatTurn", "GatewayError", "OpenClawGateway", "gateway"]
 
 BLOCK = "default"
 """The block of this name is the one that jobs use."""
 DEFAULT_URL = "http://127.0.0.1:18789"
+NOTHING = SecretStr("")
 TOKEN_FILE = Path("~/.openclaw/credentials/.gateway-token")
 HEALTH_PATIENCE = 5.0
 HEALTH_INTERVAL = 2.0
@@ -33,12 +35,16 @@ _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
 @dataclass(frozen=True, slots=True)
 class ChatTurn:
-    """One turn: what an agent is told, in which session, and with which model instead of its own."""
+    """One turn: what an agent is told, in which session, and with which model instead of its own.
+
+    `auth_profile` (provider:label, or inherit) goes with a model only, and is chosen before the turn.
+    """
 
     agent: str
     message: str
     session_key: str
     model: str | None = None
+    auth_profile: str | None = None
 
 
 class OpenClawGateway(Block):
@@ -53,9 +59,10 @@ class OpenClawGateway(Block):
     )
 
     url: str = Field(default=DEFAULT_URL, title="URL", description="Where it listens, without a path.")
-    token: SecretStr | None = Field(default=None, description="gateway.auth.token of its configuration.")
-    hooks_token: SecretStr | None = Field(
-        default=None, description="hooks.token of its configuration; only jobs with run.main.mode: event need it."
+    # Texts and not "text or nothing": of those the UI would make a field with a switch.
+    token: SecretStr = Field(default=NOTHING, description="gateway.auth.token of its configuration.")
+    hooks_token: SecretStr = Field(
+        default=NOTHING, description="hooks.token of its configuration; only jobs with run.main.mode: event need it."
     )
     hooks_path: str = Field(default="/hooks", description="hooks.path of its configuration.")
     default_agent: str = Field(default="main", description="The agent of run.main.")
@@ -74,13 +81,15 @@ class OpenClawGateway(Block):
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         return f"{_SCHEMES[parts.scheme]}://{host}{port}{parts.path.rstrip('/')}"
 
-    @field_validator("token", "hooks_token")
+    @field_validator("token", "hooks_token", mode="before")
     @classmethod
-    def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
-        value = token.get_secret_value().strip() if token else ""
-        if not (value.isascii() and value.isprintable()):
+    def _sendable(cls, token: object) -> object:
+        """Nothing at all, as blocks of an earlier shape hold it, is an empty token too."""
+        text = token.get_secret_value() if isinstance(token, SecretStr) else token
+        value = text.strip() if isinstance(text, str) else text or ""
+        if isinstance(value, str) and not (value.isascii() and value.isprintable()):
             raise ValueError("holds characters that cannot be sent")
-        return SecretStr(value) if value else None
+        return value
 
     @classmethod
     def from_environment(cls) -> OpenClawGateway:
@@ -89,13 +98,13 @@ class OpenClawGateway(Block):
         Raises:
             GatewayError: one of them cannot be used.
         """
-        hooks_token = os.environ.get("OPENCLAW_HOOKS_TOKEN")
+        hooks_token = os.environ.get("OPENCLAW_HOOKS_TOKEN") or ""
         token = os.environ.get("OPENCLAW_GATEWAY_TOKEN") or _token_in_file()
         try:
             return cls(
                 url=os.environ.get("OPENCLAW_GATEWAY_URL") or DEFAULT_URL,
-                token=SecretStr(token) if token else None,
-                hooks_token=SecretStr(hooks_token) if hooks_token else None,
+                token=SecretStr(token),
+                hooks_token=SecretStr(hooks_token),
             )
         except ValueError as invalid:
             raise GatewayError(
@@ -171,13 +180,44 @@ class OpenClawGateway(Block):
         result = answer.get("result")
         return cast("dict[str, Any]", result) if isinstance(result, dict) else {"value": result}
 
+    async def profile_of_main(self, agent: str) -> str | None:
+        """The auth profile that the agent's main session uses now; None when the gateway names none.
+
+        Raises:
+            GatewayError: it is away, or refuses.
+        """
+        answer = await self.invoke_tool("session_status", {}, session_key=f"agent:{agent}:main")
+        details: Any = answer.get("details")
+        card: Any = cast("dict[str, Any]", details).get("statusText") if isinstance(details, dict) else None
+        return auth_profile.on_status_card(card) if isinstance(card, str) else None
+
+    async def choose_profile(self, turn: ChatTurn, profile: str) -> None:
+        """Have the turn's session use this profile with the turn's model, as `/model provider/model@profile` does.
+
+        With the turn itself the gateway takes none: it passes over what follows the @ in the header.
+
+        Raises:
+            GatewayError: it is away, or refuses. A profile that it does not have it refuses with the turn.
+        """
+        model = f"{turn.model}@{profile}"
+        try:
+            await self.invoke_tool("session_status", {"model": model}, session_key=turn.session_key)
+        except GatewayError as failed:
+            raise GatewayError(
+                f"The auth profile {profile} was not chosen for {turn.model}. {failed.message}",
+                hint=failed.hint,
+                retryable=failed.retryable,
+                retry_after=failed.retry_after,
+                reached=failed.reached,
+            ) from failed
+
     async def wake(self, text: str) -> None:
         """Tell the default agent's main session something, and do not wait for what it does (B-4.2).
 
         Raises:
             GatewayError: there is no hooks token, it is away, or it refuses.
         """
-        if self.hooks_token is None:
+        if not self.hooks_token:
             raise GatewayError(
                 "Events need the gateway's hooks token, and none is known.",
                 hint="Put hooks.token into the OpenClaw Gateway block or OPENCLAW_HOOKS_TOKEN, or use mode: turn.",
@@ -194,14 +234,14 @@ class OpenClawGateway(Block):
         self,
         method: str,
         path: str,
-        token: SecretStr | None,
+        token: SecretStr,
         *,
         patience: float | None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[httpx.Response]:
         """An answer that is not a refusal, to be read; `patience` is the longest silence."""
-        secret = token.get_secret_value() if token else None
+        secret = token.get_secret_value()
         bearer = {"Authorization": f"Bearer {secret}"} if secret else {}
         waits = httpx.Timeout(patience, connect=self.connect_timeout, write=self.request_timeout)
         request = connections().stream(
@@ -233,9 +273,9 @@ async def gateway() -> OpenClawGateway:
         return OpenClawGateway.from_environment()
 
 
-def _token_in_file() -> str | None:
+def _token_in_file() -> str:
     path = Path(os.environ.get("OPENCLAW_GATEWAY_TOKEN_PATH") or TOKEN_FILE).expanduser()
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        return None
+        return ""

@@ -14,10 +14,20 @@ class Image:
     data: bytes
 
 
-def read(path: Path, most: int) -> Image | str:
+PHOTOS = {
+    "image/png": (b"\x89PNG\r\n\x1a\n",),
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/gif": (b"GIF87a", b"GIF89a"),
+    "image/webp": (b"RIFF",),
+}
+"""What chats show, and how such a file begins."""
+
+
+def read(path: Path, most: int, *, photo: bool = False) -> Image | str:
     """The image at `path` when it is one and has at most so many bytes; else why it is not attached, and where it is.
 
-    A job names the path, so whatever does not look like an image stays where it is.
+    A job names the path, so whatever does not look like an image stays where it is. With `photo` only what a chat
+    shows is one, by its first bytes too: what it does not show it refuses, again and again.
     """
     kind, _ = mimetypes.guess_type(path.name)
     if kind is None or not kind.startswith("image/"):
@@ -26,6 +36,9 @@ def read(path: Path, most: int) -> Image | str:
         size = path.stat().st_size
         if size > most:
             return f"Not attached, because it has {size:,} bytes and the limit is {most:,}: {path}"
-        return Image(path.name, kind, path.read_bytes())
+        data = path.read_bytes()
+        if photo and not data.startswith(PHOTOS.get(kind, ())):
+            return f"Not attached, because it is no PNG, JPEG, GIF or WebP: {path}"
+        return Image(path.name, kind, data)
     except OSError as failed:
         return f"Not attached ({failed.strerror}): {path}"

@@ -19,6 +19,8 @@ from prefect.logging import get_logger
 
 from blocks.courier import PATIENCE, Courier, Part, Undelivered, patience
 from blocks.target import courier_to
+from ocs.rules.delivery import REPLY
+from ocs.rules.markdown import literal, with_whole_blocks
 from ocs.rules.parts import numbered
 from ocs.rules.resending import pause_after
 from ocs.store import Store, deliveries
@@ -120,12 +122,18 @@ def parts_of(sending: Sending, courier: Courier) -> list[Part]:
     body, images = sending.body, sending.images
     if images and not courier.takes_images:
         body, images = "\n".join([body, "", *(f"Image: {path}" for path in images)]), ()
-    text = body if courier.has_subject else f"{sending.subject}\n\n{body}"
-    contents = [*((text, None) for text in numbered(text, courier.limit)), *((Path(p).name, Path(p)) for p in images)]
+    markdown = sending.kind == REPLY
+    texts = numbered(body if courier.has_subject else _with_subject(sending.subject, body, markdown), courier.limit)
+    told = [(text, None, markdown) for text in (with_whole_blocks(texts) if markdown else texts)]
+    contents = [*told, *((Path(path).name, Path(path), False) for path in images)]
     return [
-        Part(f"{sending.id}-{number}", sending.subject, text, image, _about(sending, number, len(contents)))
-        for number, (text, image) in enumerate(contents, start=1)
+        Part(f"{sending.id}-{number}", sending.subject, text, image, written, _about(sending, number, len(contents)))
+        for number, (text, image, written) in enumerate(contents, start=1)
     ]
+
+
+def _with_subject(subject: str, body: str, markdown: bool) -> str:
+    return f"{literal(subject) if markdown else subject}\n\n{body}"
 
 
 def _about(sending: Sending, number: int, parts: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ocs.rules.prompt import Parent
 from ocs.rules.retrieval import CANDIDATES, Earlier
 from ocs.rules.session_key import session_key
 from ocs.spec import Agent, Job, Main
-from ocs.store import Store, inbox, queries
+from ocs.store import Store, inbox, queries, record_session
 from tasks import host
 from tasks.insisting import insist
 from tasks.strategies.agent import run_turn, send_event
@@ -39,15 +39,28 @@ async def _turn(
     reached: OpenClawGateway, job: Job, task: Agent, context: DispatchContext, show: Callable[[str], None]
 ) -> DispatchResult:
     message = await _prompt(job, task, context)
+    key = _session_key(task, context)
+    await _remember(context.run_id, key)
+    # In the main session inheriting its profile is what happens anyway.
+    profile = None if task.session == "main" else task.auth_profile
     return await run_turn(
         reached,
-        ChatTurn(task.agent, message, _session_key(task, context), task.model),
+        ChatTurn(task.agent, message, key, task.model, profile),
         idle=task.idle_timeout,
         timeout=job.run.timeout,
         output=job.output,
         artifacts=settings.artifacts_dir() / "runs" / str(context.run_id),
         on_line=show,
     )
+
+
+async def _remember(run_id: UUID, key: str) -> None:
+    """Which conversation it is, so that the turn is found in the gateway while it goes on, and after a crash."""
+
+    async def note() -> None:
+        await record_session(await host.store(), run_id, key)
+
+    await insist(f"record the conversation of run {run_id}", note)
 
 
 def _session_key(task: Agent, context: DispatchContext) -> str:

@@ -21,6 +21,9 @@ TOLD_IN_SUBJECT = {
     RunStatus.CRASHED: "crashed",
 }
 """Skipped and cancelled runs tell nobody."""
+RUN = "run"
+REPLY = "reply"
+"""Kinds of what is told of a run: how it ended, and what an agent answered, which is written in Markdown."""
 NO_OUTPUT = "(no output)"
 _SENTINEL = re.compile(rf"(?<!\w)(?:{'|'.join(QUIET)})\s*\Z")
 _LABEL = re.compile(r"\A\s*(?:stdout|stderr):[ \t]*(?:\n|\Z)")
@@ -36,6 +39,7 @@ class Letter:
     subject: str
     body: str
     images: tuple[str, ...] = ()
+    kind: str = RUN
 
 
 def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) -> Letter | None:
@@ -54,7 +58,8 @@ def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) 
     else:
         subject = f"{subject}: {TOLD_IN_SUBJECT[result.status]}"
         body = _told(result, why, link)
-    return Letter(target, subject, body, result.images) if body else None
+    kind = REPLY if _is_spoken(result) and result.status is RunStatus.OK else RUN
+    return Letter(target, subject, body, result.images, kind) if body else None
 
 
 def cleaned(text: str) -> str:
@@ -78,10 +83,18 @@ def _asked_for(deliver: Deliver | None, status: RunStatus) -> str | None:
     return deliver.to
 
 
+def _is_spoken(result: DispatchResult) -> bool:
+    """Whether it is an agent's words; what a command printed belongs to no conversation."""
+    return result.session_key is not None
+
+
 def _told(result: DispatchResult, why: str, link: str | None) -> str | None:
-    """The output alone when it did well; else first what went wrong and what follows."""
+    """The output alone when it did well; else first what went wrong and what follows.
+
+    Of what was printed an excerpt, of what an agent has spoken all.
+    """
     printed = result.stdout.bytes or result.stderr.bytes
-    raw = result.summary if printed else result.content
+    raw = result.summary if printed and not _is_spoken(result) else result.content
     said = cleaned(raw)
     if result.status is RunStatus.OK and not said and _SENTINEL.search(raw):
         return None

@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import html
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import regex
 
-TELEGRAM = 4096
-"""The longest message of Telegram, which counts UTF-16 code units (the reference counted bytes, B-8.3)."""
 ROOM_FOR_NUMBER = 12
 
 
-def size(text: str) -> int:
+def utf16(text: str) -> int:
     """The length in UTF-16 code units: what a person sees as one character may be many."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def numbered(text: str, limit: int | None) -> tuple[str, ...]:
-    """The text in messages of at most `limit` UTF-16 units, each with `[1/3] ` before it when there are several.
+def in_html(text: str) -> int:
+    """The same of the text as HTML: `<` is written `&lt;` there."""
+    return utf16(html.escape(text, quote=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The longest message that a channel takes, and how it counts."""
+
+    most: int
+    size: Callable[[str], int] = utf16
+
+
+TELEGRAM = Limit(4096)
+"""The longest message of Telegram, which counts UTF-16 code units (the reference counted bytes, B-8.3)."""
+TELEGRAM_BY_GATEWAY = Limit(3700, in_html)
+"""The OpenClaw gateway writes Telegram's messages in HTML, and cuts once more what then has over 4,000 units. The rest
+is room for the marks of a code block and one link."""
+
+
+def numbered(text: str, limit: Limit | None) -> tuple[str, ...]:
+    """The text in messages within the limit, each with `[1/3] ` before it when there are several.
 
     Cut at the end of a line or word where one is in the second half, never inside what is seen as one character.
     """
     text = text.strip()
-    if limit is None or size(text) <= limit:
+    if limit is None or limit.size(text) <= limit.most:
         return (text,)
-    pieces = list(_pieces(text, limit - ROOM_FOR_NUMBER))
+    pieces = list(_pieces(text, Limit(limit.most - ROOM_FOR_NUMBER, limit.size)))
     return tuple(f"[{number}/{len(pieces)}] {piece}" for number, piece in enumerate(pieces, start=1))
 
 
-def _pieces(text: str, room: int) -> Iterator[str]:
+def _pieces(text: str, room: Limit) -> Iterator[str]:
     while text:
         piece = _longest_fitting(text, room)
         if len(piece) < len(text):
@@ -37,26 +57,26 @@ def _pieces(text: str, room: int) -> Iterator[str]:
         text = text[len(piece) :].lstrip()
 
 
-def _good_end(piece: str, room: int) -> int:
+def _good_end(piece: str, room: Limit) -> int:
     for separator in ("\n", " "):
         end = piece.rfind(separator)
-        if end > 0 and size(piece[:end]) * 2 >= room:
+        if end > 0 and room.size(piece[:end]) * 2 >= room.most:
             return end
     return len(piece)
 
 
-def _longest_fitting(text: str, room: int) -> str:
+def _longest_fitting(text: str, room: Limit) -> str:
     end = _fitting((found[0] for found in regex.finditer(r"\X", text)), room)
     # A single one that is too long by itself (letters with hundreds of accents) is cut all the same.
-    return text[: end or _fitting(iter(text), room)]
+    return text[: end or _fitting(text, room)]
 
 
-def _fitting(characters: Iterator[str], room: int) -> int:
+def _fitting(characters: Iterable[str], room: Limit) -> int:
     """How much of the text the first of these characters are that fit together."""
     end = taken = 0
     for character in characters:
-        taken += size(character)
-        if taken > room:
+        taken += room.size(character)
+        if taken > room.most:
             break
         end += len(character)
     return end

@@ -103,7 +103,7 @@ class Agent(Part):
     session: Text512 = "fresh"
     """fresh, job (one conversation per job), main, or a key of your own."""
     auth_profile: Annotated[Maybe256, AfterValidator(_auth_profile)] = None
-    """inherit, or provider:label."""
+    """Which of the gateway's credentials it uses: provider:label, or inherit, which is that of the main session."""
     idle_timeout: PositiveDuration = timedelta(seconds=120)
     """No sign of life for this long ends the turn."""
     scope: Literal["own", "global"] = "own"

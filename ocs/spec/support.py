@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ocs.errors import Problem
 from ocs.spec.job import Job
 from ocs.spec.run import RESERVED_SESSIONS, Agent
+from ocs.spec.values import quoted
+
+_WITH_PROFILE = re.compile(r"@[^/@:]+:")
 
 
 def unsupported(job: Job) -> list[Problem]:
@@ -33,9 +37,26 @@ def _beyond_the_gateway(agent: Agent | None) -> Iterator[Problem]:
     if agent.session.startswith(RESERVED_SESSIONS):
         kept = ", ".join(RESERVED_SESSIONS)
         yield Problem("run.agent.session", f"the gateway keeps {kept} for itself; choose another key")
-    if agent.auth_profile is not None and not (agent.auth_profile == "inherit" and agent.session == "main"):
+    if agent.model is not None and _WITH_PROFILE.search(agent.model):
         yield Problem(
-            "run.agent.auth_profile",
-            "the gateway takes no profile with a turn; set it in the gateway (openclaw models auth) and take it out "
-            "here, or use inherit with session: main",
+            "run.agent.model", "the gateway passes over a profile behind a model's name; name it in auth_profile"
         )
+    if problem := _profile_problem(agent):
+        yield Problem("run.agent.auth_profile", problem)
+
+
+def _profile_problem(agent: Agent) -> str | None:
+    profile = agent.auth_profile
+    if profile is None or (profile == "inherit" and agent.session == "main"):
+        return None
+    if agent.session != "fresh":
+        return (
+            "needs session: fresh, because a conversation keeps the profile that was once chosen for it; choose it in "
+            "the gateway instead (/model provider/model@profile), or use inherit with session: main"
+        )
+    model = agent.model or ""
+    if "/" not in model:
+        return "needs model: provider/model; the gateway takes a profile only together with one"
+    if profile != "inherit" and profile.partition(":")[0] != model.partition("/")[0]:
+        return f"{quoted(profile)} is no profile for {quoted(model)}; the gateway would take another one unasked"
+    return None

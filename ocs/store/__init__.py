@@ -4,7 +4,7 @@ from ocs.store.approval_gate import Asks, Declined, Shown
 from ocs.store.claim import Claim, Claimed, Deferred, Rejected, claim, dispatch_of
 from ocs.store.engine import Store, open_store
 from ocs.store.finish import Outcome, close_run, finish
-from ocs.store.leases import LEASE, Lease, leases, record_process, renew_leases
+from ocs.store.leases import LEASE, Lease, leases, record_process, record_session, renew_leases
 from ocs.store.outage import is_away
 from ocs.store.outbox import (
     PendingDispatch,
@@ -48,6 +48,7 @@ __all__ = [
     "pools",
     "published_dispatches",
     "record_process",
+    "record_session",
     "renew_leases",
     "set_slots",
     "withdraw",

@@ -213,7 +213,7 @@ def _tell(session: AsyncSession, run: Run, letter: delivery.Letter, now: datetim
         subject=letter.subject,
         body=letter.body,
         images=letter.images,
-        kind="run",
+        kind=letter.kind,
         dedup=f"run:{run.id}",
         now=now,
     )
@@ -234,7 +234,7 @@ def _write(run: Run, result: DispatchResult, why: str, now: datetime) -> None:
         result.stderr.bytes,
         result.stderr.path,
     )
-    run.session_key, run.finding = result.session_key, result.finding
+    run.session_key, run.finding = result.session_key or run.session_key, result.finding
 
 
 async def _settle_key(session: AsyncSession, key: str, result: DispatchResult, now: datetime) -> None:

@@ -52,6 +52,13 @@ async def record_process(store: Store, run_id: UUID, pid: int, started_at: float
         run.pid, run.pid_started_at = pid, started_at
 
 
+async def record_session(store: Store, run_id: UUID, key: str) -> None:
+    """Remember which conversation of an agent a run is a turn of."""
+    async with store.transaction() as session:
+        run = await session.get_one(Run, run_id)
+        run.session_key = key
+
+
 def dispatch_behind(run: Run) -> Dispatch:
     """The dispatch a run came from."""
     return Dispatch(

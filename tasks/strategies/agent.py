@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
-from ocs.rules import reply
+from ocs.rules import auth_profile, reply
 from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
 from ocs.rules.shell_result import cut
 from ocs.spec import Output, format_duration
@@ -41,7 +41,7 @@ async def run_turn(
     on_line: Callable[[str], None],
     patience: timedelta = PATIENCE,
 ) -> DispatchResult:
-    """Have the turn done, and say how it went. `on_line` gets each line of the reply while it comes.
+    """Have the turn done, and say how it went. `on_line` gets what is to be known of it, and each line of the reply.
 
     Silence for `idle` ends the turn, and so does `timeout` however lively it is. Cancelling the task closes the
     connection, which cancels the turn in the gateway. A gateway that is away or about to restart is no failure of
@@ -50,7 +50,7 @@ async def run_turn(
     result = _begun(turn.session_key)
     if not await gateway.wait_until_up(patience):
         return _deferred(result, f"The OpenClaw gateway at {gateway.url} does not answer.", AWAY)
-    token = gateway.token.get_secret_value() if gateway.token else ""
+    token = gateway.token.get_secret_value()
     said = Capture(
         artifacts / "stdout.txt",
         keep=output.store,
@@ -60,6 +60,7 @@ async def run_turn(
     )
     try:
         async with asyncio.timeout(timeout.total_seconds()):
+            await _choose_profile(gateway, turn, on_line)
             await _listen(gateway.chat(turn), idle, said)
     except TimeoutError:
         result = replace(result, status=RunStatus.TIMEOUT, error=f"Timed out after {format_duration(timeout)}{ENDED}")
@@ -94,6 +95,23 @@ async def send_event(gateway: OpenClawGateway, text: str, *, session_key: str) -
 def _begun(session_key: str) -> DispatchResult:
     """Until it has gone well its occasion stays free (B-4.4 step 10)."""
     return DispatchResult(RunStatus.OK, session_key=session_key, idempotency_action=IdempotencyAction.RELEASE)
+
+
+async def _choose_profile(gateway: OpenClawGateway, turn: ChatTurn, note: Callable[[str], None]) -> None:
+    """Have the session use the profile that the job asks for; inheriting nothing leaves it to the gateway's order.
+
+    Raises:
+        GatewayError: it was not chosen.
+    """
+    profile, model = turn.auth_profile, turn.model
+    if profile is None or model is None:
+        return
+    if profile == auth_profile.INHERIT:
+        profile = await gateway.profile_of_main(turn.agent)
+        if profile is None or not auth_profile.fits(profile, model):
+            note(f"The main session of {turn.agent} uses no auth profile for {model}: the gateway's order decides.")
+            return
+    await gateway.choose_profile(turn, profile)
 
 
 async def _listen(pieces: AsyncGenerator[str], idle: timedelta, said: Capture) -> None:

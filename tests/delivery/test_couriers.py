@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apprise.plugins.telegram import NotifyTelegram
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from pydantic import SecretStr, ValidationError
 
@@ -20,7 +21,9 @@ from blocks.by_webhook import ByWebhook
 from blocks.courier import Courier, Part, Undelivered
 from blocks.gateway import OpenClawGateway
 from blocks.target import DeliveryTarget
+from ocs.rules.parts import numbered
 from tests.delivery.receiver import Answer, Receiver
+from tests.gateway.telegram import telegram_server
 from tests.unit.test_deliveries_document import documented_check
 
 PART = Part("5f0c-1", "load: failed", "Exited with code 3.\n\nGrüße", about={"job": "load", "part": 1, "parts": 1})
@@ -128,14 +131,6 @@ async def test_an_image_goes_along(hook: Receiver, chart: Part) -> None:
     await ByApprise(hook.url.replace("http:", "json:")).send(chart)
     (attached,) = hook.received[1].json["attachments"]
     assert (attached["filename"], base64.b64decode(attached["base64"])) == ("a chart.png", PIXEL)
-    hook.answer = always(Answer(200, b'{"ok": true, "result": {}}'))
-    await ByGateway(OpenClawGateway(url=hook.url), "telegram", "1").send(chart)
-    args = hook.received[2].json["args"]
-    assert (args["filename"], args["contentType"], base64.b64decode(args["buffer"])) == (
-        "a chart.png",
-        "image/png",
-        PIXEL,
-    )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +151,7 @@ async def test_an_image_that_cannot_go_along_is_said(
     await ByWebhook(hook.url, None).send(part)
     await ByApprise(hook.url.replace("http:", "json:")).send(part)
     hook.answer = always(Answer(200, b'{"ok": true}'))
-    await ByGateway(OpenClawGateway(url=hook.url), "telegram", "1").send(part)
+    await ByGateway(OpenClawGateway(url=hook.url), "slack", "1").send(part)
     webhook, apprise, gateway = (each.json for each in hook.received)
     for text in (webhook["text"], apprise["message"], gateway["args"]["message"]):
         assert why in text
@@ -166,26 +161,33 @@ async def test_an_image_that_cannot_go_along_is_said(
     assert "buffer" not in gateway["args"]
 
 
-async def test_the_gateway_is_asked_to_send_it(hook: Receiver) -> None:
+async def test_a_channel_that_the_real_gateway_cannot_be_given_here_gets_a_message(hook: Receiver) -> None:
     hook.answer = always(Answer(200, b'{"ok": true, "result": {"messageId": "1"}}'))
-    await ByGateway(OpenClawGateway(url=hook.url, token=SecretStr(SECRET)), "telegram", "-100").send(PART)
+    await ByGateway(OpenClawGateway(url=hook.url, token=SecretStr(SECRET)), "slack", "C1").send(PART)
     (got,) = hook.received
     assert got.json["tool"] == "message"
     assert got.json["args"] == {
         "action": "send",
-        "channel": "telegram",
-        "target": "-100",
+        "channel": "slack",
+        "target": "C1",
         "message": PART.text,
         "idempotencyKey": "5f0c-1",
     }
 
 
-async def test_an_answer_of_200_that_says_it_failed_is_a_failure(hook: Receiver) -> None:
-    said = {"ok": False, "error": {"type": "tool_error", "message": "tool execution failed"}}
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"ok": False, "error": {"type": "tool_error", "message": "tool execution failed"}}, "tool execution failed"),
+        ({"ok": True, "result": {"details": {"status": "suppressed", "reason": "no_visible_payload"}}}, "suppressed"),
+        ({"ok": True, "result": {"details": {"deliveryStatus": "partial_failed"}}}, "partial_failed"),
+    ],
+)
+async def test_an_answer_of_200_that_says_it_failed_is_a_failure(hook: Receiver, said: object, told: str) -> None:
     hook.answer = always(Answer(200, json.dumps(said).encode()))
     failed = await failure(ByGateway(OpenClawGateway(url=hook.url), "telegram", "-100"))
     assert "telegram:-100 was not reached" in failed.message
-    assert "tool execution failed" in failed.message
+    assert (told in failed.message, failed.retryable, failed.hint and "its log" in failed.hint) == (True, True, True)
 
 
 async def test_a_gateway_that_does_not_accept_the_token_is_not_asked_again(hook: Receiver) -> None:
@@ -196,9 +198,21 @@ async def test_a_gateway_that_does_not_accept_the_token_is_not_asked_again(hook:
 
 async def test_only_telegram_is_cut_for(hook: Receiver) -> None:
     gateway = OpenClawGateway(url=hook.url)
-    limits = [ByGateway(gateway, "telegram", "1").limit, ByGateway(gateway, "slack", "1").limit]
-    limits += [ByApprise("tgram://123456789:abcdefg_hijklmnop/1/").limit, ByApprise("json://localhost").limit]
-    assert limits == [4096, None, 4096, None]
+    telegram = [ByGateway(gateway, "telegram", "1"), ByApprise("tgram://123456789:abcdefg_hijklmnop/1/")]
+    assert all(courier.limit and courier.limit.most < 4096 for courier in telegram)
+    assert [ByGateway(gateway, "slack", "1").limit, ByApprise("json://localhost").limit] == [None, None]
+
+
+async def test_apprise_shows_telegram_exactly_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the longest subject, and as long as a part may be."""
+    with telegram_server() as telegram:
+        telegram.token = "123456789:abcdefghijklmnopqrstuvwxyz-abcdefg"
+        monkeypatch.setattr(NotifyTelegram, "notify_url", f"{telegram.url}/bot")
+        courier = ByApprise(f"tgram://{telegram.token}/4711/")
+        assert courier.limit is not None
+        text = numbered("a *b* <stdin> & __init__ \N{GRINNING FACE} " * 400, courier.limit)[0]
+        await courier.send(Part("5f0c-1", f"{'x' * 100}: timed out", text))
+        assert telegram.arrived[0].text.partition("\n")[2] == text
 
 
 def notifier(hook: Receiver) -> ByNotificationBlock:

@@ -243,7 +243,8 @@ async def test_a_sender_that_dies_is_followed_by_one_that_repeats_no_acknowledge
     await time_passes(store)
     await deliver_leftovers()
     said = [each.json["args"] for each in hook.received]
-    assert [args["message"][:5] for args in said] == ["[1/3]", "[2/3]", "[2/3]", "[3/3]"]
+    texts = [args["presentation"]["blocks"][0]["text"] for args in said]
+    assert [text[:5] for text in texts] == ["[1/3]", "[2/3]", "[2/3]", "[3/3]"]
     assert said[1]["idempotencyKey"] == said[2]["idempotencyKey"]
     assert (await row_of(store)).status is DeliveryStatus.SENT
 

@@ -71,8 +71,10 @@ async def test_runs_outlive_the_gateway_and_each_is_done_once(
     await ocs.run("cancelled")
     await ocs.eventually(lambda: _is_set(model))
     (run,) = await ocs.runs_of("cancelled")
+    assert run.session_key == f"agent:main:scheduler:{run.job_id}:{run.id}"
     await ocs.client.set_flow_run_state(run.flow_run_id, Cancelling())
-    assert (await ocs.ended_run("cancelled")).status is RunStatus.CANCELLED
+    cancelled = await ocs.ended_run("cancelled")
+    assert (cancelled.status, cancelled.session_key) == (RunStatus.CANCELLED, run.session_key)
     await ocs.eventually(lambda: _was_left(model))
 
     model.hanging.clear()

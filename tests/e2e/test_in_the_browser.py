@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ import psutil
 import pytest
 from playwright.async_api import Locator, Page, async_playwright, expect
 
+from blocks.gateway import OpenClawGateway
 from blocks.target import DeliveryTarget
 from blocks.targets import all_targets
 from deployments import catalogue, rollout
@@ -205,13 +207,18 @@ async def test_a_schedule_that_is_paused_stays_so_and_the_plan_names_it(ocs: Run
     assert not (await step()).paused_in_ui
 
 
+def block_field(page: Page, label: str) -> Locator:
+    """Where a field of a block is typed into. One that may be nothing has a switch and no label of this kind."""
+    named = page.locator(".p-label__label", has_text=re.compile(f"^{label}"))
+    return page.locator(".schema-form-property").filter(has=named).locator("input, textarea")
+
+
 async def test_a_delivery_target_is_edited(ocs: RunningSystem, page: Page) -> None:
     name = ocs.id("desk")
     target = DeliveryTarget(kind="gateway", channel="telegram", recipient="4711")
     block = await cast("Any", target.save(name))
     await page.goto(f"/blocks/block/{block}/edit")
-    named = page.locator(".p-label__label", has_text="Recipient")
-    recipient = page.locator(".schema-form-property").filter(has=named).locator("input, textarea")
+    recipient = block_field(page, "Recipient")
     await expect(recipient).to_have_value("4711")
     await recipient.fill("4712")
     await page.get_by_role("button", name="Save", exact=True).click()
@@ -221,3 +228,23 @@ async def test_a_delivery_target_is_edited(ocs: RunningSystem, page: Page) -> No
         return found is not None and (found.channel, found.recipient) == ("telegram", "4712")
 
     assert await ocs.eventually(is_changed)
+
+
+async def test_a_gateway_is_edited(ocs: RunningSystem, page: Page) -> None:
+    """Both tokens are plain fields; one that was never given takes a text at once."""
+    name = ocs.id("gate")
+    block = await cast("Any", OpenClawGateway(url="http://gate.example:1").save(name))
+    await page.goto(f"/blocks/block/{block}/edit")
+    url = block_field(page, "URL")
+    await expect(url).to_have_value("http://gate.example:1")
+    await url.fill("http://gate.example:2")
+    await block_field(page, "Token").fill("the token")
+    await block_field(page, "Hooks Token").fill("the other one")
+    await page.get_by_role("button", name="Save", exact=True).click()
+
+    async def is_changed() -> OpenClawGateway | None:
+        found = await OpenClawGateway.aload(name)
+        return found if found.url.endswith(":2") else None
+
+    found = await ocs.eventually(is_changed)
+    assert [each.get_secret_value() for each in (found.token, found.hooks_token)] == ["the token", "the other one"]

@@ -18,10 +18,11 @@ _ASKED = re.compile(r"\[\[(\w+)(?:: ([^\]]*))?\]\]")
 
 @dataclass
 class Model:
-    """`asked` are the requests it got; `hanging` and `left` tell of the one that was told to hang."""
+    """`asked` are the requests it got, `keys` what each came with; `hanging` and `left` tell of one told to hang."""
 
     port: int
     asked: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     hanging: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
 
@@ -40,6 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.model.asked.append(request)
+        self.model.keys.append((self.headers.get("Authorization") or "").removeprefix("Bearer "))
         asked = _ASKED.findall(_text(request))
         action, value = asked[-1] if asked else ("say", "nothing was asked")
         try:

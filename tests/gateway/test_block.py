@@ -6,9 +6,12 @@ import asyncio
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import BlockDocumentUpdate
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr, ValidationError
 
 from blocks.event_stream import EventStream
@@ -235,16 +238,27 @@ def test_the_environment_names_a_gateway(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("OPENCLAW_GATEWAY_URL", "ws://gate.example:1234/")
     found = OpenClawGateway.from_environment()
     assert found.url == "http://gate.example:1234"
-    assert found.token is not None
     assert found.token.get_secret_value() == "from-the-file"
     monkeypatch.setenv("OPENCLAW_GATEWAY_TOKEN", "from-the-variable")
     found = OpenClawGateway.from_environment()
-    assert found.token is not None
     assert found.token.get_secret_value() == "from-the-variable"
     monkeypatch.setenv("OPENCLAW_GATEWAY_TOKEN", "two\nlines")
     with pytest.raises(GatewayError) as refused:
         OpenClawGateway.from_environment()
     assert "two" not in str(refused.value)
+
+
+@pytest.mark.e2e
+async def test_a_block_that_was_saved_when_tokens_could_be_nothing_is_still_loaded(prefect_server: str) -> None:
+    with temporary_settings({PREFECT_API_URL: prefect_server}):
+        saved = await cast("Any", OpenClawGateway(url="http://gate.example:1", token=SecretStr(TOKEN)).save("earlier"))
+        for data in ({"token": None, "hooks_token": None}, {"token": TOKEN, "hooks_token": None}):
+            async with get_client() as client:
+                changed = BlockDocumentUpdate(data={"url": "http://gate.example:1", **data}, merge_existing_data=False)
+                await client.update_block_document(saved, changed)
+            found = await OpenClawGateway.aload("earlier")
+            assert (found.token.get_secret_value(), bool(found.hooks_token)) == (data["token"] or "", False)
+        await OpenClawGateway.adelete("earlier")
 
 
 @pytest.mark.parametrize("url", ["", "gate", "ftp://gate", "http://", "http://me:secret@gate", "http://gate:port"])

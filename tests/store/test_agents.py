@@ -17,7 +17,7 @@ from ocs.rules.dispatch import (
     StreamOutput,
 )
 from ocs.spec import Job
-from ocs.store import Claimed, Outcome, Store, claim, dispatch_of, finish, queries
+from ocs.store import Claimed, Outcome, Store, claim, dispatch_of, finish, queries, record_session
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -119,6 +119,17 @@ async def test_what_time_does_not_mend_is_not_retried(store: Store) -> None:
     outcome = await ended(store, job(retry={"max": 2}), scheduled(NOW), refused, NOW)
     assert outcome.consequences == ()
     assert (await queries.job_states(store))["brief"].consecutive_errors == 1
+
+
+async def test_the_conversation_of_a_turn_is_known_from_its_beginning_and_after_any_end(store: Store) -> None:
+    brief = job()
+    context = await begun(store, brief, scheduled(NOW), NOW)
+    await record_session(store, context.run_id, "agent:main:scheduler:brief")
+    for result in (None, DispatchResult(RunStatus.CANCELLED, error="Cancelled.")):
+        if result:
+            await finish(store, brief, context, result, children=(), now=NOW, spread=0)
+        (run,) = await queries.runs(store)
+        assert run.session_key == "agent:main:scheduler:brief"
 
 
 async def test_what_earlier_runs_said_is_the_replies_of_good_ones(store: Store) -> None:

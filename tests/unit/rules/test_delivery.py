@@ -24,8 +24,19 @@ SHELL_ERROR = DispatchResult(
     stdout=StreamOutput("out", bytes=4),
     stderr=StreamOutput("broken", bytes=7),
 )
-AGENT_OK = DispatchResult(RunStatus.OK, summary="All well, in sh...", content="All well, in short: yes.")
-AGENT_ERROR = DispatchResult(RunStatus.ERROR, content="I could not.", error="The agent said that it failed.")
+AGENT_OK = DispatchResult(
+    RunStatus.OK,
+    summary="All well, in sh...",
+    content="All well, in short: yes.",
+    stdout=StreamOutput("All well, in short: yes.", bytes=24),
+    session_key="agent:main:scheduler:load",
+)
+AGENT_ERROR = DispatchResult(
+    RunStatus.ERROR,
+    content="I could not.",
+    error="The agent said that it failed.",
+    session_key="agent:main:scheduler:load",
+)
 
 
 def job(**deliver: Any) -> Job:
@@ -64,6 +75,15 @@ def test_the_decision_table(result: DispatchResult, when_failure: str | None, wh
         for when in ("failure", "always", "never")
     }
     assert told == {"failure": when_failure, "always": when_always, "never": None}
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"), [(SHELL_OK, "run"), (SHELL_ERROR, "run"), (AGENT_OK, "reply"), (AGENT_ERROR, "run")]
+)
+def test_only_what_an_agent_answered_is_a_reply(result: DispatchResult, kind: str) -> None:
+    letter = of_run(job(when="always", to="ops"), result, WHY)
+    assert letter is not None
+    assert letter.kind == kind
 
 
 def test_a_job_without_deliver_tells_nobody() -> None:

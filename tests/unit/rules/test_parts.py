@@ -10,7 +10,7 @@ import regex
 from hypothesis import given
 from hypothesis.strategies import booleans, floats, integers, lists, none, sampled_from, text, timedeltas
 
-from ocs.rules.parts import TELEGRAM, numbered, size
+from ocs.rules.parts import TELEGRAM, TELEGRAM_BY_GATEWAY, Limit, in_html, numbered, utf16
 from ocs.rules.resending import LONGEST_PAUSE, MOST_ATTEMPTS, pause_after
 
 NUMBER = re.compile(r"\[(\d+)/(\d+)\] ")
@@ -26,14 +26,14 @@ def test_a_short_text_is_one_part_without_a_number() -> None:
 
 
 def test_a_long_text_is_cut_at_the_ends_of_lines_else_of_words() -> None:
-    lines = numbered("\n".join(["x" * 30] * 10), 112)
+    lines = numbered("\n".join(["x" * 30] * 10), Limit(112))
     assert [part for part in lines if not part.endswith("x" * 30)] == []
-    words = numbered(" ".join(["word"] * 100), 112)
+    words = numbered(" ".join(["word"] * 100), Limit(112))
     assert {word for part in words for word in NUMBER.sub("", part).split()} == {"word"}
 
 
 def test_a_line_end_in_the_first_half_is_not_where_it_is_cut() -> None:
-    first, _ = numbered("short\n" + "x" * 120, 112)
+    first, _ = numbered("short\n" + "x" * 120, Limit(112))
     assert len(first) == 112 - 12 + len("[1/2] ")
 
 
@@ -43,8 +43,8 @@ def test_a_line_end_in_the_first_half_is_not_where_it_is_cut() -> None:
 )
 def test_nothing_is_lost_too_long_or_cut_inside_a_character(characters: list[str], limit: int) -> None:
     whole = "".join(characters)
-    parts = numbered(whole, limit)
-    assert all(size(part) <= limit for part in parts)
+    parts = numbered(whole, Limit(limit))
+    assert all(utf16(part) <= limit for part in parts)
     bare = [NUMBER.sub("", part, count=1) if len(parts) > 1 else part for part in parts]
     seen = [seen for part in bare for seen in regex.findall(r"\X", part) if not seen.isspace()]
     assert seen == [each for each in regex.findall(r"\X", whole) if not each.isspace()]
@@ -56,12 +56,18 @@ def test_nothing_is_lost_too_long_or_cut_inside_a_character(characters: list[str
 
 @given(text(min_size=1, max_size=300))
 def test_any_text_can_be_cut(anything: str) -> None:
-    assert all(size(part) <= 64 for part in numbered(anything, 64))
+    assert all(utf16(part) <= 64 for part in numbered(anything, Limit(64)))
 
 
 def test_one_character_that_is_too_long_by_itself_is_cut_too() -> None:
     zalgo = "e" + "\u0301" * 500
-    assert sum(part.count("\u0301") for part in numbered(zalgo, 100)) == 500
+    assert sum(part.count("\u0301") for part in numbered(zalgo, Limit(100))) == 500
+
+
+@pytest.mark.parametrize("filling", ["<", "&", "x", "\N{GRINNING FACE}", "a <b> & c\n"])
+def test_the_gateway_s_own_limit_is_counted_in_html(filling: str) -> None:
+    parts = numbered(filling * 6000, TELEGRAM_BY_GATEWAY)
+    assert all(in_html(part) <= TELEGRAM_BY_GATEWAY.most < in_html(part) * 2 for part in parts[:-1])
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 30), (2, 60), (3, 120), (7, 1920), (8, 3600), (11, 3600)])

@@ -69,9 +69,17 @@ DELIVERED = {"deliver": {"when": "never", "opt_out_reason": "a test"}}
     [
         ({"session": "cron:nightly"}, "run.agent.session"),
         ({"session": "subagent:x"}, "run.agent.session"),
-        ({"auth_profile": "anthropic:work"}, "run.agent.auth_profile"),
+        ({"auth_profile": "a:work"}, "run.agent.auth_profile"),
+        ({"auth_profile": "a:work", "model": "m"}, "run.agent.auth_profile"),
+        ({"auth_profile": "a:work", "model": "b/m"}, "run.agent.auth_profile"),
+        ({"auth_profile": "a:work", "model": "a/m", "session": "job"}, "run.agent.auth_profile"),
+        ({"auth_profile": "a:work", "model": "a/m", "session": "main"}, "run.agent.auth_profile"),
+        ({"auth_profile": "a:work", "model": "a/m"}, None),
         ({"auth_profile": "inherit"}, "run.agent.auth_profile"),
+        ({"auth_profile": "inherit", "model": "a/m"}, None),
         ({"auth_profile": "inherit", "session": "main"}, None),
+        ({"model": "a/m@a:work"}, "run.agent.model"),
+        ({"model": "a/m@20250101"}, None),
         ({"session": "agent:main:mine"}, None),
     ],
 )
