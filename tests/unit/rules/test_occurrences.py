@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis.strategies import DrawFn, composite, integers, sampled_from
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
@@ -122,12 +122,15 @@ def test_an_hourly_job_neither_pauses_nor_hurries_when_clocks_are_set(near: tupl
     assert max(later - earlier for earlier, later in pairwise(found)) <= timedelta(hours=1)
 
 
+# On Lord Howe Island half an hour is jumped over, and 2:40 comes before what 2:20 counts as.
+@example(near=("Australia/Lord_Howe", datetime(2026, 10, 3, 15, 25, tzinfo=UTC)), document={"cron": "*/20 * * * *"})
 @settings(max_examples=50)
 @given(near=near_a_change(), document=sampled_from([{"cron": cron} for cron in COMMON] + [{"every": "1d"}]))
 def test_the_same_instants_as_prefect_when_clocks_are_set(near: tuple[str, datetime], document: dict[str, Any]) -> None:
     zone, start = near
     schedule = Schedule.model_validate({**document, "timezone": zone})
     found = occurrences(schedule, start, 8)
-    assert found == asyncio.run(prefects(schedule, start, 8))
+    # What clocks jump over Prefect finds out of its turn, so that its last ones are not the next ones.
+    assert found == asyncio.run(prefects(schedule, start, 12))[:8]
     assert found == sorted(set(found))
     assert [next_occurrence(schedule, after) for after in (start, *found)][:-1] == found
