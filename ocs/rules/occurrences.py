@@ -81,6 +81,11 @@ def _to_utc(wall_time: datetime, zone: ZoneInfo) -> datetime:
     return wall_time.replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
+def _is_jumped_over(wall_time: datetime, zone: ZoneInfo) -> bool:
+    earlier, later = (wall_time.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    return (later.utcoffset() or NONE) > (earlier.utcoffset() or NONE)
+
+
 def _cron(expression: str, timezone: str, after: datetime) -> Iterator[datetime]:
     from croniter import CroniterBadDateError, croniter
 
@@ -88,11 +93,20 @@ def _cron(expression: str, timezone: str, after: datetime) -> Iterator[datetime]
     # Two hours back, so that a wall time repeated or jumped over at a change of clocks is seen.
     start = after.astimezone(zone).replace(tzinfo=None) - timedelta(hours=2)
     wall_clock = croniter(with_seconds_last(expression), start)
+    put_off: list[datetime] = []  # what is jumped over comes after some of what follows it on the clock
     while True:
         try:
-            yield _to_utc(wall_clock.get_next(datetime), zone)
+            wall_time = wall_clock.get_next(datetime)
         except CroniterBadDateError:
+            yield from put_off
             return
+        instant = _to_utc(wall_time, zone)
+        if _is_jumped_over(wall_time, zone):
+            put_off.append(instant)
+            continue
+        while put_off and put_off[0] < instant:
+            yield put_off.pop(0)
+        yield instant
 
 
 def _every(interval: timedelta, timezone: str, after: datetime) -> Iterator[datetime]:
@@ -118,7 +132,6 @@ def _rrule(rule: str, timezone: str, after: datetime) -> Iterator[datetime]:
     recurrence = rrulestr(rule, dtstart=RRULE_START, ignoretz=True)
     wall_time = after.astimezone(zone).replace(tzinfo=None) - timedelta(hours=2)
     while (wall_time := recurrence.after(wall_time)) is not None:
-        earlier, later = (wall_time.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-        skipped = (later.utcoffset() or NONE) > (earlier.utcoffset() or NONE)
         # A time that is jumped over counts as that much earlier here, later in cron: both as Prefect does.
-        yield (later if skipped else earlier).astimezone(UTC)
+        fold = int(_is_jumped_over(wall_time, zone))
+        yield wall_time.replace(tzinfo=zone, fold=fold).astimezone(UTC)

@@ -13,6 +13,7 @@ from ocs.errors import NotFound
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN, PendingDispatch, pending
+from ocs.store.readable import readable
 from ocs.store.running import is_running
 from ocs.store.tables import DispatchRow, JobState, Run
 
@@ -36,7 +37,7 @@ async def runs(
     if since is not None:
         wanted = wanted.where(col(Run.started_at) >= since)
     async with store.reading() as session:
-        return list(await session.scalars(wanted))
+        return await readable(session, Run, wanted)
 
 
 async def run_by_prefix(store: Store, prefix: str) -> Run:
@@ -67,7 +68,7 @@ async def newest_by_flow_run(store: Store, flow_run_ids: Sequence[UUID]) -> dict
     """The last attempt of each of these flow runs that has become a run."""
     of_them = select(Run).where(col(Run.flow_run_id).in_(flow_run_ids)).order_by(col(Run.attempt))
     async with store.reading() as session:
-        return {run.flow_run_id: run for run in await session.scalars(of_them)}
+        return {run.flow_run_id: run for run in await readable(session, Run, of_them)}
 
 
 async def said_before(store: Store, job_id: str, *, before: UUID, limit: int) -> list[Run]:
@@ -130,16 +131,12 @@ async def job_states(store: Store) -> dict[str, JobState]:
 async def running(store: Store) -> list[Run]:
     """Runs that have not ended."""
     async with store.reading() as session:
-        return list(await session.scalars(select(Run).where(is_running())))
+        return await readable(session, Run, select(Run).where(is_running()))
 
 
 async def waiting(store: Store) -> list[PendingDispatch]:
     """Dispatches that have not become runs."""
-    async with store.reading() as session:
-        rows = await session.scalars(
-            select(DispatchRow).where(col(DispatchRow.status).in_(OPEN)).order_by(col(DispatchRow.scheduled_for))
-        )
-        return [pending(row) for row in rows]
+    return [pending(row) for row in await queue(store)]
 
 
 async def queue(store: Store, *, job: str | None = None) -> list[DispatchRow]:
@@ -148,7 +145,8 @@ async def queue(store: Store, *, job: str | None = None) -> list[DispatchRow]:
     if job is not None:
         wanted = wanted.where(DispatchRow.job_id == job)
     async with store.reading() as session:
-        return list(await session.scalars(wanted.order_by(col(DispatchRow.scheduled_for), col(DispatchRow.created_at))))
+        in_order = wanted.order_by(col(DispatchRow.scheduled_for), col(DispatchRow.created_at))
+        return await readable(session, DispatchRow, in_order)
 
 
 async def dispatch_by_prefix(store: Store, prefix: str) -> DispatchRow:

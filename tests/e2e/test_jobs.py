@@ -21,6 +21,7 @@ from prefect.states import Cancelling, Scheduled
 
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.jitter import offset
+from ocs.store.tables import Run
 from tests.e2e.system import RunningSystem
 
 pytestmark = pytest.mark.e2e
@@ -80,13 +81,20 @@ async def test_every_starts_on_time_and_never_early(ocs: RunningSystem) -> None:
         assert run.started_at >= run.scheduled_for
 
 
-async def test_cron_with_seconds_runs_at_its_instants(ocs: RunningSystem) -> None:
-    ocs.write("cron", schedule={"cron": "*/5 * * * * *"}, run="true")
+async def test_cron_with_seconds_runs_once_at_each_of_its_instants(ocs: RunningSystem) -> None:
+    ocs.write("cron", schedule={"cron": "*/3 * * * * *"}, run="true", limits={"overlap": "allow"})
     await ocs.deploy()
-    (run, *_) = await ocs.ended("cron")
-    assert run.scheduled_for.second % 5 == 0
-    assert run.started_at >= run.scheduled_for
-    assert (await ocs.flow_run(run)).name.startswith(f"{ocs.id('cron')} · scheduled · ")
+    (first, *_) = await ocs.ended("cron")
+    instants = {first.scheduled_for + number * timedelta(seconds=3) for number in range(4)}
+
+    async def all_of_them() -> list[Run] | None:
+        ran = [run for run in await ocs.runs_of("cron") if run.scheduled_for in instants and run.status.final]
+        return ran if len(ran) >= len(instants) else None
+
+    runs = await ocs.eventually(all_of_them)
+    assert sorted(run.scheduled_for for run in runs) == sorted(instants)
+    assert all(run.scheduled_for.second % 3 == 0 and run.started_at >= run.scheduled_for for run in runs)
+    assert (await ocs.flow_run(first)).name.startswith(f"{ocs.id('cron')} · scheduled · ")
 
 
 async def test_at_runs_once(ocs: RunningSystem) -> None:

@@ -17,8 +17,11 @@ from prefect.states import Cancelled
 from deployments import catalogue, rollout
 from deployments.rollout import Action
 from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.rules.guards import SkipReason
+from ocs.rules.misfire import CatchUp
 from ocs.store import audit, enqueue, lifecycle, occurrences, queries
 from tasks import catch_up, host, settle
+from tasks.lifecycle import end_jobs
 from tasks.publish import publish
 from tests.e2e.system import RunningSystem
 
@@ -55,6 +58,19 @@ async def test_an_occurrence_that_prefect_made_no_run_for_is_made_up_for_once(he
     assert (run.kind, run.scheduled_for, run.status) == (DispatchKind.SCHEDULED, moment, RunStatus.OK)
     (event,) = [event for event in await audit.events(here.store, job=job) if event.action == "occurrences-missed"]
     assert event.after == {"missed": 1, "first": moment.isoformat(), "last": moment.isoformat(), "dispatched": 1}
+
+
+async def test_of_five_occurrences_that_were_missed_one_runs_and_the_others_say_why(ocs: RunningSystem) -> None:
+    """Acceptance row 31: everything was down for five hours, and Prefect had made a run for each of them."""
+    job = ocs.write("hourly", schedule="@hourly", run="true")
+    await ocs.deploy()
+    hour = ocs.now().replace(minute=0, second=0, microsecond=0)
+    missed = tuple(hour - timedelta(hours=hours) for hours in range(4, -1, -1))
+    made = await occurrences.make_up_for(ocs.store, job, CatchUp(missed), ocs.now())
+    await publish(ocs.client, ocs.store, made)
+    *past, newest = sorted(await ocs.ended("hourly", count=5), key=lambda run: run.scheduled_for)
+    assert (newest.scheduled_for, newest.status) == (hour, RunStatus.OK)
+    assert [(run.scheduled_for, run.skip_reason) for run in past] == [(at, SkipReason.MISSED) for at in missed[:-1]]
 
 
 async def test_what_was_due_before_a_schedule_was_rolled_out_is_not_made_up_for(here: RunningSystem) -> None:
@@ -149,6 +165,27 @@ async def test_a_recurring_job_that_is_to_be_deleted_goes_after_a_run_that_went_
         return job in await lifecycle.retired(ocs.store)
 
     assert await ocs.eventually(is_retired)
+
+
+async def test_a_job_that_stays_disabled_is_removed_after_its_ttl(
+    here: RunningSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Acceptance row 87; its history stays, and a rollout does not bring it back."""
+    job = here.write("passing", run="true", lifecycle={"ttl": "1h"})
+    await here.deploy()
+    await here.run("passing")
+    await here.ended_run("passing")
+    deployment = await here.client.read_deployment_by_name(f"job/{job}")
+    await here.client.pause_deployment(deployment.id)
+    await end_jobs()
+    await here.client.read_deployment(deployment.id)
+    monkeypatch.setattr(host, "clock", lambda: here.now() + timedelta(hours=1))
+    await end_jobs()
+    with pytest.raises(ObjectNotFound):
+        await here.client.read_deployment(deployment.id)
+    planned = await rollout.plan(here.client, catalogue.read(here.project), retired=await lifecycle.retired(here.store))
+    assert [step.action for step in planned.steps] == [Action.DONE]
+    assert len(await here.runs_of("passing")) == 1
 
 
 @pytest.mark.parametrize("how", ["deleted", "cancelled"])

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
-from ocs.rules.guards import SkipReason
 from ocs.spec import Job
 from ocs.store import Claimed, Outcome, Rejected, Store, claim, enqueue, finish, ledger
 
@@ -51,15 +52,22 @@ async def test_when_the_queue_is_too_full_for_a_retry_the_failure_children_run(s
     assert "Not retried: the job's queue is full." in outcome.why
 
 
-async def test_a_key_blocks_its_occurrence_until_it_expires(store: Store) -> None:
-    allowed = job(limits={"overlap": "allow"})
+@pytest.mark.parametrize(
+    ("schedule", "remembered"),
+    [({"cron": "@daily", "misfire": "all"}, timedelta(days=7)), ({"at": NOW.isoformat()}, timedelta(hours=24))],
+    ids=["recurring", "one-shot"],
+)
+async def test_a_key_blocks_its_occurrence_until_it_expires(store: Store, schedule: Any, remembered: timedelta) -> None:
+    """Whether it was pruned meanwhile or not; in the reference it blocked until it was."""
+    allowed = job(schedule=schedule, limits={"overlap": "allow"})
     await ended(store, allowed, OK)
-    (key,) = await ledger.keys(store)
-    last = await asked(store, allowed, now=key.expires_at - timedelta(seconds=1))
-    assert isinstance(last, Rejected)
-    assert last.skip.reason is SkipReason.DUPLICATE
-    assert await ledger.prune_keys(store, now=key.expires_at) == 1
-    assert isinstance(await asked(store, allowed, now=key.expires_at), Claimed)
+    late = Dispatch(DispatchKind.SCHEDULED, NOW)
+    expires = NOW + remembered
+    for now, blocked in ((expires - timedelta(seconds=1), True), (expires, False)):
+        claimed = await claim(store, allowed, late, flow_run_id=uuid4(), owner="worker", now=now)
+        assert isinstance(claimed, Rejected) is blocked
+    assert await ledger.prune_keys(store, now=expires + remembered - timedelta(seconds=1)) == 0
+    assert await ledger.prune_keys(store, now=expires + remembered) == 1
 
 
 async def test_a_failed_run_whose_key_was_released_can_run_again_and_one_that_went_well_cannot(store: Store) -> None:

@@ -42,6 +42,7 @@ async def test_a_dispatch_that_cannot_be_read_holds_up_no_other(store: Store, no
     whole = await enqueue(store, "whole", now=NOW, actor="ann", source="cli")
     await edit(store, f"UPDATE dispatch SET {nonsense} WHERE job_id = 'broken'")
     assert await pending_dispatches(store, created_before=NOW, limit=10) == [whole]
+    assert await queries.waiting(store) == [whole]
 
 
 @ONLY_SQLITE
@@ -51,6 +52,7 @@ async def test_a_run_that_cannot_be_read_keeps_no_other_from_being_recovered(sto
     await begun(store, "whole")
     await edit(store, f"UPDATE run SET {nonsense} WHERE job_id = 'broken'")
     assert [lease.context.job_id for lease in await leases(store)] == ["whole"]
+    assert [run.job_id for run in await queries.runs(store)] == ["whole"]
 
 
 async def test_a_run_that_was_made_to_run_by_hand_is_ended_as_any_other(store: Store) -> None:

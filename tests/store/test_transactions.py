@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -240,12 +242,29 @@ async def test_a_withdrawn_dispatch_does_not_run_even_when_prefect_starts_it(sto
     assert (await rejected(store, job(), dispatch)).skip.reason is SkipReason.WITHDRAWN
 
 
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The zone of the host, which must not matter (W10)."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield request.param
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("zone")
 async def test_backoff_skips_scheduled_runs_after_errors_and_only_those(store: Store) -> None:
     load = job(schedule="* * * * *")
     await finished(store, load, await claimed(store, load, scheduled()), FAILED)
-    soon = NOW + timedelta(seconds=20)
+    soon, later = (NOW + timedelta(seconds=seconds) for seconds in (20, 30))
     assert (await rejected(store, load, scheduled(soon), now=soon)).skip.reason is SkipReason.BACKOFF
-    await claimed(store, load, Dispatch(DispatchKind.MANUAL, soon), now=soon)
+    by_hand = await claimed(store, load, Dispatch(DispatchKind.MANUAL, soon), now=soon)
+    await finished(store, load, by_hand, FAILED, now=soon)
+    # The second error in a row pauses for a minute, and a run that goes well ends that.
+    assert (await rejected(store, load, scheduled(later), now=later)).skip.reason is SkipReason.BACKOFF
+    well = await claimed(store, load, Dispatch(DispatchKind.MANUAL, later), now=later)
+    await finished(store, load, well, OK, now=later)
+    await claimed(store, load, scheduled(later + timedelta(seconds=1)), now=later + timedelta(seconds=1))
 
 
 async def test_times_keep_their_microseconds_and_zone(store: Store) -> None:

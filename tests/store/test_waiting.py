@@ -153,6 +153,26 @@ async def test_an_overlap_is_queued_and_runs_in_order_however_late(store: Store)
     assert (await ended(store, job, run, now=later)).let_go == ()
 
 
+@pytest.mark.parametrize("limits", [{"overlap": "queue"}, {"pool": "database"}], ids=["overlap", "pool"])
+async def test_children_wait_and_go_on_as_any_other(store: Store, limits: dict[str, str]) -> None:
+    """The reference never let queued overlaps of a child go on (W33)."""
+    parent = Job.model_validate({"id": "parent", "run": "true", "limits": {"overlap": "allow"}})
+    child = Job.model_validate({"id": "child", "run": "true", "after": {"job": "parent"}, "limits": limits})
+    dispatches: list[Dispatch] = []
+    for minute in range(2):
+        run = await claimed(store, parent, occurrence(minute))
+        outcome = await finish(store, parent, run.context, OK, children=(child,), now=NOW)
+        (pending,) = outcome.consequences
+        dispatches.append(await dispatch_of(store, pending.id) or occurrence())
+    first = await claimed(store, child, dispatches[0])
+    waits = await deferred(store, child, dispatches[1])
+    assert [pending.id for pending in (await ended(store, child, first)).let_go] == [waits.dispatch_id]
+    second = await claimed(store, child, await gone_on(store, waits))
+    dispatch = second.context.dispatch
+    assert (dispatch.kind, dispatch.source_run) == (DispatchKind.CHAIN, dispatches[1].source_run)
+    assert dispatches[0].source_run != dispatches[1].source_run
+
+
 async def test_only_so_many_wait(store: Store) -> None:
     job = queued(max_queued=2)
     await claimed(store, job, occurrence())

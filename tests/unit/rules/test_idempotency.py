@@ -30,6 +30,7 @@ def hashed(text: str) -> str:
         (Dispatch(DispatchKind.CHAIN, AT, DISPATCH, source_run=RUN), f"chain:{RUN}:a"),
         (Dispatch(DispatchKind.CHAIN, AT, DISPATCH), f"chain:{DISPATCH}:a"),
         (Dispatch(DispatchKind.RETRY, AT, DISPATCH, retry_of=RUN), f"chain:{RUN}:a"),
+        (Dispatch(DispatchKind.REPLAY, AT, DISPATCH, retry_of=RUN), f"chain:{RUN}:a"),
         (Dispatch(DispatchKind.RETRY, AT, None, retry_of=RUN), f"run_now:a:{RUN}"),
         (Dispatch(DispatchKind.MANUAL, AT, DISPATCH), f"run_now:a:{DISPATCH}"),
         (Dispatch(DispatchKind.MANUAL, AT), f"run_now:a:{FLOW_RUN}"),

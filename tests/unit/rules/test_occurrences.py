@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis.strategies import DrawFn, composite, integers, sampled_from
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
 from deployments.compile import compile_job
@@ -64,3 +70,67 @@ async def test_at_happens_once() -> None:
     assert occurrences(schedule, moment - timedelta(days=1), 5) == [moment]
     assert next_occurrence(schedule, moment) is None
     assert await prefects(schedule, moment - timedelta(days=1), 5) == [moment]
+
+
+# Both hemispheres, half an hour and a full one, at midnight and at two, a summer time that is taken back for a month.
+ZONES = (
+    "Europe/Vienna",
+    "America/New_York",
+    "America/Santiago",
+    "Africa/Cairo",
+    "Africa/Casablanca",
+    "Australia/Lord_Howe",
+    "Pacific/Chatham",
+)
+WHOLE_HOURS = ZONES[:5]
+
+
+def changes_of(zone: str) -> list[datetime]:
+    """The hours before which the clocks of a zone are set, in two years."""
+    hours = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(24 * 365 * 2)]
+    offsets = [hour.astimezone(ZoneInfo(zone)).utcoffset() for hour in hours]
+    return [hour for hour, (before, after) in zip(hours[1:], pairwise(offsets), strict=True) if before != after]
+
+
+@composite
+def near_a_change(draw: DrawFn, zones: Sequence[str] = ZONES) -> tuple[str, datetime]:
+    """A zone, and an instant in the two days before its clocks are set."""
+    zone = draw(sampled_from(zones))
+    change = draw(sampled_from(CHANGES[zone]))
+    return zone, change - timedelta(minutes=draw(integers(0, 2 * 24 * 60)))
+
+
+CHANGES = {zone: changes_of(zone) for zone in ZONES}
+
+
+@given(near=near_a_change(), hour=integers(0, 23), minute=integers(0, 59))
+def test_a_daily_job_runs_once_on_each_day_though_clocks_are_set(
+    near: tuple[str, datetime], hour: int, minute: int
+) -> None:
+    zone, start = near
+    found = occurrences(Schedule.model_validate({"cron": f"{minute} {hour} * * *", "timezone": zone}), start, 5)
+    days = [instant.astimezone(ZoneInfo(zone)).date() for instant in found]
+    assert days == [days[0] + timedelta(days=number) for number in range(5)]
+
+
+@given(near=near_a_change(WHOLE_HOURS), minutes=sampled_from(["0", "*/15", "7,38"]))
+def test_an_hourly_job_neither_pauses_nor_hurries_when_clocks_are_set(near: tuple[str, datetime], minutes: str) -> None:
+    zone, start = near
+    found = occurrences(Schedule.model_validate({"cron": f"{minutes} * * * *", "timezone": zone}), start, 200)
+    within_the_hour = {(instant.minute, instant.second) for instant in found}
+    assert len(within_the_hour) == len({instant for instant in found if instant - found[0] < timedelta(hours=1)})
+    assert max(later - earlier for earlier, later in pairwise(found)) <= timedelta(hours=1)
+
+
+# On Lord Howe Island half an hour is jumped over, and 2:40 comes before what 2:20 counts as.
+@example(near=("Australia/Lord_Howe", datetime(2026, 10, 3, 15, 25, tzinfo=UTC)), document={"cron": "*/20 * * * *"})
+@settings(max_examples=50)
+@given(near=near_a_change(), document=sampled_from([{"cron": cron} for cron in COMMON] + [{"every": "1d"}]))
+def test_the_same_instants_as_prefect_when_clocks_are_set(near: tuple[str, datetime], document: dict[str, Any]) -> None:
+    zone, start = near
+    schedule = Schedule.model_validate({**document, "timezone": zone})
+    found = occurrences(schedule, start, 8)
+    # What clocks jump over Prefect finds out of its turn, so that its last ones are not the next ones.
+    assert found == asyncio.run(prefects(schedule, start, 12))[:8]
+    assert found == sorted(set(found))
+    assert [next_occurrence(schedule, after) for after in (start, *found)][:-1] == found
