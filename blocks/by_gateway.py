@@ -52,14 +52,23 @@ class ByGateway:
         if (status := _status(answer)) in UNSENT:
             raise Undelivered(f"{self._channel}:{self._recipient} was not reached: {status}.", hint=ITS_LOG)
 
-    async def check(self) -> None:
-        """Ask whether the gateway would send there; nothing is sent.
+    async def look(self) -> bool:
+        """Whether the chat is seen by the bot of the gateway; True where the gateway cannot be asked without sending.
 
         Raises:
-            GatewayError: it would not, or is away.
+            GatewayError: the gateway is away, or accepts no token.
         """
-        words = Part("check", "", "A check, not sent.")
-        await self._gateway.invoke_tool("message", {**self._arguments(words), "dryRun": True})
+        if self._channel != TELEGRAM:
+            return True
+        # The one question about a Telegram chat that goes all the way to Telegram and changes nothing.
+        asked = {"action": "emoji-list", "channel": TELEGRAM, "chatId": self._recipient.partition(":")[0]}
+        try:
+            await self._gateway.invoke_tool("message", asked)
+        except GatewayError as failed:
+            if not failed.reached or not failed.retryable:
+                raise
+            return False
+        return True
 
     def _arguments(self, part: Part) -> Mapping[str, Any]:
         text, attached = part.text, None
