@@ -22,6 +22,10 @@ ITS_LOG = (
     "The gateway does not tell why; its log does (openclaw logs), and openclaw channels status --probe says whether "
     "the channel works."
 )
+ATTACHES_NOTHING = (
+    " One that was installed by npm under a Node older than 22 lacks the part that attaches files: install it again "
+    "under the Node that it runs on."
+)
 
 
 class ByGateway:
@@ -45,7 +49,7 @@ class ByGateway:
             except GatewayError as failed:
                 raise Undelivered(
                     f"{self._channel}:{self._recipient} was not reached. {failed.message}",
-                    hint=failed.hint or (ITS_LOG if failed.retryable else None),
+                    hint=failed.hint or (_where_to_look(part) if failed.retryable else None),
                     retryable=failed.retryable,
                     retry_after=failed.retry_after,
                 ) from failed
@@ -90,6 +94,10 @@ class ByGateway:
         if self._channel == TELEGRAM:
             return {"presentation": {"blocks": [{"type": "text", "text": text}]}}
         return {"message": text}
+
+
+def _where_to_look(part: Part) -> str:
+    return f"{ITS_LOG}{ATTACHES_NOTHING}" if part.image else ITS_LOG
 
 
 def _attachment(found: image.Image) -> Mapping[str, Any]:
