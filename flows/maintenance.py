@@ -37,7 +37,7 @@ async def ended() -> int:
 async def pruned() -> int:
     """Delete records that are past their time."""
     gone = await prune()
-    return gone.runs + gone.keys + gone.dispatches + gone.deliveries
+    return gone.runs + gone.keys + gone.dispatches + gone.deliveries + gone.messages
 
 
 @flow(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NoReturn
+import contextlib
+from collections.abc import Generator
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal, NoReturn
 from uuid import UUID
 
 import httpx
@@ -11,7 +14,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
 from prefect.context import AsyncClientContext
 from prefect.flow_runs import asuspend_flow_run
-from prefect.input import RunInput, keyset_from_base_key
+from prefect.input import Keyset, RunInput, acreate_flow_run_input, keyset_from_base_key
 from prefect.logging import get_logger
 from pydantic import Field, ValidationError
 
@@ -30,9 +33,20 @@ Choice = Literal["approve", "reject"]
 class ApprovalDecision(RunInput):
     """Whether the run may go on. The server refuses what does not fit this form."""
 
+    text: ClassVar[str] = ""
+    """What stands above the form."""
+
     decision: Choice = Field(title="Decision", description="Approve runs it; reject ends it, and nothing is run.")
     by: str = Field(title="Your name", pattern=r"\S", max_length=LONGEST_NAME, description="Kept in the audit trail.")
     reason: str = Field("", title="Reason", max_length=LONGEST_REASON, description="Shown with the run.")
+
+    @classmethod
+    async def asave(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> None:
+        """Make the form, or what is missing of it: its text first, so that nobody can answer who has not read it."""
+        with _unless_it_is_there():
+            await acreate_flow_run_input(key=keyset["description"], value=cls.text, flow_run_id=flow_run_id)
+        with _unless_it_is_there():
+            await super().asave(keyset, flow_run_id)
 
 
 async def suspend(asks: Asks) -> NoReturn:
@@ -53,17 +67,12 @@ async def has_form(client: PrefectClient, flow_run_id: UUID, state: State[Any]) 
 
 
 async def give_form(flow_run_id: UUID, state: State[Any], text: str) -> None:
-    """Make the form that its worker did not come to make. Several may do so at once."""
+    """Make the form that its worker did not come to make, or is just making. Several may do so at once."""
     keyset = state.state_details.run_input_keyset
-    if keyset is None:
-        return
-    try:
+    if keyset is not None:
         # Without a client around it, it would make one and leave it open.
         async with AsyncClientContext.get_or_create():
             await _form(text).asave(keyset, flow_run_id=flow_run_id)  # pyright: ignore[reportArgumentType]
-    except httpx.HTTPStatusError as error:
-        if error.response.status_code != CONFLICT:
-            raise
 
 
 def answer_of(approve: bool, by: str, reason: str | None) -> dict[str, Any]:
@@ -87,7 +96,7 @@ async def hear(client: PrefectClient, store: Store, request: Approval) -> Decide
             by=answer.by,
             decided_from=DecidedFrom.UI,
             reason=answer.reason,
-            now=answers[0].created,
+            now=datetime.fromtimestamp(answers[0].created.timestamp(), UTC),
         )
     except (ValidationError, Refused) as unusable:
         get_logger(__name__).warning("The answer for %s cannot be used, it is asked again: %s", request.id, unusable)
@@ -95,7 +104,16 @@ async def hear(client: PrefectClient, store: Store, request: Approval) -> Decide
 
 
 def _form(text: str) -> type[ApprovalDecision]:
-    return ApprovalDecision.with_initial_data(description=text)
+    return type(ApprovalDecision.__name__, (ApprovalDecision,), {"text": text})
+
+
+@contextlib.contextmanager
+def _unless_it_is_there() -> Generator[None]:
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != CONFLICT:
+            raise
 
 
 def _key(approval_id: UUID, number: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -35,8 +34,6 @@ from tasks.approval_form import answer_of, give_form, has_form, hear
 from tasks.deployed import job_in
 from tasks.naming import page_of
 
-LEFT_BEHIND = timedelta(seconds=15)
-"""A form is made in the instant after its run was suspended: one that is not there so much later never comes."""
 PAGE = 100
 GATE = "gate"
 
@@ -144,13 +141,9 @@ async def _settle_suspended(
         return
     if not waiting.is_decided and request.expires_at <= host.clock():
         request = (await expire(store, request.id, host.clock())).approval
-    is_decided = request.status is not ApprovalStatus.PENDING
-    is_old = _age(state) > LEFT_BEHIND
-    if (is_decided or is_old) and not await has_form(client, waiting.flow_run_id, state):
-        if not is_old:
-            return  # whoever suspended it is just making it, and would stumble over ours
+    if not await has_form(client, waiting.flow_run_id, state):
         await give_form(waiting.flow_run_id, state, form(request_of(request, page_of(waiting.flow_run_id))))
-    if is_decided:
+    if request.status is not ApprovalStatus.PENDING:
         await _resume(client, waiting.flow_run_id, request)
 
 
@@ -199,7 +192,3 @@ async def _deployments(client: PrefectClient, flow_runs: Mapping[UUID, FlowRun])
         page = DeploymentFilter(id=DeploymentFilterId(any_=ids[start : start + PAGE]))
         found |= {each.id: each for each in await client.read_deployments(deployment_filter=page, limit=PAGE)}
     return found
-
-
-def _age(state: State[Any]) -> timedelta:
-    return host.clock() - datetime.fromtimestamp(state.timestamp.timestamp(), UTC)

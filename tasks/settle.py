@@ -61,7 +61,7 @@ def _is_left(state: State) -> bool:
 
 
 async def _settle(client: PrefectClient, flow_run: FlowRun, run: Run | None) -> bool:
-    if not await _is_still_left(client, flow_run.id):
+    if not await _is_still_left(client, flow_run):
         return False
     if run is None or run.status is RunStatus.WAITING_APPROVAL:
         await client.set_flow_run_state(flow_run.id, Scheduled(scheduled_time=host.clock(), message=GIVEN_BACK))
@@ -73,10 +73,10 @@ async def _settle(client: PrefectClient, flow_run: FlowRun, run: Run | None) -> 
     return True
 
 
-async def _is_still_left(client: PrefectClient, flow_run_id: UUID) -> bool:
+async def _is_still_left(client: PrefectClient, flow_run: FlowRun) -> bool:
     """Another worker may have been quicker, and have run it since: what was given back once must not be twice."""
     try:
-        state = (await client.read_flow_run(flow_run_id)).state
+        state = (await client.read_flow_run(flow_run.id)).state
     except ObjectNotFound:
         return False
     return state is not None and state.is_running() and _is_left(state)

@@ -9,11 +9,12 @@ from blocks.gateway import ChatTurn, OpenClawGateway, gateway
 from ocs import settings
 from ocs.rules import prompt, retrieval
 from ocs.rules.dispatch import DispatchContext, DispatchResult, StreamOutput
+from ocs.rules.messages import InboxMessage
 from ocs.rules.prompt import Parent
 from ocs.rules.retrieval import CANDIDATES, Earlier
 from ocs.rules.session_key import session_key
 from ocs.spec import Agent, Job, Main
-from ocs.store import Store, queries, record_session
+from ocs.store import Store, inbox, queries, record_session
 from tasks import host
 from tasks.insisting import insist
 from tasks.strategies.agent import run_turn, send_event
@@ -74,7 +75,17 @@ async def _prompt(job: Job, task: Agent, context: DispatchContext) -> str:
         parent=await _parent(store, context.dispatch.source_run),
         earlier=await _earlier(store, task, context),
         key=await _key_of_first_attempt(store, context) if job.run.guarantee == "at-least-once" else None,
+        inbox=await _inbox(task.agent, context),
     )
+
+
+async def _inbox(agent: str, context: DispatchContext) -> list[InboxMessage]:
+    """The run holds them until it ends, so that no other turn is shown them meanwhile."""
+
+    async def taken() -> list[InboxMessage]:
+        return await inbox.take(await host.store(), agent, context.run_id, now=host.clock())
+
+    return await insist(f"look into the inbox of {agent}", taken)
 
 
 async def _key_of_first_attempt(store: Store, context: DispatchContext) -> str:

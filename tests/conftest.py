@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,6 +18,8 @@ from ocs.server import embedded_server
 settings.register_profile("patient", deadline=None)  # on a busy machine
 settings.load_profile("patient")
 
+# As container images set it. Hundreds of processes are started, and each would compile our modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As for everything a shell has started in the background; what tests interrupt would inherit it, and not hear them.
@@ -23,31 +27,40 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="session")
-def server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the shared server keeps its data; made by itself."""
-    return tmp_path_factory.mktemp("server") / "home"
-
-
-@pytest.fixture(scope="session")
-def prefect_server(server_home: Path) -> Iterator[str]:
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Path], Path]) -> Iterator[str]:
     """The address of a real server's API."""
-    with embedded_server(server_home) as (api_url, _):
+    with embedded_server(with_database(tmp_path_factory.mktemp("server") / "home")) as (api_url, _):
         yield api_url
 
 
 @pytest.fixture(scope="session")
-def with_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a server that found nothing and has made all by itself, and ended: one for all processes of a run."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    home, made = shared / "fresh-home", shared / "fresh-home-is-made"
+    with (shared / "fresh-home.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            with embedded_server(home):
+                pass
+            made.touch()
+    return home
+
+
+@pytest.fixture(scope="session")
+def with_database(fresh_home: Path) -> Callable[[Path], Path]:
     """Gives a home an empty database made by Prefect, so that a server of a test's own need not make one again."""
-    first = tmp_path_factory.mktemp("first")
-    with embedded_server(first):
-        pass
 
     def give(home: Path) -> Path:
         home.mkdir(mode=0o700, parents=True)
         (home / "prefect").mkdir(mode=0o700)
+        database = home / "prefect" / "prefect.db"
+        database.touch(mode=0o600)
         with (
-            closing(sqlite3.connect(first / "prefect" / "prefect.db")) as made,
-            closing(sqlite3.connect(home / "prefect" / "prefect.db")) as copy,
+            closing(sqlite3.connect(fresh_home / "prefect" / "prefect.db")) as made,
+            closing(sqlite3.connect(database)) as copy,
         ):
             made.backup(copy)
         return home

@@ -64,16 +64,27 @@ def moment_of(since: str | None) -> datetime | None:
     Raises:
         UsageError: it is neither.
     """
-    if since is None:
-        return None
+    return _moment("--since", since, -1) if since is not None else None
+
+
+def end_of(expires: str | None) -> datetime | None:
+    """What --expires says: so long from now, or a moment.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    return _moment("--expires", expires, 1) if expires is not None else None
+
+
+def _moment(option: str, text: str, direction: int) -> datetime:
     try:
-        return session.now() - parse_duration(since)
+        return session.now() + direction * parse_duration(text)
     except (ValueError, OverflowError):
         pass
     try:
-        return datetime.fromisoformat(since).astimezone()
+        return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
-        raise UsageError(f'--since "{since}": write 2h, 7d or a moment such as 2026-11-24T08:00') from None
+        raise UsageError(f'{option} "{text}": write 2h, 7d or a moment such as 2026-11-24T08:00') from None
 
 
 def _setting(text: str) -> tuple[str, Any]:

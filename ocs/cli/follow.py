@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from ocs.cli.contact import Contact, contact
 from ocs.cli.output import COLOURS, Mode, answer, fail, say, tell
-from ocs.errors import OcsError
+from ocs.errors import OcsError, ServerUnreachable
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -27,33 +30,41 @@ STREAMS = ("stdout", "stderr")
 """The loggers that a job's output goes to are called after its streams."""
 
 
-async def follow(client: PrefectClient, store: Store, dispatch_id: UUID) -> Run | None:
-    """Wait for the end of the last attempt, showing output meanwhile; None when it ended before it began."""
-    log = LiveLog(client)
-    run = await _begun(client, store, dispatch_id)
-    while run is not None:
-        ended = await _ended(store, run, log)
-        run = await _next_attempt(store, ended)
-        if run is None:
-            return ended
-    return None
+async def follow(client: PrefectClient, store: Store, dispatch_id: UUID, job_id: str) -> Run | None:
+    """Wait for the end of the last attempt, showing output meanwhile; None when it ended before it began.
+
+    Raises:
+        ServerUnreachable: the server has been away for a minute; the run goes on.
+    """
+    with contact(client, f"The run goes on in its worker. See later: ocs runs list --job {job_id}") as server:
+        log = LiveLog(server)
+        run = await _begun(server, store, dispatch_id)
+        while run is not None:
+            ended = await _ended(store, run, log)
+            run = await _next_attempt(server, store, ended)
+            if run is None:
+                return ended
+        return None
 
 
 class LiveLog:
     """What jobs print, each line shown once: live from Prefect's log, the rest from the store in the end."""
 
-    def __init__(self, client: PrefectClient) -> None:
-        self._client = client
+    def __init__(self, server: Contact) -> None:
+        self._server = server
         self._read: Counter[UUID] = Counter()
         self._shown: Counter[tuple[UUID, str]] = Counter()
 
     async def show(self, flow_run_id: UUID) -> None:
-        """Print what came since the last look."""
+        """Print what came since the last look, if the server answers."""
+        await self._server.ask(partial(self._show_news, flow_run_id), otherwise=None)
+
+    async def _show_news(self, flow_run_id: UUID) -> None:
         from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
         from prefect.client.schemas.sorting import LogSort
 
         mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
-        while page := await self._client.read_logs(
+        while page := await self._server.client.read_logs(
             mine, limit=PAGE, offset=self._read[flow_run_id], sort=LogSort.TIMESTAMP_ASC
         ):
             self._read[flow_run_id] += len(page)
@@ -108,7 +119,7 @@ def show_end(run: Run, view: dict[str, Any], link: str | None) -> None:
         say(link, style="dim")
 
 
-async def _begun(client: PrefectClient, store: Store, dispatch_id: UUID) -> Run | None:
+async def _begun(server: Contact, store: Store, dispatch_id: UUID) -> Run | None:
     """The dispatch's run, once a worker has claimed it; None when it never will be one."""
     from ocs.store import queries
 
@@ -122,7 +133,8 @@ async def _begun(client: PrefectClient, store: Store, dispatch_id: UUID) -> Run 
             tell(f"It waits for {what}.  See: ocs queue list", style="yellow")
         if looks == NOBODY_CAME and not told:
             tell("No worker has taken it yet; waiting.  Is one running?  ocs status", style="yellow")
-        if looks % LOOKS_PER_LOG == 0 and await _was_ended(client, store, row):
+        was_ended = partial(_was_ended, server.client, store, row)
+        if looks % LOOKS_PER_LOG == 0 and await server.ask(was_ended, otherwise=False):
             return await queries.run_of_dispatch(store, dispatch_id)
         await asyncio.sleep(LOOK_AGAIN)
     return run
@@ -155,17 +167,21 @@ async def _ended(store: Store, run: Run, log: LiveLog) -> Run:
         if looks % LOOKS_PER_LOG == 0:
             await log.show(run.flow_run_id)
         await asyncio.sleep(LOOK_AGAIN)
-    await log.show(run.flow_run_id)
+    with contextlib.suppress(ServerUnreachable):  # how it ended is known, and what it said
+        await log.show(run.flow_run_id)
     log.show_rest(now)
     return now
 
 
-async def _next_attempt(store: Store, run: Run) -> Run | None:
+async def _next_attempt(server: Contact, store: Store, run: Run) -> Run | None:
     """The next attempt once it has begun; None when there will be none."""
     from ocs.store import queries
 
-    told = False
+    looks, told = 0, False
     while True:
+        looks += 1
+        if looks % LOOKS_PER_LOG == 0:
+            await server.ask(server.client.hello, otherwise=None)
         # In this order: a retry that begins between the two looks is seen by the second.
         coming = [waiting for waiting in await queries.waiting(store) if waiting.retry_of == run.id]
         following = await queries.retry_of(store, run.id)

@@ -113,7 +113,7 @@ async def start(
         raise Refused(f"The server did not take the run of {job.id}; it is sent later.", hint="See: ocs status")
     async with session.store() as store:
         try:
-            ended = await follow(client, store, pending.id)
+            ended = await follow(client, store, pending.id, job.id)
         except asyncio.CancelledError:  # Ctrl-C ends the waiting, not the run
             tell(f"{job.id} goes on without you; end it with: ocs jobs cancel {job.id}")
             raise

@@ -26,6 +26,8 @@ from ocs.cli import (
     jobs_import,
     jobs_run,
     jobs_tree,
+    messages,
+    messages_read,
     overview,
     pools,
     project,
@@ -55,6 +57,7 @@ app = typer.Typer(
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(runs.app, name="runs")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(messages.app, name="messages")
 app.add_typer(queue.app, name="queue")
 app.add_typer(targets.app, name="targets")
 app.add_typer(pools.app, name="pools")
@@ -68,6 +71,7 @@ jobs_edit.register(jobs.app)
 jobs_run.register(jobs.app)
 jobs_tree.register(jobs.app)
 jobs.app.add_typer(jobs_import.app, name="import")
+messages_read.register(messages.app)
 runs_retry.register(runs.app)
 runs_watch.register(runs.app)
 
@@ -172,7 +176,8 @@ def _wrong_usage(wrong: typer.TyperException) -> int:
         return UsageError.exit_status
     context = getattr(wrong, "ctx", None)
     command = context.command_path if context is not None else "ocs"
-    return fail(UsageError(wrong.format_message(), hint=f"See: {command} --help"))
+    said = wrong.format_message().replace("Value error, ", "")  # pydantic's words, which typer passes on
+    return fail(UsageError(said, hint=f"See: {command} --help"))
 
 
 def _report_bug(bug: Exception) -> int:

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -15,6 +16,7 @@ import typer
 
 from ocs.cli import session
 from ocs.cli.arguments import RunId, SomeJob, moment_of
+from ocs.cli.contact import contact
 from ocs.cli.group import group
 from ocs.cli.output import SHORT, Mode, answer, first_line, local, out, print_json, say, table, tell, took
 from ocs.cli.story import show_story, story_of
@@ -99,23 +101,11 @@ def logs(
 
         async with session.server() as client, session.store() as store:
             chosen = await queries.run_by_prefix(store, run)
-            lines: list[dict[str, Any]] = []
-            looks_left = LAST_LOOKS if follow else 0
-            while True:
-                fresh = await _log_lines(client, chosen.flow_run_id, len(lines))
-                lines += fresh
-                answer_live(fresh)
-                if looks_left == 0 or any(_is_last(line) for line in fresh):
-                    return lines
-                if await _has_ended(client, chosen.flow_run_id):
-                    looks_left -= 1
-                await asyncio.sleep(LOOK_AGAIN)
-
-    def answer_live(lines: list[dict[str, Any]]) -> None:
-        if not Mode.json:
-            for line in lines:
-                say(f"{local(line['at'])}  {line['level']:<7}  {line['message']}")
-            out.file.flush()
+            if follow:
+                return await _follow_log(client, chosen)
+            lines = await _log_lines(client, chosen.flow_run_id, 0)
+            _show_lines(lines)
+            return lines
 
     found = session.run(printed())
     if not found:
@@ -187,6 +177,29 @@ async def _cancel(prefix: str) -> dict[str, Any]:
         async with session.server() as client:
             ended = await stop_run(client, store, chosen)
         return (await run_views(store, [ended]))[0]
+
+
+async def _follow_log(client: PrefectClient, run: Run) -> list[dict[str, Any]]:
+    """Show a log until its run has ended."""
+    lines: list[dict[str, Any]] = []
+    looks_left = LAST_LOOKS
+    with contact(client, f"See later: ocs runs show {str(run.id)[:SHORT]}") as server:
+        while True:
+            fresh = await server.ask(partial(_log_lines, client, run.flow_run_id, len(lines)), otherwise=[])
+            lines += fresh
+            _show_lines(fresh)
+            if looks_left == 0 or any(_is_last(line) for line in fresh):
+                return lines
+            if await server.ask(partial(_has_ended, client, run.flow_run_id), otherwise=False):
+                looks_left -= 1
+            await asyncio.sleep(LOOK_AGAIN)
+
+
+def _show_lines(lines: list[dict[str, Any]]) -> None:
+    if not Mode.json:
+        for line in lines:
+            say(f"{local(line['at'])}  {line['level']:<7}  {line['message']}")
+        out.file.flush()
 
 
 async def _log_lines(client: PrefectClient, flow_run_id: UUID, offset: int) -> list[dict[str, Any]]:

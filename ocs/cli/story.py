@@ -19,7 +19,7 @@ LAST_LINES = 15
 
 async def story_of(store: Store, run: Run) -> dict[str, Any]:
     """The run's view with everything around it."""
-    from ocs.store import queries
+    from ocs.store import inbox, queries
     from ocs.store.approvals import approvals_of_run, said_of
 
     (view,) = await run_views(store, [run])
@@ -44,6 +44,10 @@ async def story_of(store: Store, run: Run) -> dict[str, Any]:
         "approvals": [
             {"id": str(request.id), "status": str(request.status), "said": said_of(request)} for request in asked
         ],
+        "messages": [
+            {"id": str(message.id), "from": message.sender, "subject": message.subject, "event": str(receipt.event)}
+            for message, receipt in await inbox.shown_to(store, run.id)
+        ],
         "ui_url": session.flow_run_link(run.flow_run_id),
     }
 
@@ -63,6 +67,10 @@ def show_story(run: Run, story: dict[str, Any]) -> None:
         ("exit code", f"{code} ({run.signal})" if run.signal else code),
         *(("approval", f"{asked['id'][:SHORT]}: {asked['said']}") for asked in story["approvals"]),
         ("conversation", run.session_key),
+        *(
+            ("was shown", f"message {shown['id'][:SHORT]} from {shown['from']}: {shown['event']}")
+            for shown in story["messages"]
+        ),
         ("found", run.finding),
         ("in short", story["error"] or story["summary"].strip()),
         ("in the UI", story["ui_url"]),

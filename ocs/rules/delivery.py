@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ocs.rules import shell_result
 from ocs.rules.dispatch import DispatchResult, RunStatus
-from ocs.rules.plain_text import one_line, plain
+from ocs.rules.plain_text import one_line, uncoloured
 from ocs.rules.reply import QUIET
 from ocs.spec import Deliver, Job
 
@@ -29,7 +29,6 @@ _SENTINEL = re.compile(rf"(?<!\w)(?:{'|'.join(QUIET)})\s*\Z")
 _LABEL = re.compile(r"\A\s*(?:stdout|stderr):[ \t]*(?:\n|\Z)")
 _LOG_LINE = re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\S+\s+){0,4}?\[?(?:INFO|DEBUG|WARN|WARNING)\b")
 _BLANK_LINES = re.compile(r"\n\s*\n+")
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +74,7 @@ def cleaned(text: str) -> str:
 
 def printable(text: str) -> str:
     """The text without colours and control characters, which neither databases nor chats take, and not endless."""
-    text = plain(_ESCAPES.sub("", text)).replace("\r", "\n")
-    return shell_result.cut(text, LONGEST_BODY).strip()
+    return shell_result.cut(uncoloured(text), LONGEST_BODY).strip()
 
 
 def _asked_for(deliver: Deliver | None, status: RunStatus) -> str | None:

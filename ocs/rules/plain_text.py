@@ -7,11 +7,17 @@ import re
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SPACES = re.compile(r"\s+")
 _FIRST_HALVES = ("\ud800", "\udbff")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 
 
 def plain(text: str) -> str:
     """The text without control characters but tabs and the ends of lines, and without halves of characters."""
     return _CONTROL.sub("", text.replace("\r\n", "\n"))
+
+
+def uncoloured(text: str) -> str:
+    """The plain text of what was meant for a terminal: colours are taken out whole, a lone CR ends a line."""
+    return plain(_ESCAPES.sub("", text)).replace("\r", "\n")
 
 
 def one_line(text: str, longest: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ocs.rules.dispatch import RunStatus, StreamOutput
 from ocs.rules.fence import NOTICE, fenced
+from ocs.rules.messages import InboxMessage, told
 from ocs.rules.retrieval import Earlier
 from ocs.rules.shell_result import cut
 from ocs.spec import Agent, Job
@@ -53,10 +54,16 @@ class Parent:
 
 
 def build(
-    job: Job, task: Agent, *, parent: Parent | None = None, earlier: Sequence[Earlier] = (), key: str | None = None
+    job: Job,
+    task: Agent,
+    *,
+    inbox: Sequence[InboxMessage] = (),
+    parent: Parent | None = None,
+    earlier: Sequence[Earlier] = (),
+    key: str | None = None,
 ) -> str:
     """The whole prompt. `key` is the idempotency key of a run that may be repeated (at-least-once)."""
-    data = [*_parent(parent), *_earlier(earlier)]
+    data = [*_inbox(inbox), *_parent(parent), *_earlier(earlier)]
     parts = [
         f"[scheduler:{job.id} {job.name or job.id}]",
         *_boundary(task),
@@ -80,6 +87,14 @@ def _thinking(task: Agent) -> list[str]:
     if task.thinking is None:
         return []
     return [f"Depth of reasoning asked for: {task.thinking}. Think as long as that takes before you answer."]
+
+
+def _inbox(messages: Sequence[InboxMessage]) -> list[str]:
+    """Each in a fence of its own, so that none can pass for another: who sent it is a part of what is fenced."""
+    if not messages:
+        return []
+    letters = [fenced(f"message {message.id.hex[:8]} to {message.recipient}", told(message)) for message in messages]
+    return ["From your inbox, in the order of their weight:", *letters]
 
 
 def _parent(parent: Parent | None) -> list[str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import socket
 
 import uvicorn
-from prefect.server.api.server import create_app
+from starlette.types import ASGIApp
 
 from ocs.lifeline import end_with_parent
 from ocs.server.browser import NoCallsElsewhere, OwnPagesOnly
 from ocs.server.config import AUTH
-from ocs.server.immediate import begin_immediately
 
 END_WITHIN = 10
 ONLY_FOR_THE_OWNER = 0o077
@@ -26,8 +26,7 @@ def main() -> None:
     listening = socket.socket(fileno=parser.parse_args().fd)
     end_with_parent(patience=END_WITHIN)
     os.umask(ONLY_FOR_THE_OWNER)
-    begin_immediately()
-    app = NoCallsElsewhere(create_app(final=True))
+    app = NoCallsElsewhere(_prefect())
     config = uvicorn.Config(
         app if os.environ.get(AUTH) else OwnPagesOnly(app),
         log_level="warning",
@@ -36,6 +35,22 @@ def main() -> None:
         lifespan="on",
     )
     asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
+
+
+def _prefect() -> ASGIApp:
+    """Prefect's application. It is made of a million objects that stay: garbage is not looked for among them."""
+    gc.disable()
+    from prefect.server.api.server import create_app
+
+    from ocs.server.immediate import begin_immediately
+    from ocs.server.schemas import examine_schemas_once
+
+    begin_immediately()
+    examine_schemas_once()
+    app = create_app(final=True)
+    gc.freeze()
+    gc.enable()
+    return app
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""SQLite transactions that take their write lock when they begin: the one private name of Prefect's server we touch.
+"""SQLite transactions that take their write lock when they begin: a private name of Prefect's server that we touch.
 
 As shipped, Prefect opens transactions with BEGIN DEFERRED. One that has read and then wants to write fails at
 once with "database is locked" when another has written in between; no busy timeout applies to that. With a

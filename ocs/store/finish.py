@@ -15,10 +15,10 @@ from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, Id
 from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, Later, next_attempt, same_attempt
 from ocs.spec import Job
-from ocs.store import deliveries
+from ocs.store import deliveries, inbox
 from ocs.store.by_hand import note_cancel
 from ocs.store.engine import Store
-from ocs.store.leases import Lease
+from ocs.store.leases import Lease, last_sign_of
 from ocs.store.ledger import release_key_of
 from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
 from ocs.store.tables import DispatchRow, IdempotencyKey, JobState, KeyStatus, Run
@@ -64,7 +64,7 @@ async def finish(
     family = (*locks(job.id, job.limits.pool), *(f"job:{child.id}" for child in children))
     async with store.transaction(lock=family) as session:
         run = await session.get(Run, context.run_id)
-        if run is None or run.status.final or last_sign not in (None, run.lease_until):
+        if run is None or run.status.final or last_sign not in (None, last_sign_of(run)):
             return _stale(run)
         following = await _following(session, job, context, result, spread)
         rows, notes = await _consequences(session, job, context, result, following, children, now)
@@ -73,6 +73,8 @@ async def finish(
         if result.status is RunStatus.CANCELLED and not result.declined:
             await note_cancel(session, run, now)
         await _settle_key(session, context.idempotency_key, result, now)
+        if job.run.agent or job.run.main:
+            await inbox.settle(session, run.id, result, now)
         if not result.skip_job_update:
             failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
             await _update_state(session, job.id, run, now, failed=failed)
@@ -99,7 +101,7 @@ async def close_run(store: Store, lease: Lease, status: RunStatus, *, why: str, 
         found = await session.get(Run, lease.context.run_id)
     async with store.transaction(lock=locks(job_id, found.pool if found else None)) as session:
         run = await session.get(Run, lease.context.run_id)
-        if run is None or run.status is not RunStatus.RUNNING or run.lease_until != lease.until:
+        if run is None or run.status is not RunStatus.RUNNING or last_sign_of(run) != lease.until:
             return _stale(run)
         run.status, run.finished_at, run.lease_until = status, now, None
         run.summary = run.error = why

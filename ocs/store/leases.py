@@ -11,6 +11,7 @@ from sqlmodel import col, select
 
 from ocs.rules.dispatch import Dispatch, DispatchContext
 from ocs.store.engine import Store
+from ocs.store.readable import readable
 from ocs.store.running import is_running
 from ocs.store.tables import Run
 
@@ -32,7 +33,7 @@ class Lease:
 async def leases(store: Store) -> list[Lease]:
     """Every run that is executed, or was when its owner ended."""
     async with store.reading() as session:
-        return [_lease(run) for run in await session.scalars(select(Run).where(is_running()))]
+        return [_lease(run) for run in await readable(session, Run, select(Run).where(is_running()))]
 
 
 async def renew_leases(store: Store, run_ids: Sequence[UUID], now: datetime) -> set[UUID]:
@@ -66,17 +67,15 @@ def dispatch_behind(run: Run) -> Dispatch:
 
 
 def context_of(run: Run) -> DispatchContext:
-    """A claimed run as its tasks know it.
+    """A claimed run as its tasks know it. One that was made to run by a hand in the store has no key."""
+    key = run.idempotency_key or ""
+    return DispatchContext(run.id, run.job_id, run.flow_run_id, dispatch_behind(run), key, run.started_at)
 
-    Raises:
-        ValueError: the run was never claimed.
-    """
-    if run.idempotency_key is None:
-        raise ValueError(f"the run {run.id} was never claimed")
-    return DispatchContext(
-        run.id, run.job_id, run.flow_run_id, dispatch_behind(run), run.idempotency_key, run.started_at
-    )
+
+def last_sign_of(run: Run) -> datetime:
+    """Until when its owner is believed to execute it."""
+    return run.lease_until or run.started_at
 
 
 def _lease(run: Run) -> Lease:
-    return Lease(context_of(run), run.owner or "", run.lease_until or run.started_at, run.pid, run.pid_started_at)
+    return Lease(context_of(run), run.owner or "", last_sign_of(run), run.pid, run.pid_started_at)

@@ -16,6 +16,7 @@ from ocs.errors import Refused
 from ocs.rules.dispatch import DispatchKind
 from ocs.store.audit import record
 from ocs.store.engine import Store
+from ocs.store.readable import readable
 from ocs.store.tables import DispatchRow, DispatchStatus, Run
 
 OPEN = (DispatchStatus.PENDING, DispatchStatus.WAITING, DispatchStatus.PUBLISHED)
@@ -89,7 +90,7 @@ async def pending_dispatches(store: Store, *, created_before: datetime, limit: i
         .limit(limit)
     )
     async with store.reading() as session:
-        return [pending(row) for row in await session.scalars(waiting)]
+        return [pending(row) for row in await readable(session, DispatchRow, waiting)]
 
 
 async def published_dispatches(store: Store, *, before: datetime, limit: int = 100) -> list[tuple[UUID, UUID]]:

@@ -14,6 +14,7 @@ from ocs.rules.dispatch import RunStatus
 from ocs.store.deliveries import prune_deliveries
 from ocs.store.engine import Store
 from ocs.store.ledger import prune_keys
+from ocs.store.messages import prune_messages
 from ocs.store.outbox import OPEN
 from ocs.store.running import is_unfinished
 from ocs.store.tables import Approval, DispatchRow, Run
@@ -33,6 +34,7 @@ class Pruned:
     dispatches: int = 0
     approvals: int = 0
     deliveries: int = 0
+    messages: int = 0
 
 
 async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: datetime) -> Pruned:
@@ -50,6 +52,7 @@ async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: date
         dispatches,
         await _prune_approvals(store, now),
         await prune_deliveries(store, before=now - DELIVERIES_KEPT),
+        await prune_messages(store, now=now),
     )
 
 

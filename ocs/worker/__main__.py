@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
+import gc
 import socket
 
 from ocs import settings
@@ -35,6 +37,8 @@ def main() -> None:
     parser.add_argument("--name", default=f"ocs-{socket.gethostname()}")
     parser.add_argument("--limit", type=int, default=50)
     given = parser.parse_args()
+    gc.freeze()  # what imports made stays: garbage is not looked for among it, now or in the end
+    atexit.register(gc.freeze)
     end_with_parent(patience=DRAIN_WITHOUT_PARENT)
     asyncio.run(work(given.pool, given.name, given.limit))
 

@@ -125,13 +125,19 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
             state.message = owner.executed_by_me()
         for pause in pauses():
             try:
-                return await super().set_state(state, force)
+                return await self._propose(state, force)
             except httpx.HTTPError as error:
                 if self.abandoned or not is_outage(error):
                     raise
                 self.logger.warning("The server does not take the state %r; trying again: %r", state.name, error)
             await asyncio.sleep(pause)
         raise AssertionError("pauses never end")
+
+    async def _propose(self, state: State[Any], force: bool) -> State[Any]:
+        """From Cancelling the server lets a run become Cancelled only; one that had ended by itself has ended so."""
+        answer = await super().set_state(state, force)
+        came_too_late = answer.is_cancelling() and state.is_final() and not self.told_to_stop
+        return await super().set_state(state, force=True) if came_too_late else answer
 
     async def handle_crash(self, exc: BaseException) -> None:
         """A run whose task was cancelled because it was told to stop has not crashed."""

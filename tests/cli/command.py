@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.cli.forked import Mother
 
 OCS = Path(sys.executable).with_name("ocs")
 PATIENCE = 120
@@ -33,13 +36,16 @@ class Said:
 
 @dataclass
 class Ocs:
-    """Calls `ocs` in `folder`."""
+    """Calls `ocs` in `folder`: forked where there is a mother, as a program or with a special environment."""
 
     folder: Path
     home: Path
     env: dict[str, str] = field(default_factory=dict)
+    mother: Mother | None = None
 
     def __call__(self, *arguments: str, stdin: str = "", **env: str) -> Said:
+        if self.mother is not None and not env:
+            return Said(*self.mother.call(arguments, cwd=self.folder, env=self.environment(), stdin=stdin))
         ended = subprocess.run(
             [OCS, *arguments],
             cwd=self.folder,

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.cli.command import Ocs
+from tests.cli.forked import BARE, WITH_A_SERVER, Mother, mother
+
+
+@pytest.fixture(scope="session")
+def bare() -> Iterator[Mother]:
+    """Forks `ocs` for every home."""
+    with mother(BARE, os.environ) as forks:
+        yield forks
 
 
 @pytest.fixture
-def outside(tmp_path: Path) -> Ocs:
+def outside(tmp_path: Path, bare: Mother) -> Ocs:
     """`ocs` in a folder that is no project."""
     folder = tmp_path / "folder"
     folder.mkdir()
-    return Ocs(folder, tmp_path / "home")
+    return Ocs(folder, tmp_path / "home", mother=bare)
 
 
 @pytest.fixture
-def ocs(tmp_path: Path) -> Ocs:
+def ocs(tmp_path: Path, bare: Mother) -> Ocs:
     """`ocs` in a project without jobs."""
     folder = tmp_path / "project"
     (folder / "deployments" / "jobs").mkdir(parents=True)
     (folder / "prefect.yaml").write_text("name: project\n")
-    return Ocs(folder, tmp_path / "home")
+    return Ocs(folder, tmp_path / "home", mother=bare)
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +48,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Path],
     try:
         answer = ocs.json("up", "--detach", "--port", "0")
         assert answer["rolled_out"] == ["hello"]
-        yield ocs
+        with mother(WITH_A_SERVER, ocs.environment()) as forks:
+            yield replace(ocs, mother=forks)
     finally:
         assert ocs("down", "--now").status == 0

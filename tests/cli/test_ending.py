@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import re
 import socket
 import sqlite3
 import subprocess
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.cli.command import OCS, Ocs
-from tests.cli.live import running
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 NEEDS_A_SERVER = [
@@ -296,30 +292,3 @@ def test_without_a_home_folder_data_stays_where_it_is_told(ocs: Ocs) -> None:
     environment = {name: value for name, value in ocs.environment().items() if name != "HOME"}
     ended = subprocess.run([OCS, "runs", "list"], cwd=ocs.folder, env=environment, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr
-
-
-@pytest.mark.e2e
-def test_a_server_that_goes_away_in_the_middle_is_told(ocs: Ocs, with_database: Callable[[Path], Path]) -> None:
-    with_database(ocs.home)
-    ocs.write("slow", "id: slow\nrun: sleep 600\n")
-    ocs.json("up", "--detach", "--port", "0")
-    try:
-        with ocs.started("jobs", "run", "slow", "--wait") as waiting:
-            running(ocs, "slow")
-            supervisor = psutil.Process(pid_of(ocs))
-            family = [supervisor, *supervisor.children(recursive=True)]
-            for process in family:
-                process.kill()
-            psutil.wait_procs(family, timeout=30)
-            _, said = waiting.communicate(timeout=120)
-        assert waiting.returncode == 3
-        assert "does not answer" in said
-        assert "Traceback" not in said
-    finally:
-        ocs("down", "--now")
-
-
-def pid_of(ocs: Ocs) -> int:
-    """The supervisor's process."""
-    (state,) = (json.loads(path.read_text()) for path in ocs.home.glob("*.json"))
-    return int(state["pid"])

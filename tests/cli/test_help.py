@@ -13,7 +13,7 @@ import typer
 from ocs.cli.main import app
 from tests.cli.command import Ocs
 
-LATER = ("service", "messages", "agents", "tasks", "team")
+LATER = ("service", "agents", "tasks", "team")
 
 
 def commands(command: Any, path: tuple[str, ...] = ("ocs",)) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -30,3 +30,10 @@ def test_its_example_answers_in_one_json_document(ocs: Ocs, path: tuple[str, ...
 def test_a_group_alone_and_no_command_are_wrong_usage_in_json(ocs: Ocs, path: tuple[str, ...]) -> None:
     said = ocs("--json", *path[1:])
     assert (said.status, said.json["error"]["code"]) == (2, "usage")
+
+
+def test_a_value_that_is_none_of_those_possible_is_told_in_our_words(ocs: Ocs) -> None:
+    said = ocs("--json", "runs", "list", "--status", "odd")
+    message = said.json["error"]["message"]
+    assert (said.status, said.json["error"]["code"]) == (2, "usage")
+    assert message.startswith("Invalid value for '--status': 'odd' is not one of 'ok', 'error'")

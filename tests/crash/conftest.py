@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from ocs.server import embedded_server
 from ocs.server.child import Child
 from tests.crash.nursery import Nursery, nursery
-from tests.crash.rig import Rig, Scene, kill
+from tests.crash.rig import Rig, Scene
 from tests.databases import postgres_database
 from tests.e2e.system import running_system
 
@@ -21,9 +21,9 @@ def crash_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def crash_server(crash_home: Path) -> Iterator[tuple[str, Child]]:
+def crash_server(crash_home: Path, with_database: Callable[[Path], Path]) -> Iterator[tuple[str, Child]]:
     """The address of its API, and its process."""
-    with embedded_server(crash_home / "server") as running:
+    with embedded_server(with_database(crash_home / "server")) as running:
         yield running
 
 
@@ -37,14 +37,14 @@ def crash_nursery(crash_server: tuple[str, Child], crash_home: Path) -> Iterator
 async def rig(
     crash_server: tuple[str, Child], crash_nursery: Nursery, crash_home: Path, tmp_path: Path
 ) -> AsyncIterator[Rig]:
-    """A project and traces of the test's own; its worker is killed in the end."""
+    """A project and traces of the test's own; its workers are killed in the end."""
     api_url, server = crash_server
     async with running_system(api_url, crash_home, tmp_path / "project") as system:
         made = Rig(Scene(system, tmp_path), api_url, server, crash_nursery)
         try:
             yield made
         finally:
-            kill(made.worker)
+            made.kill_workers()
 
 
 @pytest.fixture
@@ -52,3 +52,18 @@ async def own_database() -> AsyncIterator[str]:
     """An empty database on Postgres."""
     async with postgres_database() as url:
         yield url
+
+
+@pytest.fixture
+async def postgres_rig(crash_server: tuple[str, Child], own_database: str, tmp_path: Path) -> AsyncIterator[Rig]:
+    """The same with workers that share a store on Postgres."""
+    home = tmp_path / "home"
+    home.mkdir()
+    env = {"OCS_STORE_URL": own_database}
+    with nursery(api_url=crash_server[0], home=home, log=tmp_path / "workers.log", env=env) as workers:
+        async with running_system(crash_server[0], home, tmp_path / "project", store_url=own_database) as system:
+            made = Rig(Scene(system, tmp_path), *crash_server, workers)
+            try:
+                yield made
+            finally:
+                made.kill_workers()

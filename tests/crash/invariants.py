@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun
 
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.triggers import FAILURES
@@ -20,15 +20,7 @@ from ocs.spec import Job
 from ocs.store.outbox import OPEN
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, KeyStatus, Run
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
-
-SAYS_THE_SAME = {
-    RunStatus.OK: StateType.COMPLETED,
-    RunStatus.SKIPPED: StateType.COMPLETED,
-    RunStatus.ERROR: StateType.FAILED,
-    RunStatus.TIMEOUT: StateType.FAILED,
-    RunStatus.CRASHED: StateType.CRASHED,
-    RunStatus.CANCELLED: StateType.CANCELLED,
-}
+from tasks.states import state_of
 
 
 class Harm(StrEnum):
@@ -224,7 +216,7 @@ def _both_say_the_same(seen: Seen) -> Iterator[Violation]:
     states = {flow_run.id: flow_run.state for flow_run in seen.flow_runs}
     for flow_run_id, run in newest.items():
         state = states.get(flow_run_id)
-        if state is not None and state.is_final() and state.type is not SAYS_THE_SAME.get(run.status):
+        if state is not None and state.is_final() and state.name != state_of(run.status, "").name:
             yield Violation(Harm.LOST, f"{_name(run)} is {run.status} in the store and {state.name} in Prefect")
 
 

@@ -143,11 +143,11 @@ RECOVERY = {
 
 GIVING_BACK = {
     "before a run that was taken is given back": Point(
-        "ocs.worker.stopping", "Stopping._give_back", "before", Reached.NOTHING
+        "ocs.worker.stopping", "Stopping._was_left", "after", Reached.NOTHING, nth=2
     ),
-    "before a run that had begun is given back": Point("tasks.settle", "_settle", "before", Reached.NOTHING),
+    "before a run that had begun is given back": Point("tasks.settle", "_is_still_left", "after", Reached.NOTHING),
 }
-"""Where a worker has seen that another one left a run."""
+"""Where a worker has seen for the last time that another one left a run."""
 
 REPEATS = "after a message was sent, before that is noted"
 DELIVERY = {
@@ -161,6 +161,13 @@ ASKING = {
     "after it asked for approval": Point("tasks.prepare", "claim", "after", Reached.NOTHING),
     "before it suspends": Point("flows.job", "suspend", "before", Reached.NOTHING),
 }
+FORMLESS = {
+    "after it was suspended": Point("tasks.approval_form", "acreate_flow_run_input", "before", Reached.NOTHING),
+    "between the text of its form and the form": Point(
+        "tasks.approval_form", "acreate_flow_run_input", "after", Reached.NOTHING
+    ),
+}
+"""A run is suspended, and nobody can answer yet."""
 DECIDED = {
     "before an approved run is claimed": Point("tasks.prepare", "claim", "before", Reached.NOTHING, nth=2),
     "after an approved run was claimed": Point("tasks.prepare", "claim", "after", Reached.CLAIMED, nth=2),
@@ -170,4 +177,4 @@ DECIDED = {
 TAKING = {"before Pending": Point("ocs.worker.execution", "Execution._take_it", "before", Reached.NOTHING)}
 """Where a worker has seen a run that another one takes."""
 
-ALL = TAKING | POINTS | IN_LINE | RECOVERY | GIVING_BACK | DELIVERY | ASKING | DECIDED
+ALL = TAKING | POINTS | IN_LINE | RECOVERY | GIVING_BACK | DELIVERY | ASKING | FORMLESS | DECIDED

@@ -132,7 +132,7 @@ class Rig:
     api_url: str
     server: Child
     nursery: Nursery
-    worker: int = 0
+    workers: list[int] = field(default_factory=list[int])
     notes: int = 0
 
     @property
@@ -167,18 +167,19 @@ class Rig:
         if clock is not None:
             arguments += [f"--clock={clock}", "--jump", str(self.scene.folder / "jump")]
         self._holds(name).mkdir(exist_ok=True)
-        self.worker = self.nursery.start(*arguments)
-        return self.worker
+        self.workers.append(self.nursery.start(*arguments))
+        return self.workers[-1]
 
     def jump(self) -> None:
         """From now on the worker's clock is wrong."""
         (self.scene.folder / "jump").touch()
 
-    async def killed(self) -> None:
-        """Wait until the worker has killed itself at its point."""
+    async def killed(self, worker: int | None = None) -> None:
+        """Wait until the worker has killed itself at its point: the last one that was started, or another."""
+        pid = worker or self.workers[-1]
 
         async def look() -> bool:
-            return self._note.exists() and not psutil.pid_exists(self.worker)
+            return self._note.exists() and not psutil.pid_exists(pid)
 
         await self.system.eventually(look)
 
@@ -202,11 +203,16 @@ class Rig:
 
     def kill_worker(self, worker: int | None = None, *, reaper_too: bool = False) -> None:
         """The last one that was started, or another. With its reaper, nobody is left who would end its jobs."""
-        worker = worker or self.worker
+        worker = worker or self.workers[-1]
         reapers = [child for child in _children(worker) if _is_reaper(child)] if reaper_too else []
         for pid in (*(child.pid for child in reapers), worker):
             kill(pid)
         psutil.wait_procs(reapers, timeout=10)
+
+    def kill_workers(self) -> None:
+        """All that were ever started."""
+        for worker in self.workers:
+            kill(worker)
 
     def kill_server(self) -> None:
         assert self.server.pid is not None
@@ -220,10 +226,9 @@ class Rig:
 
 
 def kill(pid: int) -> None:
-    """At once, whatever it was doing; 0 is nobody."""
-    if pid:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """At once, whatever it was doing."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def marked_processes(mark: str) -> list[int]:

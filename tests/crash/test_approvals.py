@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import SetStateStatus
 
 from ocs.rules.dispatch import RunStatus
 from ocs.store.approvals import approvals
-from tests.crash.points import ASKING, DECIDED, Reached
+from tests.crash.points import ASKING, DECIDED, FORMLESS, Reached
 from tests.crash.rig import Rig
 from tests.e2e.test_approvals import GUARD, decided, suspended
 
@@ -41,6 +45,51 @@ async def test_a_worker_killed_while_it_asks_asks_once(rig: Rig, point: str) -> 
     rig.start_worker()
     await approve(rig)
     assert await ends(rig) == {"load": RunStatus.OK, "next": RunStatus.OK}
+
+
+@pytest.mark.parametrize("point", FORMLESS)
+async def test_a_worker_killed_before_it_made_the_form_leaves_that_to_the_next(rig: Rig, point: str) -> None:
+    rig.start_worker(kill_at=point)
+    await guarded(rig)
+    await rig.killed()
+    flow_run = await waiting(rig)
+    assert await answered(rig, flow_run) is SetStateStatus.REJECT
+    rig.start_worker()
+    request, _ = await suspended(rig.system, "load")
+    assert flow_run.state is not None
+    shown = (flow_run.state.state_details.run_input_keyset or {})["description"]
+    assert request.what in json.loads(await rig.system.client.read_flow_run_input(flow_run.id, shown))
+    assert await answered(rig, flow_run) is SetStateStatus.ACCEPT
+    assert not (await decided(rig.system, request, approve=False)).counted
+    assert await ends(rig) == {"load": RunStatus.OK, "next": RunStatus.OK}
+
+
+@pytest.mark.parametrize("point", FORMLESS)
+async def test_a_run_whose_form_was_never_made_is_approved_with_ocs(rig: Rig, point: str) -> None:
+    """Nobody but whoever decides is there to make it, and Prefect resumes no run without it."""
+    rig.start_worker(kill_at=point)
+    await guarded(rig)
+    await rig.killed()
+    flow_run = await waiting(rig)
+    (request,) = await approvals(rig.system.store, job=rig.system.id("load"))
+    assert (await decided(rig.system, request, approve=True)).counted
+    assert await answered(rig, flow_run) is SetStateStatus.ABORT
+    rig.start_worker()
+    assert await ends(rig) == {"load": RunStatus.OK, "next": RunStatus.OK}
+
+
+async def waiting(rig: Rig) -> FlowRun:
+    """The flow run of the job, which is suspended."""
+    (flow_run,) = await rig.system.flow_runs_of("load")
+    assert flow_run.state is not None
+    assert flow_run.state.is_paused()
+    return flow_run
+
+
+async def answered(rig: Rig, flow_run: FlowRun) -> SetStateStatus:
+    """As the form in Prefect's UI answers."""
+    answer = {"decision": "approve", "by": "fay"}
+    return (await rig.system.client.resume_flow_run(flow_run.id, answer)).status
 
 
 async def test_a_worker_killed_while_a_run_is_suspended_loses_nothing(rig: Rig) -> None:

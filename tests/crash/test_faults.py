@@ -18,7 +18,7 @@ from ocs.server.child import Child
 from ocs.store.tables import IdempotencyKey, JobState, Run
 from tests.crash.nursery import nursery
 from tests.crash.relay import Mood, Relay
-from tests.crash.rig import Rig, Scene, kill
+from tests.crash.rig import Rig, Scene
 from tests.e2e.system import running_system
 
 pytestmark = pytest.mark.e2e
@@ -48,7 +48,7 @@ async def rig_with(
             try:
                 yield made
             finally:
-                kill(made.worker)
+                made.kill_workers()
 
 
 async def at_work(rig: Rig) -> None:

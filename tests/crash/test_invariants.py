@@ -10,12 +10,13 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Completed, Crashed, Running
+from prefect.states import Crashed, Running
 
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.spec import Job
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, KeyStatus, Run
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
+from tasks.states import state_of
 from tests.crash.invariants import Harm, Seen, violations
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -50,7 +51,9 @@ def in_order() -> Seen:
         runs=[load, followed],
         dispatches=[child],
         keys=[key_of(load)],
-        flow_runs=[FlowRun(id=run.flow_run_id, flow_id=uuid4(), state=Completed()) for run in (load, followed)],
+        flow_runs=[
+            FlowRun(id=run.flow_run_id, flow_id=uuid4(), state=state_of(run.status, "")) for run in (load, followed)
+        ],
         executed=[load.id, followed.id],
         occurrences={"load": [NOW]},
     )
@@ -81,6 +84,7 @@ def test_what_is_in_order_has_no_violations() -> None:
         (Harm.LOST, "no record of its occurrence", lambda seen: replace(seen, runs=seen.runs[1:], executed=[])),
         (Harm.LOST, "that was asked for", lambda seen: replace(seen, asked=[UUID(int=1)])),
         (Harm.LOST, "ok in the store and Crashed", lambda seen: in_prefect(seen, Crashed())),
+        (Harm.LOST, "ok in the store and Skipped", lambda seen: in_prefect(seen, state_of(RunStatus.SKIPPED, ""))),
         (Harm.DOUBLED, "did its work 2 times", lambda seen: replace(seen, executed=[*seen.executed, seen.executed[0]])),
         (Harm.DOUBLED, "is not in the store", lambda seen: replace(seen, executed=[*seen.executed, UUID(int=1)])),
         (Harm.DOUBLED, "2 times for the occurrence", lambda seen: replace(seen, runs=[*seen.runs, a_run("load")])),

@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from ocs.rules.dispatch import RunStatus
-from ocs.server.child import Child
 from ocs.store.tables import Run
 from tests.crash.invariants import Seen
-from tests.crash.nursery import nursery
-from tests.crash.rig import Rig, Scene, kill
-from tests.e2e.system import running_system
+from tests.crash.rig import Rig, kill
 
 pytestmark = [pytest.mark.e2e, pytest.mark.postgres]
 JOBS = 8
 """More than one worker takes by itself, see `--limit`."""
-
-
-@pytest.fixture
-async def rig(crash_server: tuple[str, Child], own_database: str, tmp_path: Path) -> AsyncIterator[Rig]:
-    """Workers share a store on Postgres."""
-    home = tmp_path / "home"
-    home.mkdir()
-    env = {"OCS_STORE_URL": own_database}
-    with nursery(api_url=crash_server[0], home=home, log=tmp_path / "workers.log", env=env) as workers:
-        async with running_system(crash_server[0], home, tmp_path / "project", store_url=own_database) as system:
-            yield Rig(Scene(system, tmp_path), *crash_server, workers)
-            for pid in workers.workers:
-                kill(pid)
 
 
 async def both_at_work(rig: Rig) -> tuple[int, int]:
@@ -58,12 +40,12 @@ def of(pid: int, seen: Seen) -> list[Run]:
     return [run for run in seen.runs if "load" in run.job_id and f":{pid}:" in (run.owner or "")]
 
 
-async def test_a_killed_worker_loses_its_own_runs_and_none_of_the_other(rig: Rig) -> None:
-    one, two = await both_at_work(rig)
+async def test_a_killed_worker_loses_its_own_runs_and_none_of_the_other(postgres_rig: Rig) -> None:
+    one, two = await both_at_work(postgres_rig)
     kill(one)
-    await crashed(rig, one)
-    rig.scene.gate.touch()
-    seen = await rig.scene.at_rest()
+    await crashed(postgres_rig, one)
+    postgres_rig.scene.gate.touch()
+    seen = await postgres_rig.scene.at_rest()
     assert {run.status for run in of(one, seen)} == {RunStatus.CRASHED}
     assert {run.status for run in of(two, seen)} == {RunStatus.OK}
     assert len(of(one, seen)) == len(of(two, seen)) == JOBS // 2
@@ -78,19 +60,19 @@ async def crashed(rig: Rig, pid: int) -> None:
     await rig.system.eventually(look, within=90)
 
 
-async def test_starting_and_stopping_a_worker_disturbs_no_live_run(rig: Rig) -> None:
+async def test_starting_and_stopping_a_worker_disturbs_no_live_run(postgres_rig: Rig) -> None:
     """The reference took every running run for crashed when a second one started (W4)."""
-    one, two = await both_at_work(rig)
+    one, two = await both_at_work(postgres_rig)
     os.kill(one, signal.SIGTERM)  # it drains
-    three = rig.start_worker(name="three")
-    rig.scene.write("quick")
-    await rig.system.deploy()
-    await rig.scene.run("quick")
-    await rig.system.ended_run("quick")
-    before = await rig.scene.look({})
+    three = postgres_rig.start_worker(name="three")
+    postgres_rig.scene.write("quick")
+    await postgres_rig.system.deploy()
+    await postgres_rig.scene.run("quick")
+    await postgres_rig.system.ended_run("quick")
+    before = await postgres_rig.scene.look({})
     assert {run.status for run in (*of(one, before), *of(two, before))} == {RunStatus.RUNNING}
-    rig.scene.gate.touch()
-    seen = await rig.scene.at_rest()
+    postgres_rig.scene.gate.touch()
+    seen = await postgres_rig.scene.at_rest()
     assert {run.status for run in seen.runs} == {RunStatus.OK}
     assert len(seen.runs) == 2 * JOBS + 1
     assert of(three, seen) == []

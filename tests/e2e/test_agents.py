@@ -15,7 +15,9 @@ from pydantic import SecretStr
 from blocks.gateway import BLOCK, OpenClawGateway
 from ocs.cli.checks_gateway import gateway_block
 from ocs.rules.dispatch import DispatchKind, RunStatus
-from ocs.store import queries
+from ocs.rules.messages import Draft
+from ocs.store import inbox, messages, queries
+from tests.cli.command import OCS
 from tests.e2e.system import RunningSystem
 from tests.e2e.test_jobs import artifact_of, log_lines
 from tests.gateway.server import Connection, Server, serving, well
@@ -199,6 +201,42 @@ async def test_an_agent_sees_what_its_earlier_runs_said(ocs: RunningSystem, serv
     assert replies[1] not in third
 
 
+async def test_a_message_from_a_shell_job_is_shown_until_a_turn_ends_well(
+    ocs: RunningSystem, server: Server, worker_home: Path
+) -> None:
+    """Acceptance row 61: a turn that fails leaves it waiting, and the next one after a good one is not shown it."""
+    replies = ["TASK_FAILED: not now", "All well.", "All well."]
+
+    async def say(connection: Connection) -> None:
+        if connection.request.path == "/health":
+            await well(connection)
+            return
+        await connection.stream()
+        await connection.say(replies[len(server.turns()) - 1])
+        await connection.done()
+
+    server.answer = say
+    agent = ocs.id("scribe")
+    command = f"{OCS} messages send 'The disk is full.' --from load --kind fact --to {agent}"
+    ocs.write("load", run={"shell": {"command": command, "env": {"OCS_HOME": str(worker_home)}}})
+    ocs.write("brief", run={"agent": {"message": "Write.", "agent": agent}}, deliver=NOBODY)
+    await ocs.deploy()
+    await ocs.run("load")
+    assert (await ocs.ended_run("load")).stderr == ""
+    for count in range(1, 4):
+        await ocs.run("brief")
+        await ocs.ended("brief", count=count)
+    (message,) = await messages.outbox(ocs.store, "load")
+    label = f"message {message.id.hex[:8]} to {agent} ---"
+    told = f"{label}\nload | fact | (no subject)\n[fact]\nThe disk is full.\n--- end data "
+    first, second, third = prompts(server)
+    assert told in first
+    assert told in second
+    assert "The disk is full." not in third
+    failed, delivered = (await messages.receipts_of(ocs.store, [message]))[message.id]
+    assert [run.id for run in await ocs.runs_of("brief")][:2] == [failed.run_id, delivered.run_id]
+
+
 async def test_the_main_session_is_told_by_a_turn_or_an_event(ocs: RunningSystem, server: Server) -> None:
     async def take(connection: Connection) -> None:
         if connection.request.path != "/hooks/wake":
@@ -207,17 +245,27 @@ async def test_the_main_session_is_told_by_a_turn_or_an_event(ocs: RunningSystem
         await connection.json(200, {"ok": True, "mode": "now"})
 
     server.answer = take
+    jarvis = ocs.id("jarvis")
+    block = OpenClawGateway(url=server.url, hooks_token=SecretStr("hooks"), default_agent=jarvis)
+    await cast("Any", block.save(BLOCK, overwrite=True))
     ocs.write("turn", run={"main": "Check the inbox."})
     ocs.write("event", run={"main": {"message": "Look at the calendar.", "mode": "event"}})
     await ocs.deploy()
+    await messages.send(ocs.store, Draft("ann", jarvis, "Lunch is ready."), now=ocs.now())
     await ocs.run("turn")
+    turn = await ocs.ended_run("turn")
+    await messages.send(ocs.store, Draft("ann", jarvis, "Dinner is late."), now=ocs.now())
     await ocs.run("event")
-    turn, event = await ocs.ended_run("turn"), await ocs.ended_run("event")
-    assert (turn.status, turn.stdout, turn.session_key) == (RunStatus.OK, "All well.", "agent:main:main")
+    event = await ocs.ended_run("event")
+    assert (turn.status, turn.stdout, turn.session_key) == (RunStatus.OK, "All well.", f"agent:{jarvis}:main")
+    assert "Lunch is ready." in prompts(server)[0]
     assert (event.status, event.stdout) == (RunStatus.OK, "")
     assert "is not waited for" in event.summary
     (sent,) = [request for request in server.requests if request.path == "/hooks/wake"]
     assert sent.body["text"].endswith("Look at the calendar.")
+    assert "Dinner is late." in sent.body["text"]
+    assert "Lunch" not in sent.body["text"]
+    assert await inbox.inbox(ocs.store, jarvis, now=ocs.now()) == []
     assert sent.headers["authorization"] == "Bearer hooks"
 
 
@@ -240,12 +288,12 @@ async def test_a_reply_is_delivered_unless_it_asks_for_silence(ocs: RunningSyste
     await ocs.ended("brief", count=1)
     await ocs.run("brief")
     await ocs.ended("brief", count=2)
-    (sent,) = await ocs.eventually(lambda: messages(server, 1))
+    (sent,) = await ocs.eventually(lambda: sent_messages(server, 1))
     assert (sent["channel"], sent["target"]) == ("telegram", "4711")
     assert "HEARTBEAT_OKAY" in sent["message"]
 
 
-async def messages(server: Server, count: int) -> list[dict[str, Any]] | None:
+async def sent_messages(server: Server, count: int) -> list[dict[str, Any]] | None:
     """What was sent by the message tool, once it is `count` messages."""
     sent = [request.body["args"] for request in server.requests if request.path == "/tools/invoke"]
     return sent if len(sent) >= count else None
@@ -274,7 +322,7 @@ async def test_a_watchdog_checks_alarms_once_for_each_change_and_stays(
     assert [run.finding for run in runs] == ["running", "stuck", None, "stuck", "done", None]
     assert [run.status for run in runs] == [RunStatus.OK] * 5 + [RunStatus.ERROR]
     assert [run.exit_code for run in runs] == [0, 1, 2, 1, 0, 9]
-    alarm, news = await ocs.eventually(lambda: messages(server, 2))
+    alarm, news = await ocs.eventually(lambda: sent_messages(server, 2))
     assert "build-42 needs attention" in alarm["message"]
     assert "build-42 is done.\n\nbuilt" in news["message"]
     await ocs.client.read_deployment_by_name(f"job/{ocs.id('dog')}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,8 @@ async def suspended(ocs: RunningSystem, name: str) -> tuple[Approval, FlowRun]:
 
 
 async def decided(ocs: RunningSystem, request: Approval, *, approve: bool, reason: str | None = None) -> Decided:
-    """As `ocs approvals` does it."""
+    """As `ocs approvals` does it: what was decided in the UI meanwhile is heard first."""
+    await settle_one(ocs.client, ocs.store, request)
     answer = await decide(
         ocs.store,
         request.id,
@@ -248,26 +248,6 @@ async def test_a_decision_that_did_not_reach_prefect_is_sent_by_the_worker(ocs: 
     run = await ocs.ended_run("lost", within=90)
     assert run.status is RunStatus.OK
     assert len(await ocs.flow_runs_of("lost")) == 1
-
-
-async def test_a_form_that_its_worker_did_not_come_to_make_is_made(
-    ocs: RunningSystem, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ocs.write("formless", run="echo ran", approval=GUARD)
-    await ocs.deploy()
-    await ocs.run("formless")
-    request, flow_run = await suspended(ocs, "formless")
-    assert flow_run.state is not None
-    keyset: dict[str, Any] = flow_run.state.state_details.run_input_keyset or {}
-    for key in ("schema", "description"):
-        await ocs.client.delete_flow_run_input(flow_run.id, keyset[key])
-    answer = {"decision": "approve", "by": "fay"}
-    assert (await ocs.client.resume_flow_run(flow_run.id, answer)).status is SetStateStatus.REJECT
-    monkeypatch.setattr("tasks.approvals.LEFT_BEHIND", timedelta(0))
-    await settle_one(ocs.client, ocs.store, request)
-    assert "echo ran" in await ocs.client.read_flow_run_input(flow_run.id, keyset["description"])
-    assert (await ocs.client.resume_flow_run(flow_run.id, answer)).status is SetStateStatus.ACCEPT
-    assert (await ocs.ended_run("formless")).status is RunStatus.OK
 
 
 async def test_what_was_decided_in_the_ui_in_time_counts_though_no_worker_was_there(

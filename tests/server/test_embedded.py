@@ -53,7 +53,7 @@ def up(prepared: Path) -> Iterator[UpState]:
 
 
 def test_prefect_still_has_what_we_change() -> None:
-    """The one private name; see ocs/server/immediate.py."""
+    """The private name; see ocs/server/immediate.py."""
     assert callable(AioSqliteConfiguration.begin_transaction)
 
 
@@ -71,12 +71,12 @@ async def test_many_clients_at_once_and_none_is_told_that_the_database_is_locked
     assert set(statuses) == {201}
 
 
-def test_the_ui_is_served_and_the_data_is_private(prefect_server: str, server_home: Path) -> None:
+def test_the_ui_is_served_and_the_data_is_private(prefect_server: str, fresh_home: Path) -> None:
     page = httpx.get(prefect_server.removesuffix("/api"), follow_redirects=True)
     assert page.is_success
     assert "<html" in page.text
     assert answers(prefect_server)
-    for path in (server_home, server_home / "prefect", server_home / "prefect" / "prefect.db"):
+    for path in (fresh_home, fresh_home / "prefect", fresh_home / "prefect" / "prefect.db"):
         assert path.stat().st_mode & 0o077 == 0, path
 
 

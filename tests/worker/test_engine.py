@@ -46,6 +46,7 @@ def test_every_method_that_the_engine_replaces_exists_in_prefects() -> None:
         "_spare_the_look_up",
         "_first_start",
         "_beat",
+        "_propose",
     }
     replaced = {name for name in vars(engine.InProcessEngine) if not name.startswith("__")} - ours
     assert replaced == {"heartbeat_seconds", "set_state", "handle_crash", "setup_flow_run_suspension_request"}

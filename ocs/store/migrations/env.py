@@ -4,7 +4,8 @@ from alembic import context
 from sqlmodel import SQLModel
 
 import ocs.store.tables  # pyright: ignore[reportUnusedImport]  its tables are migrated to
-import ocs.store.tables_delivery  # noqa: F401  # pyright: ignore[reportUnusedImport]  its tables are migrated to
+import ocs.store.tables_delivery  # pyright: ignore[reportUnusedImport]  its tables are migrated to
+import ocs.store.tables_messages  # noqa: F401  # pyright: ignore[reportUnusedImport]  its tables are migrated to
 
 context.configure(
     connection=context.config.attributes["connection"],

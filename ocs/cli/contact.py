@@ -1,0 +1,81 @@
+"""Contact with a server that may go away while a command follows something: said at once, tried again, given up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Generator
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from ocs.cli.output import tell
+from ocs.errors import ServerUnreachable
+from ocs.patience import is_outage
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
+T = TypeVar("T")
+
+LATE = timedelta(seconds=5)
+"""After so long without an answer people are told that there is none."""
+GIVEN_UP = timedelta(minutes=1)
+"""So long a server is tried that does not answer."""
+
+
+class Contact:
+    """Asks a server, and puts up with it when it is away for less than a minute."""
+
+    def __init__(self, client: PrefectClient, hint: str) -> None:
+        self.client = client
+        self._address = str(client.api_url).rstrip("/")
+        self._hint = hint
+        self._lost_at: float | None = None
+
+    async def ask(self, question: Callable[[], Awaitable[T]], otherwise: T) -> T:
+        """The answer, or `otherwise` when there is none this time; asking again is left to the caller.
+
+        Raises:
+            ServerUnreachable: it has not answered for a minute.
+        """
+        began = time.monotonic()
+        left = GIVEN_UP.total_seconds() - (began - (self._lost_at or began))
+        is_late = asyncio.get_running_loop().call_later(LATE.total_seconds(), self._lost, began)
+        try:
+            async with asyncio.timeout(left):
+                answer = await question()
+        except Exception as failed:
+            if not is_outage(failed):
+                raise
+            self._lost(began)
+            if left <= time.monotonic() - began:
+                why = f"The Prefect server at {self._address} has not answered for {GIVEN_UP.total_seconds():.0f} s."
+                raise ServerUnreachable(why, hint=self._hint) from failed
+            return otherwise
+        finally:
+            is_late.cancel()
+        self._found()
+        return answer
+
+    def _lost(self, at: float) -> None:
+        if self._lost_at is None:
+            self._lost_at = at
+            tell(f"The Prefect server at {self._address} does not answer; trying again.", style="yellow")
+
+    def _found(self) -> None:
+        if self._lost_at is not None:
+            self._lost_at = None
+            tell("The server answers again.", style="green")
+
+
+@contextlib.contextmanager
+def contact(client: PrefectClient, hint: str) -> Generator[Contact]:
+    """Follow something on a server. `hint` says what to do when it does not come back.
+
+    Prefect's client would try again by itself, for a minute and without a word.
+    """
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        yield Contact(client, hint)
