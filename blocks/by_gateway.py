@@ -22,6 +22,10 @@ ITS_LOG = (
     "The gateway does not tell why; its log does (openclaw logs), and openclaw channels status --probe says whether "
     "the channel works."
 )
+ATTACHES_NOTHING = (
+    " One that was installed by npm under a Node older than 22 lacks the part that attaches files: install it again "
+    "under the Node that it runs on."
+)
 
 
 class ByGateway:
@@ -45,21 +49,30 @@ class ByGateway:
             except GatewayError as failed:
                 raise Undelivered(
                     f"{self._channel}:{self._recipient} was not reached. {failed.message}",
-                    hint=failed.hint or (ITS_LOG if failed.retryable else None),
+                    hint=failed.hint or (_where_to_look(part) if failed.retryable else None),
                     retryable=failed.retryable,
                     retry_after=failed.retry_after,
                 ) from failed
         if (status := _status(answer)) in UNSENT:
             raise Undelivered(f"{self._channel}:{self._recipient} was not reached: {status}.", hint=ITS_LOG)
 
-    async def check(self) -> None:
-        """Ask whether the gateway would send there; nothing is sent.
+    async def look(self) -> bool:
+        """Whether the chat is seen by the bot of the gateway; True where the gateway cannot be asked without sending.
 
         Raises:
-            GatewayError: it would not, or is away.
+            GatewayError: the gateway is away, or accepts no token.
         """
-        words = Part("check", "", "A check, not sent.")
-        await self._gateway.invoke_tool("message", {**self._arguments(words), "dryRun": True})
+        if self._channel != TELEGRAM:
+            return True
+        # The one question about a Telegram chat that goes all the way to Telegram and changes nothing.
+        asked = {"action": "emoji-list", "channel": TELEGRAM, "chatId": self._recipient.partition(":")[0]}
+        try:
+            await self._gateway.invoke_tool("message", asked)
+        except GatewayError as failed:
+            if not failed.reached or not failed.retryable:
+                raise
+            return False
+        return True
 
     def _arguments(self, part: Part) -> Mapping[str, Any]:
         text, attached = part.text, None
@@ -81,6 +94,10 @@ class ByGateway:
         if self._channel == TELEGRAM:
             return {"presentation": {"blocks": [{"type": "text", "text": text}]}}
         return {"message": text}
+
+
+def _where_to_look(part: Part) -> str:
+    return f"{ITS_LOG}{ATTACHES_NOTHING}" if part.image else ITS_LOG
 
 
 def _attachment(found: image.Image) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 from uuid import UUID, uuid4
 
@@ -108,9 +109,12 @@ def remove(name: Name) -> None:
     answer({"target": view}, lambda: say(f"Removed {name}."))
 
 
-@app.command(epilog="Example:  ocs targets test ops")
-def test(
+@app.command("test", epilog="Example:  ocs targets test ops --image chart.png")
+def try_out(
     target: Annotated[str, typer.Argument(help="A target, channel:target, or a notification block.")],
+    image: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Send this image after it, as a job's would be.")
+    ] = None,
 ) -> None:
     """Send a message to a target now, and say whether it arrived."""
     from ocs.spec.target import address
@@ -129,12 +133,18 @@ def test(
             text = f"A test of the target {target}, asked for by {session.user()}."
             try:
                 courier = await courier_to(target)
-                await courier.send(Part(f"{uuid4()}-1", "ocs: a test", text, about={"kind": "test"}))
+                if image and not courier.takes_images:
+                    raise UsageError(f"{target} takes no images; there a message says where its images are.")
+                parts = [(text, None), *([(image.name, image)] if image else [])]
+                for number, (said, attached) in enumerate(parts, start=1):
+                    await courier.send(
+                        Part(f"{uuid4()}-{number}", "ocs: a test", said, attached, about={"kind": "test"})
+                    )
             finally:
                 await close_connections()
 
     session.run(sent())
-    answer({"target": target, "sent": True}, lambda: say(f"{target} took the message."))
+    answer({"target": target, "sent": True}, lambda: say(f"{target} took the {'messages' if image else 'message'}."))
 
 
 def _fields(to: str | None, webhook: str | None, block: str | None, apprise: str | None) -> dict[str, Any]:

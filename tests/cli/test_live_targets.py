@@ -11,6 +11,7 @@ import pytest
 from tests.cli.command import Ocs
 from tests.cli.live import eventually
 from tests.delivery.receiver import Answer, Receiver, receiver
+from tests.delivery.test_couriers import PIXEL
 
 pytestmark = pytest.mark.e2e
 SECRET = "correct-horse-battery"
@@ -52,6 +53,10 @@ def test_targets_are_listed_tried_changed_and_removed(up: Ocs, desk: str, hook: 
     assert "took the message" in up("targets", "test", "desk").out
     assert hook.received[0].path == f"/{SECRET}"
     assert "webhook-signature" in hook.received[0].headers
+    (up.folder / "chart.png").write_bytes(PIXEL)
+    assert "took the messages" in up("targets", "test", "desk", "--image", "chart.png").out
+    assert hook.received.pop().json["image"]["name"] == "chart.png"
+    assert "does not exist" in up("targets", "test", "desk", "--image", "gone.png").err
     hook.answer = lambda _: Answer(500)
     assert "answered 500" in up.json("targets", "test", "desk", status=1)["error"]["message"]
     changed = up.json("targets", "add", "desk", "--to", "telegram:-100", "--note", "the team")["target"]

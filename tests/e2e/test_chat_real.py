@@ -10,6 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from blocks.gateway import BLOCK, OpenClawGateway
+from blocks.target import DeliveryTarget
+from ocs.cli import checks_delivery
 from ocs.store import deliveries
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
 from tests.e2e.system import RunningSystem
@@ -100,3 +102,17 @@ async def test_a_part_that_arrived_is_not_repeated_when_the_next_is_refused(ocs:
     assert "telegram:4711 was not reached" in (row.last_error or "")
     assert (await told(ocs, "long")).attempts == 2
     assert [message.text.partition("] ")[0] for message in chat.arrived] == ["[1/3", "[2/3", "[3/3"]
+
+
+async def test_the_doctor_names_the_chats_that_the_gateway_does_not_see(
+    ocs: RunningSystem, chat: Telegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCS_PROJECT", str(ocs.project))
+    name = ocs.id("team")
+    await cast("Any", DeliveryTarget(kind="gateway", channel="telegram", recipient="4712").save(name))
+    ocs.write("one", run="true", deliver=DELIVER)
+    ocs.write("two", run="true", deliver={"to": name})
+    found = [(each.state, each.finding) async for each in checks_delivery.targets(ocs.client)]
+    told = "The gateway does not see telegram:4712: not connected, or nobody wrote to its bot there."
+    assert (found, chat.arrived) == ([("warning", told)], [])
+    await DeliveryTarget.adelete(name)

@@ -49,6 +49,7 @@ class Telegram:
 
     port: int = 0
     token: str = "77:token-of-the-test-bot"
+    chats: frozenset[int] = frozenset({4711})
     arrived: list[Arrived] = field(default_factory=list[Arrived])
     refusing: list[Refusal | None] = field(default_factory=list[Refusal | None])
     _updates: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -146,6 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._refuse(Refusal(401, "Unauthorized"))
             elif method in ("sendMessage", "sendPhoto", "sendDocument", "sendAnimation"):
                 self._send(fields, files, caption=method != "sendMessage")
+            elif method == "getChat" and int(fields["chat_id"]) not in self.telegram.chats:
+                self._refuse(Refusal(400, "Bad Request: chat not found"))
             else:
                 self._answer(self._about(method, fields))
 
@@ -211,6 +214,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return {"url": "", "has_custom_certificate": False, "pending_update_count": 0}
             case "getMyCommands":
                 return []
+            case "getChat":
+                return {**_chat(int(fields["chat_id"])), "accent_color_id": 0}
             case _:
                 return True
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from blocks.by_gateway import ByGateway
 from blocks.connections import close_connections
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
 from ocs.rules.dispatch import DispatchResult, RunStatus
@@ -196,6 +197,10 @@ async def test_sessions_are_listed_under_their_keys(gateway: OpenClawGateway, wo
     await say(gateway, "[[say: ok]]", key, artifacts=tmp_path)
     listed = await gateway.invoke_tool("sessions_list", {"limit": 50})
     assert key in str(listed)
+
+
+async def test_a_channel_that_was_not_connected_sees_no_chat(gateway: OpenClawGateway) -> None:
+    assert not await ByGateway(gateway, "telegram", "4711").look()
 
 
 async def test_an_event_wakes_the_main_session(gateway: OpenClawGateway, model: Model, word: str) -> None:

@@ -194,14 +194,13 @@ async def test_what_could_not_leave_is_not_sent_by_the_gateway_beside_us(
     assert [message.text for message in telegram.arrived] == ["kept by the gateway", "ours"]
 
 
-async def test_the_gateway_says_beforehand_whether_it_would_send(
+async def test_whether_a_chat_is_seen_can_be_asked(
     gateway: OpenClawGateway, chat: ByGateway, telegram: Telegram
 ) -> None:
-    await chat.check()
-    with pytest.raises(GatewayError):
-        await ByGateway(gateway, "slack", "C1").check()
+    assert await chat.look()
+    assert not await ByGateway(gateway, "telegram", "4712").look()
     with pytest.raises(GatewayError, match="does not accept the token"):
-        await ByGateway(OpenClawGateway(url=gateway.url, token=SecretStr("wrong")), "telegram", CHAT).check()
+        await ByGateway(OpenClawGateway(url=gateway.url, token=SecretStr("wrong")), "telegram", CHAT).look()
     assert telegram.arrived == []
 
 
