@@ -34,6 +34,12 @@ class Said:
         return json.loads(self.out)
 
 
+def inherited() -> dict[str, str]:
+    """The environment of the tests, without what `ocs` heeds."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "OCS_"))}
+    return {name: value for name, value in kept.items() if name not in ("COLUMNS", "NO_COLOR")}
+
+
 @dataclass
 class Ocs:
     """Calls `ocs` in `folder`: forked where there is a mother, as a program or with a special environment."""
@@ -107,8 +113,6 @@ class Ocs:
         return path
 
     def environment(self, **changes: str) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "OCS_"))}
-        kept = {name: value for name, value in kept.items() if name not in ("COLUMNS", "NO_COLOR")}
         # Nothing may be written to the home of whoever runs the tests.
         ours = {"OCS_HOME": str(self.home), "HOME": str(self.home.parent), "DO_NOT_TRACK": "1", "TZ": "Europe/Vienna"}
-        return {**kept, **ours, "PREFECT_HOME": str(self.home / "client"), **self.env, **changes}
+        return {**inherited(), **ours, "PREFECT_HOME": str(self.home / "client"), **self.env, **changes}

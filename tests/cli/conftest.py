@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Ocs
+from tests.cli.command import Ocs, inherited
 from tests.cli.forked import BARE, WITH_A_SERVER, Mother, mother
 
 
 @pytest.fixture(scope="session")
 def bare() -> Iterator[Mother]:
     """Forks `ocs` for every home."""
-    with mother(BARE, os.environ) as forks:
+    with mother(BARE, inherited()) as forks:
         yield forks
 
 
