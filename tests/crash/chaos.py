@@ -27,7 +27,7 @@ from ocs.store import enqueue
 from tasks.publish import publish
 from tests.crash.invariants import Harm, Seen, violations
 from tests.crash.nursery import nursery
-from tests.crash.rig import Rig, Scene, kill
+from tests.crash.rig import Rig, Scene
 from tests.e2e.system import running_system
 
 A_KILL_TAKES = 20.0
@@ -140,8 +140,7 @@ async def begun(folder: Path, chance: random.Random) -> AsyncIterator[Chaos]:
                 chaos.start_workers(*WORKERS)
                 yield chaos
             finally:
-                for pid in chaos.workers.values():
-                    kill(pid)
+                chaos.rig.kill_workers()
 
 
 async def run(deaths: int, seed: int, folder: Path) -> int:

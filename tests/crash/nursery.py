@@ -16,6 +16,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,7 +26,7 @@ class Nursery:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.workers: list[int] = []
+        self._workers: dict[int, psutil.Process] = {}
 
     def start(self, *arguments: str) -> int:
         """Start a worker; returns its process id."""
@@ -33,8 +35,16 @@ class Nursery:
         self._process.stdin.write(f"{json.dumps(arguments)}\n")
         self._process.stdin.flush()
         pid = int(self._process.stdout.readline())
-        self.workers.append(pid)
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has died already
+            self._workers[pid] = psutil.Process(pid)
         return pid
+
+    def kill_all(self) -> None:
+        """Those that are left. The number of one that has ended may be another process's by now, which is let live."""
+        for worker in self._workers.values():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
+        self._workers.clear()
 
 
 @contextlib.contextmanager
@@ -57,9 +67,7 @@ def nursery(*, api_url: str, home: Path, log: Path, env: Mapping[str, str] | Non
         try:
             yield made
         finally:
-            for pid in made.workers:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            made.kill_all()
             process.communicate()
 
 

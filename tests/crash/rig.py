@@ -210,9 +210,8 @@ class Rig:
         psutil.wait_procs(reapers, timeout=10)
 
     def kill_workers(self) -> None:
-        """All that were ever started."""
-        for worker in self.workers:
-            kill(worker)
+        """All that are left."""
+        self.nursery.kill_all()
 
     def kill_server(self) -> None:
         assert self.server.pid is not None

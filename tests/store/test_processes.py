@@ -26,7 +26,12 @@ async def test_processes_that_claim_at_once_keep_pools_overlap_and_idempotency(
     traces = tmp_path / "traces"
     command = [sys.executable, "-m", "tests.store.claimer", store_url, str(traces)]
     claimers = [subprocess.Popen(command, cwd=ROOT) for _ in range(PROCESSES)]
-    assert [claimer.wait(120) for claimer in claimers] == [0] * PROCESSES
+    try:
+        assert [claimer.wait(120) for claimer in claimers] == [0] * PROCESSES
+    finally:
+        for claimer in claimers:
+            claimer.kill()
+            claimer.wait()
 
     lines = [line.split() for line in traces.read_text().splitlines()]
     begun = Counter((job, occurrence) for sign, job, _, occurrence in lines if sign == "+")
