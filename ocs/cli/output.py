@@ -11,12 +11,12 @@ from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.control import strip_control_codes
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from ocs.errors import OcsError
+from ocs.rules.plain_text import uncoloured
 
 COLOURS = {
     "ok": "green",
@@ -38,9 +38,9 @@ COLOURS = {
     "fixed": "green",
 }
 UNCUT = 100_000
+"""A width that no line reaches: what goes into a pipe or a file is not folded."""
 SHORT = 8
 """Characters of an id that tell it from others where people read it."""
-"""A width that no line reaches: what goes into a pipe or a file is not folded."""
 GAP = 2
 """Between two columns."""
 
@@ -77,12 +77,12 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def say(sentence: str, *, style: str | None = None) -> None:
     """A part of the result, for people. Lines stay as long as they are, so that they can be copied."""
-    out.print(strip_control_codes(sentence), style=style, markup=False, soft_wrap=True)
+    out.print(uncoloured(sentence), style=style, markup=False, soft_wrap=True)
 
 
 def tell(sentence: str, *, style: str | None = None) -> None:
     """A sentence on standard error, so that it never mixes with a result."""
-    err.print(strip_control_codes(sentence), style=style, markup=False, soft_wrap=True)
+    err.print(uncoloured(sentence), style=style, markup=False, soft_wrap=True)
 
 
 def fail(error: OcsError, more: Mapping[str, Any] | None = None) -> int:
@@ -97,7 +97,8 @@ def fail(error: OcsError, more: Mapping[str, Any] | None = None) -> int:
         return error.exit_status
     for problem in error.problems:
         tell(str(problem))
-    err.print(f"[red]{escape(error.message)}[/red]" + (f"  {escape(error.hint)}" if error.hint else ""), soft_wrap=True)
+    message, hint = escape(uncoloured(error.message)), escape(uncoloured(error.hint or ""))
+    err.print(f"[red]{message}[/red]" + (f"  {hint}" if hint else ""), soft_wrap=True)
     return error.exit_status
 
 
@@ -170,7 +171,7 @@ def count_of(number: int, thing: str) -> str:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else strip_control_codes(str(value))
+    text = "" if value is None else uncoloured(str(value))
     colour = COLOURS.get(text)
     return f"[{colour}]{text}[/{colour}]" if colour else escape(text)
 

@@ -13,6 +13,7 @@ from hypothesis.strategies import integers, text, timezones
 
 from ocs.cli import output
 from ocs.cli.output import count_of, first_line, local, seconds, took, utc
+from ocs.errors import Refused
 
 MOMENT = datetime(2027, 1, 31, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
 
@@ -81,3 +82,17 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_words(
     row = ("3f2a9c1d", "2026-11-24 23:45:00 +0000", "0.3 s", "wrote/a/file/of/that/name")
     drawn = output.drawn_table(("RUN", "STARTED", "TOOK", ""), [row], spare=("", "TOOK"))
     assert [column.header for column in drawn.columns] == kept
+
+
+def test_what_jobs_print_cannot_command_a_persons_terminal() -> None:
+    """Colours, titles, cursor movements: neither in sentences nor in tables nor in errors."""
+    hostile = "\x1b[31mred\x1b[0m \x1b]0;a title\x07and\x9b2J \x1b[1Aup"
+    with output.out.capture() as said:
+        output.say(hostile)
+        output.table(("SUMMARY",), [(hostile,)])
+    with output.err.capture() as told:
+        output.tell(hostile)
+        output.fail(Refused(hostile, hint=hostile))
+    for printed in (said.get(), told.get()):
+        assert not set(printed) & {"\x1b", "\x07", "\x9b"}
+        assert printed.count("red and2J up") == 2 + (printed == told.get())
