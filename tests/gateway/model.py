@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
-_ASKED = re.compile(r"\[\[(\w+)(?:: ([^\]]*))?\]\]")
+_ASKED = re.compile(r"\[\[(say|slow|hang|fail)(?:: ([^\]]*))?\]\]")
 
 
 @dataclass
