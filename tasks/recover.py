@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
 
@@ -76,9 +76,17 @@ async def _end(client: PrefectClient, store: Store, lease: Lease) -> Outcome:
     if not outcome.stale:
         get_logger(__name__).warning("The run %s of %s: %s", lease.context.run_id, lease.context.job_id, outcome.why)
         await publish(client, store, (*outcome.consequences, *outcome.let_go), deployments=deployments)
-    if flow_run is not None and flow_run.state is not None and not flow_run.state.is_final():
-        await client.set_flow_run_state(flow_run.id, state_of(outcome.status, outcome.why))
+    if flow_run is not None and flow_run.state is not None:
+        await _say(client, flow_run.id, flow_run.state, outcome)
     return outcome
+
+
+async def _say(client: PrefectClient, flow_run_id: UUID, state: State, outcome: Outcome) -> None:
+    """Whoever took the flow run too late has called it Skipped, although another had it, whose end is the true one."""
+    ended = state_of(outcome.status, outcome.why)
+    is_untrue = not outcome.stale and (state.type, state.name) != (ended.type, ended.name)
+    if not state.is_final() or is_untrue:
+        await client.set_flow_run_state(flow_run_id, ended, force=state.is_final())
 
 
 async def _recorded(

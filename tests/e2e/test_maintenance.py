@@ -12,17 +12,18 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Scheduled
 
 from deployments import catalogue, rollout
 from deployments.rollout import Action
-from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.rules.dispatch import Dispatch, DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.rules.misfire import CatchUp
-from ocs.store import audit, enqueue, lifecycle, occurrences, queries
-from tasks import catch_up, host, settle
+from ocs.store import audit, claim, enqueue, lifecycle, occurrences, queries
+from tasks import catch_up, host, owner, recover, settle
 from tasks.lifecycle import end_jobs
 from tasks.publish import publish
+from tasks.states import state_of
 from tests.e2e.system import RunningSystem
 
 pytestmark = pytest.mark.e2e
@@ -204,6 +205,25 @@ async def test_a_dispatch_whose_flow_run_was_ended_before_it_began_is_given_up(h
     assert row is not None
     assert row.status == "cancelled"
     assert not await here.runs_of("later")
+
+
+async def test_a_crashed_run_that_a_late_taker_called_skipped_is_crashed_in_prefect_too(here: RunningSystem) -> None:
+    """Two workers had taken its flow run: one was killed, and the other had seen that it was being executed."""
+    job_id = here.write("taken", run="true")
+    await here.deploy()
+    deployment = await here.client.read_deployment_by_name(f"job/{job_id}")
+    later = Scheduled(scheduled_time=here.now() + timedelta(days=1))
+    flow_run = await here.client.create_flow_run_from_deployment(deployment.id, state=later)
+    too_late = state_of(RunStatus.SKIPPED, "It is already being executed.")
+    await here.client.set_flow_run_state(flow_run.id, too_late, force=True)
+    job, now = catalogue.read(here.project).jobs[job_id], here.now()
+    killed = owner.me().rpartition(":")[0] + ":1"
+    await claim(here.store, job, Dispatch(DispatchKind.MANUAL, now), flow_run_id=flow_run.id, owner=killed, now=now)
+    await recover.recover()
+    run = await here.ended_run("taken")
+    state = (await here.flow_run(run)).state
+    assert state is not None
+    assert (run.status, state.name) == (RunStatus.CRASHED, "Crashed")
 
 
 async def test_maintenance_is_a_flow_of_its_own_that_everybody_sees(ocs: RunningSystem) -> None:
