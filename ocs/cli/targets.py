@@ -109,7 +109,7 @@ def remove(name: Name) -> None:
     answer({"target": view}, lambda: say(f"Removed {name}."))
 
 
-@app.command("test", epilog="Example:  ocs targets test ops --image chart.png")
+@app.command("test", epilog="Example:  ocs targets test ops")
 def try_out(
     target: Annotated[str, typer.Argument(help="A target, channel:target, or a notification block.")],
     image: Annotated[

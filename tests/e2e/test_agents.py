@@ -269,6 +269,12 @@ async def test_the_main_session_is_told_by_a_turn_or_an_event(ocs: RunningSystem
     assert sent.headers["authorization"] == "Bearer hooks"
 
 
+def shown(sent: dict[str, Any]) -> str:
+    """What a Telegram chat is to show of a message."""
+    (block,) = sent["presentation"]["blocks"]
+    return block["text"]
+
+
 async def test_a_reply_is_delivered_unless_it_asks_for_silence(ocs: RunningSystem, server: Server) -> None:
     """Acceptance row 56."""
     replies = ["HEARTBEAT_OK", "HEARTBEAT_OKAY"]
@@ -290,7 +296,7 @@ async def test_a_reply_is_delivered_unless_it_asks_for_silence(ocs: RunningSyste
     await ocs.ended("brief", count=2)
     (sent,) = await ocs.eventually(lambda: sent_messages(server, 1))
     assert (sent["channel"], sent["target"]) == ("telegram", "4711")
-    assert "HEARTBEAT_OKAY" in sent["message"]
+    assert "HEARTBEAT_OKAY" in shown(sent)
 
 
 async def sent_messages(server: Server, count: int) -> list[dict[str, Any]] | None:
@@ -323,8 +329,8 @@ async def test_a_watchdog_checks_alarms_once_for_each_change_and_stays(
     assert [run.status for run in runs] == [RunStatus.OK] * 5 + [RunStatus.ERROR]
     assert [run.exit_code for run in runs] == [0, 1, 2, 1, 0, 9]
     alarm, news = await ocs.eventually(lambda: sent_messages(server, 2))
-    assert "build-42 needs attention" in alarm["message"]
-    assert "build-42 is done.\n\nbuilt" in news["message"]
+    assert "build-42 needs attention" in shown(alarm)
+    assert "build-42 is done.\n\nbuilt" in shown(news)
     await ocs.client.read_deployment_by_name(f"job/{ocs.id('dog')}")
 
 
