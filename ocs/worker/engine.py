@@ -115,8 +115,8 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
 
     def stop(self) -> bool:
         """Have the run end as Cancelled. True: its task is to be cancelled. False: its code has ended anyhow."""
-        self.told_to_stop = True
-        return not self.code_has_ended
+        self.told_to_stop = not self.code_has_ended
+        return self.told_to_stop
 
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:
         """Propose a state for as long as it takes: a run's result must survive a restart of the server."""

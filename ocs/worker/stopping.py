@@ -9,6 +9,7 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     WorkPoolFilter,
@@ -73,6 +74,16 @@ class Stopping:
                 await self._stop(flow_run, flow_run.state)
             elif await self._was_left(flow_run, flow_run.state):
                 await self._give_back(flow_run)
+        if self._executions:
+            await self._sweep_executions([*self._executions])
+
+    async def _sweep_executions(self, flow_run_ids: list[UUID]) -> None:
+        """Runs that are suspended and that nobody executes may be thousands: only ours are asked for."""
+        suspended = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
+        ours = FlowRunFilter(id=FlowRunFilterId(any_=flow_run_ids), state=suspended)
+        for flow_run in await self._client.read_flow_runs(flow_run_filter=ours):
+            if flow_run.state is not None:
+                engine.suspend(flow_run.id, flow_run.state)
 
     async def _give_back(self, flow_run: FlowRun) -> None:
         """Another worker may have been quicker, and have run it since: see what is true now."""

@@ -251,7 +251,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
 
     async def _sweep(self, stopping: Stopping) -> None:
         await keep_doing(
-            "look for cancelled runs", stopping.sweep, every=SWEEP_SECONDS, within=REQUEST_SECONDS, logger=self._log
+            "look for runs to be stopped", stopping.sweep, every=SWEEP_SECONDS, within=REQUEST_SECONDS, logger=self._log
         )
 
     async def _tick(self) -> None:

@@ -51,10 +51,13 @@ def test_who_follows_a_run_hears_of_a_lost_server_and_goes_on_when_it_is_back(
             (run,) = ocs.json("runs", "list")["runs"]
             with ocs.started("runs", "logs", run["id"], "--follow") as following:
                 read_until(following.stdout, "begun")
-                os.kill(json.loads((ocs.home / "up.json").read_text())["server_pid"], signal.SIGKILL)
+                up = json.loads((ocs.home / "up.json").read_text())
+                os.kill(up["pid"], signal.SIGSTOP)  # the supervisor would be quicker than what is to be heard
+                os.kill(up["server_pid"], signal.SIGKILL)
                 for process in (waiting, following):
                     read_until(process.stderr, "does not answer; trying again.")
-                for process in (waiting, following):  # its supervisor starts it again
+                os.kill(up["pid"], signal.SIGCONT)
+                for process in (waiting, following):  # it starts the server again
                     read_until(process.stderr, "The server answers again.")
                 gate.touch()
                 said, told = waiting.communicate(timeout=60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from itertools import takewhile
 
 import pytest
 
@@ -15,13 +16,15 @@ pytestmark = pytest.mark.e2e
 
 HELD = {f"load-{number}": point for number, point in enumerate(POINTS)}
 """A job for each point."""
+BEFORE_ITS_END = {*takewhile(lambda point: point != "after the shell ended", POINTS)}
+"""Where the shell has not ended, it does so only when the test wants it to."""
 
 
 async def runs_at_every_point(rig: Rig) -> None:
     """Start the jobs, each with a child, and wait until each has a run that holds at its point."""
     rig.start_worker(**HELD)
     for name, point in HELD.items():
-        rig.scene.write(name, rig.scene.waiting() if POINTS[point].shell_waits else "true")
+        rig.scene.write(name, rig.scene.waiting() if point in BEFORE_ITS_END else "true")
         rig.scene.write(f"after-{name}", after={"job": name, "on": "complete"})
     await rig.system.deploy()
     await asyncio.gather(*(rig.scene.run(name) for name in HELD))

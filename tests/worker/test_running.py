@@ -13,7 +13,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFi
 from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.states import Scheduled, Suspended
 
-from ocs.worker import OpenClawWorker
+from ocs.worker import OpenClawWorker, execution, stream, worker
 from tests.worker.rig import Rig
 
 pytestmark = pytest.mark.e2e
@@ -44,8 +44,9 @@ async def test_a_run_completes_with_its_tasks_and_its_log_in_the_ui(rig: Rig) ->
         assert ended.start_time is not None
 
 
-async def test_a_run_costs_three_requests(rig: Rig) -> None:
+async def test_a_run_costs_three_requests(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside its creation: Pending, Running, Completed. Polls are shared by all runs and not counted."""
+    monkeypatch.setattr(execution, "FRESH", timedelta(minutes=1))  # how busy the machine is must not count
     requests: Counter[str] = Counter()
 
     async def count(request: httpx.Request) -> None:
@@ -159,6 +160,20 @@ async def test_a_run_that_somebody_suspends_stops_at_its_next_task(rig: Rig) -> 
         await rig.eventually(rig.notes)
         await rig.client.set_flow_run_state(flow_run.id, Suspended(timeout_seconds=60))
         await rig.eventually(lambda: worker.executing == 0)
+        assert (await rig.state(flow_run)).is_paused()
+
+
+async def test_a_suspension_of_which_no_event_tells_is_found(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(stream, "get_events_subscriber", refuse)
+    monkeypatch.setattr(worker, "SWEEP_SECONDS", 0.2)
+    async with rig.worker() as working:
+        flow_run = await rig.run(await rig.deploy("ticks"))
+        await rig.eventually(rig.notes)
+        await rig.client.set_flow_run_state(flow_run.id, Suspended(timeout_seconds=60))
+        await rig.eventually(lambda: working.executing == 0)
         assert (await rig.state(flow_run)).is_paused()
 
 

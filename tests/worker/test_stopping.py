@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from prefect.states import Cancelling, Pending, Running, Scheduled
 
@@ -106,3 +108,21 @@ async def test_a_run_that_a_process_had_taken_that_is_gone_is_run(rig: Rig, monk
         assert (await rig.ends(here)).is_completed()
         assert (await rig.ends(left)).is_completed()
         assert (await rig.state(foreign)).is_pending()
+
+
+async def test_a_cancel_that_comes_while_the_end_is_told_changes_nothing(rig: Rig) -> None:
+    telling, may_tell = asyncio.Event(), asyncio.Event()
+
+    async def hold_the_end(request: httpx.Request) -> None:
+        if request.url.path.endswith("set_state") and b'"COMPLETED"' in request.content:
+            telling.set()
+            await may_tell.wait()
+
+    async with rig.worker() as worker:
+        worker.client._client.event_hooks["request"].append(hold_the_end)
+        flow_run = await rig.run(await rig.deploy("three_tasks"))
+        await telling.wait()
+        await rig.client.set_flow_run_state(flow_run.id, Cancelling())
+        await rig.eventually(lambda: worker._executions[flow_run.id]._stopping)
+        may_tell.set()
+        assert (await rig.ends(flow_run)).is_completed()
