@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Each process of a test run has servers of its own; two keep two cores busy. Files are taken in their order, in which
-# the slow ones with few tests come before the many quick ones: sorted by the number of tests, they would be left for last.
-PROCESSES ?= 2
+# Each process of a test run has servers of its own, and often waits for something: three keep two cores busy. Files are
+# taken in their order, in which the slow ones with few tests come before the many quick ones: sorted by the number of
+# tests, they would be left for last.
+PROCESSES ?= 3
 # How often `make chaos` kills; SEED=... repeats what was drawn in a former run.
 N ?= 200
 # The gateway that tests run against, and a Node that is new enough for it. Installed by an older Node it lacks the part

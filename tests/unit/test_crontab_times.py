@@ -1,6 +1,6 @@
 """An imported entry runs when cron runs it.
 
-200 expressions as people write them are held against an implementation of Debian's cron, and 200 from all that cron's
+200 expressions as people write them are held against an implementation of Debian's cron, and 60 from all that cron's
 grammar allows against every minute of two years in zones whose clocks change.
 """
 
@@ -21,7 +21,7 @@ from ocs.spec import Schedule
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TWO_YEARS = START + timedelta(days=730)
-TIMES = 1000
+TIMES = 200
 ZONES = ("Europe/Vienna", "America/New_York")
 AROUND = timedelta(hours=3)
 HOURS = timedelta(hours=12)
@@ -69,7 +69,7 @@ def crons(expression: str, zone: str, after: datetime) -> Iterator[datetime]:
     return (moment.astimezone(UTC) for moment in CronSim(expression, after.astimezone(ZoneInfo(zone))))
 
 
-def test_a_thousand_times_of_each_are_crons_own() -> None:
+def test_two_hundred_times_of_each_are_crons_own() -> None:
     for expression in EXPRESSIONS:
         theirs = list(islice(crons(expression, "UTC", START), TIMES))
         assert occurrences(schedule(expression, "UTC"), START, TIMES) == theirs, expression
@@ -135,7 +135,7 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 FIELDS = ((0, 59, ()), (0, 23, ()), (1, 31, ()), (1, 12, MONTHS), (0, 7, DAYS))
 """The lowest and the highest value of each field, and the names of its values from the lowest on."""
-BY_WALL_CLOCK = 200
+BY_WALL_CLOCK = 60
 
 
 def grammar() -> Iterator[str]:
