@@ -10,10 +10,13 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterEndTime,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
@@ -28,6 +31,8 @@ SILENT = timedelta(minutes=5)
 """A flow run of another host that has run so long without a run in the store, or with an ended one, is left."""
 PUBLISHED = timedelta(minutes=2)
 """A dispatch that was due and sent so long ago has become a run, or something is wrong with its flow run."""
+LATELY = timedelta(minutes=5)
+"""A flow run that became Skipped longer ago was looked at before."""
 GIVEN_BACK = "The process that had begun it is gone; nothing had been run, so it begins again."
 
 
@@ -40,7 +45,7 @@ async def settle(client: PrefectClient, store: Store) -> int:
         settled += await _settle(client, flow_run, runs.get(flow_run.id))
     for flow_run in await _left(client, settings.MAINTENANCE_FLOW):
         await client.set_flow_run_state(flow_run.id, state_of(RunStatus.CRASHED, "Its worker is gone."))
-    return settled + await _settle_dispatches(client, store)
+    return settled + await _settle_dispatches(client, store) + await _settle_skipped(client, store)
 
 
 async def _left(client: PrefectClient, flow: str) -> list[FlowRun]:
@@ -80,6 +85,24 @@ async def _is_still_left(client: PrefectClient, flow_run: FlowRun) -> bool:
     except ObjectNotFound:
         return False
     return state is not None and state.is_running() and _is_left(state)
+
+
+async def _settle_skipped(client: PrefectClient, store: Store) -> int:
+    """A worker that took a flow run too late may have called it Skipped after another one's run of it had ended."""
+    skipped = FlowRunFilterState(name=FlowRunFilterStateName(any_=[state_of(RunStatus.SKIPPED, "").name]))
+    lately = FlowRunFilterEndTime(after_=host.clock() - LATELY)
+    found = await client.read_flow_runs(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[settings.FLOW_NAME])),
+        flow_run_filter=FlowRunFilter(state=skipped, end_time=lately),
+        sort=FlowRunSort.END_TIME_DESC,
+    )
+    settled = 0
+    for run in (await queries.newest_by_flow_run(store, [flow_run.id for flow_run in found])).values():
+        if run.status.final and run.status is not RunStatus.SKIPPED:
+            ended = state_of(run.status, run.error or run.summary)
+            await client.set_flow_run_state(run.flow_run_id, ended, force=True)
+            settled += 1
+    return settled
 
 
 async def _settle_dispatches(client: PrefectClient, store: Store) -> int:

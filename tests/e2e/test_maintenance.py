@@ -207,7 +207,10 @@ async def test_a_dispatch_whose_flow_run_was_ended_before_it_began_is_given_up(h
     assert not await here.runs_of("later")
 
 
-async def test_a_crashed_run_that_a_late_taker_called_skipped_is_crashed_in_prefect_too(here: RunningSystem) -> None:
+@pytest.mark.parametrize("when", ["before it is recovered", "afterwards"])
+async def test_a_crashed_run_that_a_late_taker_called_skipped_is_crashed_in_prefect_too(
+    here: RunningSystem, when: str
+) -> None:
     """Two workers had taken its flow run: one was killed, and the other had seen that it was being executed."""
     job_id = here.write("taken", run="true")
     await here.deploy()
@@ -215,11 +218,15 @@ async def test_a_crashed_run_that_a_late_taker_called_skipped_is_crashed_in_pref
     later = Scheduled(scheduled_time=here.now() + timedelta(days=1))
     flow_run = await here.client.create_flow_run_from_deployment(deployment.id, state=later)
     too_late = state_of(RunStatus.SKIPPED, "It is already being executed.")
-    await here.client.set_flow_run_state(flow_run.id, too_late, force=True)
+    if when == "before it is recovered":
+        await here.client.set_flow_run_state(flow_run.id, too_late, force=True)
     job, now = catalogue.read(here.project).jobs[job_id], here.now()
     killed = owner.me().rpartition(":")[0] + ":1"
     await claim(here.store, job, Dispatch(DispatchKind.MANUAL, now), flow_run_id=flow_run.id, owner=killed, now=now)
     await recover.recover()
+    if when == "afterwards":
+        await here.client.set_flow_run_state(flow_run.id, too_late, force=True)
+        await recover.recover()
     run = await here.ended_run("taken")
     state = (await here.flow_run(run)).state
     assert state is not None
