@@ -16,7 +16,7 @@ NODE := 26.10.0
 GATEWAY := .gateway/node_modules/@openclaw/fs-safe-linux-x64-gnu/package.json
 NPM_INSTALL := npm install --prefix .gateway --ignore-scripts --no-audit --no-fund --loglevel error
 
-.PHONY: setup demo demo-down test test-fast chaos gateway test-gateway lint format docs bench lock clean
+.PHONY: setup demo demo-down test test-all test-fast chaos gateway test-gateway lint format docs bench lock clean
 
 setup: $(STAMP)  ## Make the virtual environment with the locked dependencies
 
@@ -33,7 +33,10 @@ demo: setup  ## Run a three-job chain and a job every 20 seconds on a server of 
 demo-down: setup  ## End what the demo left running
 	OCS_HOME=.demo $(BIN)/ocs down
 
-test: setup  ## All tests; Postgres ones when OCS_TEST_POSTGRES_URL is set, those over the real gateway after make gateway
+test: setup  ## The tests; Postgres ones when OCS_TEST_POSTGRES_URL is set, those over the real gateway after make gateway
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+
+test-all: setup  ## And the slow one: from an empty gateway to a brief in a chat, typed as the guide says
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-fast: setup  ## Tests without servers

@@ -12,7 +12,7 @@ from tests.cli.command import Ocs, inherited
 from tests.cli.forked import BARE, WITH_A_SERVER, Mother, mother
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bare() -> Iterator[Mother]:
     """Forks `ocs` for every home."""
     with mother(BARE, inherited()) as forks:
@@ -36,7 +36,7 @@ def ocs(tmp_path: Path, bare: Mother) -> Ocs:
     return Ocs(folder, tmp_path / "home", mother=bare)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def up(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Path], Path]) -> Iterator[Ocs]:
     """A project with a server and a worker of its own, which all live tests share."""
     root = tmp_path_factory.mktemp("live")

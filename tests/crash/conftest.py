@@ -1,4 +1,4 @@
-"""A server and a nursery of workers for all crash tests of a session: other tests' workers never see their runs."""
+"""A server and a nursery of workers for all crash tests of a process: other tests' workers never see their runs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tests.databases import postgres_database
 from tests.e2e.system import running_system
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def crash_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("crash")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def crash_server(crash_home: Path, with_database: Callable[[Path], Path]) -> Iterator[tuple[str, Child]]:
     """The address of its API, and its process."""
     with embedded_server(with_database(crash_home / "server")) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def crash_nursery(crash_server: tuple[str, Child], crash_home: Path) -> Iterator[Nursery]:
     with nursery(api_url=crash_server[0], home=crash_home, log=crash_home / "workers.log") as made:
         yield made

@@ -10,12 +10,12 @@ import pytest
 from tests.e2e.system import RunningSystem, our_worker, running_system, worker_process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def worker_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("worker")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def worker(prefect_server: str, worker_home: Path) -> Iterator[None]:
     log = worker_home / "worker.log"
     with worker_process(our_worker(), api_url=prefect_server, home=worker_home, log=log):

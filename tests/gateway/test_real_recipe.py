@@ -18,7 +18,7 @@ from tests.gateway.model import Model, model_server
 from tests.gateway.real import NODE, PROGRAM, RealGateway, provider, skip_unless_installed
 from tests.gateway.telegram import Telegram, telegram_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.slow, pytest.mark.timeout(900)]
 TITLE = "## From an empty gateway to a daily brief in a chat\n"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FILES = {"json5": "gateway.json5", "yaml": "deployments/jobs/daily-brief.yaml"}
