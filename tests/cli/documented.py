@@ -46,7 +46,7 @@ def commands(block: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-def do(section: Section, ocs: Ocs) -> None:
+def do(section: Section, ocs: Ocs, *, within: float = PATIENCE) -> None:
     """Write its jobs and type its commands, in one shell; each has to end well and print what is shown."""
     lines = ["set -e"]
     expected: list[tuple[str, list[str]]] = []
@@ -65,7 +65,7 @@ def do(section: Section, ocs: Ocs) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=PATIENCE,
+        timeout=within,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.command import Ocs
 from tests.cli.documented import ROOT, Section, do, sections
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 def test_the_first_quarter_of_an_hour_goes_as_written(
@@ -20,6 +20,6 @@ def test_the_first_quarter_of_an_hour_goes_as_written(
     parts = sections(ROOT / "docs" / "quickstart.md")
     whole = Section("quickstart", tuple(block for part in parts for block in part.blocks))
     try:
-        do(whole, outside)
+        do(whole, outside, within=500)
     finally:
         outside("down", "--now")
