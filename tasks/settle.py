@@ -25,7 +25,7 @@ from ocs.rules.dispatch import RunStatus
 from ocs.store import Store, abandon, published_dispatches, queries
 from ocs.store.tables import Run
 from tasks import host, owner
-from tasks.states import state_of
+from tasks.states import SKIPPED, state_of
 
 SILENT = timedelta(minutes=5)
 """A flow run of another host that has run so long without a run in the store, or with an ended one, is left."""
@@ -89,8 +89,8 @@ async def _is_still_left(client: PrefectClient, flow_run: FlowRun) -> bool:
 
 async def _settle_skipped(client: PrefectClient, store: Store) -> int:
     """A worker that took a flow run too late may have called it Skipped after another one's run of it had ended."""
-    skipped = FlowRunFilterState(name=FlowRunFilterStateName(any_=[state_of(RunStatus.SKIPPED, "").name]))
-    lately = FlowRunFilterEndTime(after_=host.clock() - LATELY)
+    skipped = FlowRunFilterState(name=FlowRunFilterStateName(any_=[SKIPPED]))
+    lately = FlowRunFilterEndTime.model_validate({"after_": host.clock() - LATELY})
     found = await client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[settings.FLOW_NAME])),
         flow_run_filter=FlowRunFilter(state=skipped, end_time=lately),

@@ -7,6 +7,9 @@ from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from ocs.rules.dispatch import RunStatus
 
+SKIPPED = "Skipped"
+"""The name of the state of a run that a guard stood against."""
+
 
 def state_of(status: RunStatus, why: str) -> State:
     """The state a flow run ends in whose run ended so."""
@@ -14,7 +17,7 @@ def state_of(status: RunStatus, why: str) -> State:
         case RunStatus.OK:
             return Completed(name="Ok", message=why)
         case RunStatus.SKIPPED:
-            return Completed(name="Skipped", message=why)
+            return Completed(name=SKIPPED, message=why)
         case RunStatus.TIMEOUT:
             return Failed(name="TimedOut", message=why)
         case RunStatus.CANCELLED:
