@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -68,7 +69,18 @@ async def until(fact: Callable[[], bool]) -> None:
 
 
 def lives(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def members(group: int) -> list[int]:
+    found: list[int] = []
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError):  # other processes come and go meanwhile
+            if os.getpgid(pid) == group and lives(pid):
+                found.append(pid)
+    return found
 
 
 async def test_output_exit_code_and_live_lines(bench: Bench) -> None:
@@ -220,20 +232,23 @@ VICTIM = """
 import asyncio, sys
 from pathlib import Path
 from tests.shell.test_shell import Bench
-asyncio.run(Bench(Path(sys.argv[1])).run(f"echo $$ > {sys.argv[1]}/pid; sleep 600 & sleep 600"))
+async def work(bench):
+    running = asyncio.create_task(bench.run("sleep 600 & sleep 600"))
+    await bench.started.wait()
+    print(bench.pid, flush=True)
+    await running
+asyncio.run(work(Bench(Path(sys.argv[1]))))
 """
 
 
 async def test_a_killed_worker_takes_its_jobs_with_it(tmp_path: Path) -> None:
-    victim = subprocess.Popen([sys.executable, "-c", VICTIM, str(tmp_path)])
-    pid_file = tmp_path / "pid"
-    await until(lambda: pid_file.exists() and pid_file.read_text().strip() != "")
-    group = int(pid_file.read_text())
-    members = [pid for pid in psutil.pids() if lives(pid) and os.getpgid(pid) == group]
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
-    assert len(members) >= 2
-    await until(lambda: not any(lives(pid) for pid in members))
+    with subprocess.Popen([sys.executable, "-c", VICTIM, str(tmp_path)], stdout=subprocess.PIPE, text=True) as victim:
+        assert victim.stdout is not None
+        group = int(victim.stdout.readline())
+        await until(lambda: len(members(group)) >= 2)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        await until(lambda: not members(group))
 
 
 def test_a_flood_of_lines_is_cut_and_the_cut_is_told() -> None:
