@@ -31,7 +31,7 @@ ORPHANED = "Cancelled. No worker was executing it any more; what it had started 
 
 
 class Stopping:
-    """Ends runs that are Cancelling, and gives back runs that a process had taken that is gone."""
+    """Ends runs that are Cancelling, suspends those that are to be, gives back those whose process is gone."""
 
     def __init__(
         self,

@@ -154,13 +154,17 @@ async def test_a_run_that_suspends_gives_its_slot_back_and_goes_on_when_resumed(
     assert rig.notes().count("asking") == 2
 
 
-async def test_a_run_that_somebody_suspends_stops_at_its_next_task(rig: Rig) -> None:
-    async with rig.worker() as worker:
+async def stops_when_suspended(rig: Rig) -> None:
+    async with rig.worker() as working:
         flow_run = await rig.run(await rig.deploy("ticks"))
         await rig.eventually(rig.notes)
         await rig.client.set_flow_run_state(flow_run.id, Suspended(timeout_seconds=60))
-        await rig.eventually(lambda: worker.executing == 0)
+        await rig.eventually(lambda: working.executing == 0)
         assert (await rig.state(flow_run)).is_paused()
+
+
+async def test_a_run_that_somebody_suspends_stops_at_its_next_task(rig: Rig) -> None:
+    await stops_when_suspended(rig)
 
 
 async def test_a_suspension_of_which_no_event_tells_is_found(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,12 +173,7 @@ async def test_a_suspension_of_which_no_event_tells_is_found(rig: Rig, monkeypat
 
     monkeypatch.setattr(stream, "get_events_subscriber", refuse)
     monkeypatch.setattr(worker, "SWEEP_SECONDS", 0.2)
-    async with rig.worker() as working:
-        flow_run = await rig.run(await rig.deploy("ticks"))
-        await rig.eventually(rig.notes)
-        await rig.client.set_flow_run_state(flow_run.id, Suspended(timeout_seconds=60))
-        await rig.eventually(lambda: working.executing == 0)
-        assert (await rig.state(flow_run)).is_paused()
+    await stops_when_suspended(rig)
 
 
 async def test_a_retry_in_the_ui_runs_the_same_run_again(rig: Rig) -> None:
