@@ -12,8 +12,8 @@ import httpx
 from blocks.event_stream import EventStream, TooLong
 from blocks.gateway_error import SHOWN, GatewayError, refused, retry_after
 from ocs.rules.masking import mask
-from ocs.rules.plain_text import PlainPieces, one_line
-from ocs.rules.reply import is_draining
+from ocs.rules.model_failure import is_draining
+from ocs.rules.plain_text import WholeCharacters, one_line
 
 LONGEST_REFUSAL = 64 * 1024
 LONGEST_DOCUMENT = 16 * 1024**2
@@ -39,14 +39,14 @@ async def document(response: httpx.Response) -> Mapping[str, Any]:
 
 
 async def reply(response: httpx.Response) -> AsyncGenerator[str]:
-    """The pieces of a chat reply, plain; an empty one is a sign of life.
+    """The pieces of a chat reply, in whole characters; an empty one is a sign of life.
 
     Raises:
         GatewayError: the turn failed, the reply broke off or never ends, or what came is no reply.
     """
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         raise _not_understood(response, await _read(response, LONGEST_REFUSAL))
-    events, pieces, size, begun, finished = EventStream(), PlainPieces(), 0, False, False
+    events, pieces, size, begun, finished = EventStream(), WholeCharacters(), 0, False, False
     async for piece in response.aiter_bytes():
         size += len(piece)
         try:

@@ -90,11 +90,14 @@ def _show() -> Callable[[str, str], None]:
 
 
 async def _shell(job: Job, context: DispatchContext, shell: Shell, timeout: timedelta) -> DispatchResult:
+    values = await insist("look up the job's secrets", partial(secrets.resolve, shell.secrets))
+    for warning in secrets.warnings_about(values):
+        get_run_logger().warning("%s", warning)
     return await run_shell(
         shell,
         timeout=timeout,
         output=job.output,
-        secrets=await insist("look up the job's secrets", partial(secrets.resolve, shell.secrets)),
+        secrets=values,
         artifacts=settings.artifacts_dir() / "runs" / str(context.run_id),
         on_line=_show(),
         on_start=_recorder(context),

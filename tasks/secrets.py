@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from prefect.blocks.system import Secret
 
-from ocs.errors import NotFound
+from ocs.errors import NotFound, Refused
+from ocs.rules.secret_forms import SHORTEST, is_too_short
 
 
 async def resolve(secrets: Mapping[str, str]) -> dict[str, str]:
@@ -17,9 +18,20 @@ async def resolve(secrets: Mapping[str, str]) -> dict[str, str]:
 
     Raises:
         NotFound: a block does not exist; it is named, and nothing was run.
+        Refused: a value cannot be given to a program.
     """
     values = await asyncio.gather(*(_load(block) for block in secrets.values()))
     return dict(zip(secrets, values, strict=True))
+
+
+def warnings_about(values: Mapping[str, str]) -> list[str]:
+    """Which secrets are not safe, and why."""
+    return [
+        f"The secret {name} is too short to be masked: where the job prints it, it can be read. "
+        f"Make it {SHORTEST} bytes long at least."
+        for name, value in values.items()
+        if is_too_short(value)
+    ]
 
 
 async def _load(block: str) -> str:
@@ -32,4 +44,11 @@ async def _load(block: str) -> str:
             hint="Make it in the Prefect UI under Blocks (type Secret), or take it out of run.shell.secrets.",
         ) from missing
     value: Any = secret.get()
-    return value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(value)
+    if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+        # Said here, because what the system says of it repeats the value.
+        raise Refused(
+            f'The value of the Secret block "{block}" has a NUL or half a character, which no environment takes.',
+            hint="Correct it in the Prefect UI under Blocks. Nothing was run.",
+        )
+    return text

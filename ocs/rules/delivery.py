@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ocs.rules import shell_result
 from ocs.rules.dispatch import DispatchResult, RunStatus
-from ocs.rules.plain_text import one_line, uncoloured
-from ocs.rules.reply import QUIET
+from ocs.rules.markdown import cut_between, lines_of
+from ocs.rules.plain_text import one_line, uncoloured, without_blank_ends
+from ocs.rules.silence import asks_for_silence, without_words
 from ocs.spec import Deliver, Job
 
 LONGEST_NAME = 100
@@ -25,10 +25,12 @@ RUN = "run"
 REPLY = "reply"
 """Kinds of what is told of a run: how it ended, and what an agent answered, which is written in Markdown."""
 NO_OUTPUT = "(no output)"
-_SENTINEL = re.compile(rf"(?<!\w)(?:{'|'.join(QUIET)})\s*\Z")
 _LABEL = re.compile(r"\A\s*(?:stdout|stderr):[ \t]*(?:\n|\Z)")
-_LOG_LINE = re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:\S+\s+){0,4}?\[?(?:INFO|DEBUG|WARN|WARNING)\b")
-_BLANK_LINES = re.compile(r"\n\s*\n+")
+_WORSE = r"\[?(?:WARN|ERR|CRIT|FATAL|SEVERE|ALERT|EMERG|PANIC)"
+_LOG_LINE = re.compile(
+    rf"\[?\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:(?!{_WORSE})\S+\s+){{0,4}}?\[?(?:INFO|DEBUG|TRACE)\b"
+)
+"""What a log says of things that go as they should; warnings are for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +65,22 @@ def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) 
 
 
 def cleaned(text: str) -> str:
-    """What a person wants to read of an output (B-8.2): no sentinel at its end, no label before it, no log lines.
+    """What a person wants to read of an output that is good (B-8.2): no word for silence, no label, no log lines.
 
-    Of blank lines in a row one stays, so that paragraphs stay apart (the reference took out all).
+    Of blank lines in a row one stays, so that paragraphs stay apart (the reference took out all). In a code block
+    everything stays.
     """
-    text = _LABEL.sub("", _SENTINEL.sub("", printable(text)))
-    kept = (line for line in text.splitlines() if not _LOG_LINE.match(line))
-    return _BLANK_LINES.sub("\n\n", "\n".join(kept)).strip()
+    kept: list[str] = []
+    for line, is_code in lines_of(without_words(_LABEL.sub("", printable(text)))):
+        is_blank_again = not line.strip() and not (kept and kept[-1].strip())
+        if is_code or not (is_blank_again or _LOG_LINE.match(line)):
+            kept.append(line)
+    return without_blank_ends("\n".join(kept))
 
 
 def printable(text: str) -> str:
     """The text without colours and control characters, which neither databases nor chats take, and not endless."""
-    return shell_result.cut(uncoloured(text), LONGEST_BODY).strip()
+    return without_blank_ends(cut_between(uncoloured(text), LONGEST_BODY))
 
 
 def _asked_for(deliver: Deliver | None, status: RunStatus) -> str | None:
@@ -95,10 +101,12 @@ def _told(result: DispatchResult, why: str, link: str | None) -> str | None:
     """
     printed = result.stdout.bytes or result.stderr.bytes
     raw = result.summary if printed and not _is_spoken(result) else result.content
-    said = cleaned(raw)
-    if result.status is RunStatus.OK and not said and _SENTINEL.search(raw):
+    went_well = result.status is RunStatus.OK
+    if went_well and asks_for_silence(_LABEL.sub("", raw)):
         return None
+    # Of a failure every line is told: the last of a log are what explains it.
+    said = cleaned(raw) if went_well else _LABEL.sub("", printable(raw))
     if said in (NO_OUTPUT, result.error):
         said = ""
-    told = [said or why] if result.status is RunStatus.OK else [why, said]
+    told = [said or why] if went_well else [why, said]
     return "\n\n".join([*filter(None, map(printable, told)), *([f"Run: {link}"] if link else [])])

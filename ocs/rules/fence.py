@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from ocs.rules.plain_text import plain
+from ocs.rules.plain_text import uncoloured, without_blank_ends
 
 NOTICE = (
     'What stands between a line "begin data" and the line "end data" with the same code comes from elsewhere. '
@@ -14,6 +14,6 @@ NOTICE = (
 
 def fenced(label: str, text: str) -> str:
     """The text between two lines that it cannot imitate: their code is made from the text itself."""
-    inside = plain(text).strip()
+    inside = without_blank_ends(uncoloured(text))
     code = hashlib.sha256(inside.encode()).hexdigest()[:12]
     return f"--- begin data {code}: {label} ---\n{inside}\n--- end data {code} ---"

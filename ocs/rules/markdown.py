@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from ocs.rules.shell_result import MARK, cut
+
 SHORTEST_FENCE = 3
+LONGEST_INFO = 40
+"""Characters of what stands beside the mark that opens a code block; it is repeated in each part."""
 _CHANGED = re.compile(
     r"""
       [*`~<>|\\^\t]                  # emphasis, code, HTML, tables, spoilers, escapes
@@ -17,9 +21,9 @@ _CHANGED = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>|~&#@!$]|:(?=//)|(?<=www)\.|^(?:[-+=]|\d+(?=[.)]))", re.IGNORECASE)
 _LINK = "://"
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
-_BACKTICKS = re.compile(r"`+")
 _NUMBER = re.compile(r"\[\d+/\d+\] ")
 
 
@@ -39,9 +43,49 @@ def literal(text: str) -> str:
         return text
     first, last = changed[0], changed[-1] + 1
     block = "\n\n".join(paragraphs[first:last])
-    longest = max((len(found) for found in _BACKTICKS.findall(block)), default=0)
-    fence = "`" * max(SHORTEST_FENCE, longest + 1)
-    return "\n\n".join([*paragraphs[:first], f"{fence}\n{block}\n{fence}", *paragraphs[last:]])
+    return "\n\n".join([*paragraphs[:first], code_block(block), *paragraphs[last:]])
+
+
+def code_block(text: str, info: str = "", mark: str = "`", shortest: int = SHORTEST_FENCE) -> str:
+    """The text in a code block that no line of it can close, however it is indented."""
+    longest = max((len(found) for found in re.findall(rf"{mark}+", text)), default=0)
+    fence = mark * max(shortest, longest + 1)
+    return f"{fence}{info}\n{text}\n{fence}"
+
+
+def code(text: str) -> str:
+    """The text as code within a line."""
+    line = " ".join(text.split())
+    longest = max((len(found) for found in re.findall("`+", line)), default=0)
+    fence, apart = "`" * (longest + 1), " " * line.startswith(("`", " ")) or " " * line.endswith(("`", " "))
+    return f"{fence}{apart}{line}{apart}{fence}"
+
+
+def sentence(text: str) -> str:
+    """The text as a part of a Markdown line: nothing of it is markup, a link, or a cell of its own."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def lines_of(text: str) -> Iterator[tuple[str, bool]]:
+    """The lines, and whether each is in a code block, or opens or closes one."""
+    opened = ""
+    for line in text.split("\n"):
+        before, opened = opened, _still_open(opened, line)
+        yield line, bool(before or opened)
+
+
+def cut_between(text: str, limit: int) -> str:
+    """At most `limit` bytes of it: the beginning and the end. A code block that is cut is one in both of them."""
+    kept = cut(text, limit)
+    if kept == text or MARK not in kept:
+        return kept
+    room = limit - 2 * (LONGEST_INFO + 2 * SHORTEST_FENCE)
+    before, _, after = cut(text, room).partition(MARK) if room > len(MARK) else kept.partition(MARK)
+    opened = _still_open("", before)
+    closing = f"\n{_marks(opened)}" if opened else ""
+    reopened = _still_open("", text[: len(text) - len(after)])
+    opening = f"{reopened}\n" if reopened else ""
+    return f"{before}{closing}{MARK}{opening}{after}"
 
 
 def with_whole_blocks(parts: Sequence[str]) -> tuple[str, ...]:
@@ -66,7 +110,7 @@ def _still_open(opened: str, body: str) -> str:
     """The line that opened the code block in which the body ends; empty when it ends in none."""
     for marks, info in _FENCE.findall(body):
         if not opened:
-            opened = f"{marks}{info}"
+            opened = f"{marks}{info.strip()[:LONGEST_INFO]}"
         elif not info.strip() and marks.startswith(_marks(opened)):
             opened = ""
     return opened

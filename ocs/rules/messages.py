@@ -11,7 +11,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from ocs.errors import Refused
-from ocs.rules.plain_text import one_line, plain, uncoloured
+from ocs.rules.plain_text import one_line, plain, uncoloured, without_blank_ends
 
 BROADCAST = "broadcast"
 """The recipient that stands for every reader."""
@@ -215,7 +215,7 @@ def _subject(subject: str) -> str:
 def _body(body: str) -> str:
     if "\0" in body:
         raise Refused("The body is not text: it has a NUL character.", hint="Put it into a file, and send its name.")
-    cleaned = uncoloured(body).strip()
+    cleaned = without_blank_ends(uncoloured(body))
     if not cleaned:
         raise Refused("The message is empty.", hint="Give its text, or - to read it from standard input.")
     return _not_longer("body", cleaned, len(cleaned.encode()), LONGEST_BODY, "bytes")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import regex
 
+from ocs.rules.plain_text import without_blank_ends
+
 ROOM_FOR_NUMBER = 12
 
 
@@ -39,9 +41,10 @@ is room for the marks of a code block and one link."""
 def numbered(text: str, limit: Limit | None) -> tuple[str, ...]:
     """The text in messages within the limit, each with `[1/3] ` before it when there are several.
 
-    Cut at the end of a line or word where one is in the second half, never inside what is seen as one character.
+    Cut at the end of a line or word where one is in the second half, never inside what is seen as one character. Only
+    what it is cut at is left out, so that a line keeps its indentation.
     """
-    text = text.strip()
+    text = without_blank_ends(text)
     if limit is None or limit.size(text) <= limit.most:
         return (text,)
     pieces = list(_pieces(text, Limit(limit.most - ROOM_FOR_NUMBER, limit.size)))
@@ -49,20 +52,23 @@ def numbered(text: str, limit: Limit | None) -> tuple[str, ...]:
 
 
 def _pieces(text: str, room: Limit) -> Iterator[str]:
-    while text:
-        piece = _longest_fitting(text, room)
-        if len(piece) < len(text):
-            piece = piece[: _good_end(piece, room)]
-        yield piece.rstrip()
-        text = text[len(piece) :].lstrip()
+    while True:
+        longest = len(_longest_fitting(text, room))
+        if longest == len(text):
+            yield text
+            return
+        end, separator = _good_end(text[: longest + 1], longest, room)
+        yield text[:end]
+        text = text[end + separator :]
 
 
-def _good_end(piece: str, room: Limit) -> int:
+def _good_end(text: str, longest: int, room: Limit) -> tuple[int, int]:
+    """Where the next piece ends, and how long is what it is cut at. What does not fit may begin with that, too."""
     for separator in ("\n", " "):
-        end = piece.rfind(separator)
-        if end > 0 and room.size(piece[:end]) * 2 >= room.most:
-            return end
-    return len(piece)
+        end = text.rfind(separator)
+        if end > 0 and room.size(text[:end]) * 2 >= room.most:
+            return end, len(separator)
+    return longest, 0
 
 
 def _longest_fitting(text: str, room: Limit) -> str:

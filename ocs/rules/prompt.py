@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ocs.rules.dispatch import RunStatus, StreamOutput
 from ocs.rules.fence import NOTICE, fenced
 from ocs.rules.messages import InboxMessage, told
+from ocs.rules.plain_text import without_blank_ends
 from ocs.rules.retrieval import Earlier
 from ocs.rules.shell_result import cut
 from ocs.spec import Agent, Job
@@ -120,7 +121,7 @@ def _parent(parent: Parent | None) -> list[str]:
 def _earlier(runs: Sequence[Earlier]) -> list[str]:
     if not runs:
         return []
-    entries = [f"[{run.at:%Y-%m-%d %H:%M:%S} UTC] {cut(run.text.strip(), TEXT_OF_EARLIER)}" for run in runs]
+    entries = [f"[{run.at:%Y-%m-%d %H:%M:%S} UTC] {cut(without_blank_ends(run.text), TEXT_OF_EARLIER)}" for run in runs]
     return [fenced("what earlier runs of this job said", "\n\n".join(entries))]
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ocs.rules.dispatch import RunStatus, StreamOutput
+from ocs.rules.plain_text import without_blank_ends
 from ocs.spec import Output, format_duration
 
 MARK = "\n[... cut ...]\n"
 CANCELLED = "Cancelled; everything it had started was ended."
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
-_IMAGE = re.compile(r"^\[IMAGE:(/[^\]\n]+)\]$", re.MULTILINE)
-_BLANK_LINES = re.compile(r"\n{3,}")
+_IMAGE = re.compile(r"\[IMAGE:(/[^\]\n]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,28 @@ def _whole(data: bytes) -> str:
 
 
 def take_images(text: str) -> tuple[str, tuple[str, ...]]:
-    """The text without its `[IMAGE:<absolute path>]` lines, and those paths (B-4.3)."""
-    images = tuple(_IMAGE.findall(text))
-    if not images:
-        return text, ()
-    return _BLANK_LINES.sub("\n\n", _IMAGE.sub("", text)).strip(), images
+    """The text without its `[IMAGE:<absolute path>]` lines, and those paths (B-4.3).
+
+    Of blank lines around one that is taken out one stays; all else is as it was.
+    """
+    images: list[str] = []
+    kept: list[str] = []
+    was_taken = was_apart = False
+    for line in text.split("\n"):
+        if found := _IMAGE.fullmatch(line):
+            images.append(found[1])
+            was_taken = True
+            while kept and not kept[-1].strip():
+                kept.pop()
+                was_apart = True
+        elif was_taken and not line.strip():
+            was_apart = True
+        else:
+            if was_taken and was_apart and kept:
+                kept.append("")
+            was_taken = was_apart = False
+            kept.append(line)
+    return ("\n".join(kept), tuple(images)) if images else (text, ())
 
 
 def status_of(ending: Ending) -> RunStatus:
@@ -86,7 +103,7 @@ def error_of(ending: Ending, stderr: str) -> str | None:
             return None
         case code if code in (NOT_FOUND, NOT_EXECUTABLE):
             why = "a command was not found" if code == NOT_FOUND else "a command could not be executed"
-            last = stderr.strip().splitlines()[-1:]
+            last = stderr.strip().split("\n")[-1:] if stderr.strip() else []
             return f"Exited with code {code}: {why}" + (f" ({last[0]})." if last else ".")
         case code:
             return f"Exited with code {code}."
@@ -96,7 +113,7 @@ def preview(stdout: StreamOutput, stderr: StreamOutput, output: Output, error: s
     """What a person is shown: each stream that said something under its label, and where the whole is (B-4.3)."""
     blocks: list[str] = []
     for label, stream in (("stdout", stdout), ("stderr", stderr)):
-        text = cut(stream.text.strip(), output.excerpt)
+        text = cut(without_blank_ends(stream.text), output.excerpt)
         if text:
             whole = f"\n(all {stream.bytes:,} bytes: {stream.path})" if stream.path else ""
             blocks.append(f"{label}:\n{text}{whole}")

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from ocs.rules.dispatch import DispatchResult, RunStatus
+from ocs.rules.plain_text import without_blank_ends
 from ocs.spec import Watchdog, format_duration
 
 LONGEST_CHECK = timedelta(seconds=60)
@@ -130,7 +131,7 @@ def _detail(report: Mapping[str, Any]) -> str:
     completion: Any = report.get("completion")
     inner = cast("dict[str, Any]", completion) if isinstance(completion, dict) else {}
     candidates = [*(report.get(name) for name in DETAILS), *(inner.get(name) for name in DETAILS_OF_COMPLETION)]
-    return next((text.strip() for text in candidates if isinstance(text, str) and text.strip()), "")
+    return next((without_blank_ends(text) for text in candidates if isinstance(text, str) and text.strip()), "")
 
 
 def _alarm(watchdog: Watchdog, check: DispatchResult, reason: str, now: datetime) -> str:
@@ -143,6 +144,6 @@ def _alarm(watchdog: Watchdog, check: DispatchResult, reason: str, now: datetime
         lines.append(f"Started: {watchdog.started_at:%Y-%m-%d %H:%M} UTC, {elapsed}{limit} ago")
     lines.append(f"Check: {shown}")
     for name, stream in (("stderr", check.stderr), ("stdout", check.stdout)):
-        if text := stream.text.strip()[:EXCERPT]:
+        if text := without_blank_ends(stream.text)[:EXCERPT]:
             lines.append(f"{name}: {text}")
     return "\n".join(lines)

@@ -12,6 +12,8 @@ from pathlib import Path
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
 from ocs.rules import auth_profile, reply
 from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.masking import Masking
+from ocs.rules.plain_text import without_blank_ends
 from ocs.rules.shell_result import cut
 from ocs.spec import Output, format_duration
 from tasks.strategies.capture import Capture
@@ -55,7 +57,7 @@ async def run_turn(
         artifacts / "stdout.txt",
         keep=output.store,
         offload=output.offload,
-        secrets=[token] if token else [],
+        secrets=Masking(filter(None, (token, gateway.hooks_token.get_secret_value()))),
         show=on_line,
     )
     try:
@@ -135,7 +137,7 @@ async def _next(pieces: AsyncGenerator[str], idle: timedelta) -> str | None:
 
 
 def _judged(result: DispatchResult, said: Capture, output: Output) -> DispatchResult:
-    text = said.text.strip()
+    text = without_blank_ends(said.text)
     result = replace(result, stdout=said.stored(text, output), content=text)
     if result.status is RunStatus.OK:
         verdict = reply.judge(text)

@@ -1,17 +1,18 @@
-"""Capture one stream of a job: masked, shown live line by line, kept in bounded memory, whole in a file when large."""
+"""Capture one stream of a job: as a terminal shows it, masked, live line by line, and whole in a file when large."""
 
 from __future__ import annotations
 
 import asyncio
 import codecs
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from ocs.rules.dispatch import StreamOutput
-from ocs.rules.masking import Masker
+from ocs.rules.masking import Masker, Masking
 from ocs.rules.shell_result import MARK, cut
+from ocs.rules.terminal import ShownPieces
 from ocs.spec import Output
 from tasks.strategies.live import LiveLines
 
@@ -19,20 +20,24 @@ PIECE = 64 * 1024
 
 
 class Capture:
-    """What one stream said. `keep` bytes of its beginning and as many of its end stay in memory."""
+    """What one stream said. `keep` bytes of its beginning and as many of its end stay in memory.
 
-    def __init__(
-        self, path: Path, *, keep: int, offload: int, secrets: Iterable[str], show: Callable[[str], None]
-    ) -> None:
+    What was meant for a terminal is resolved first and secrets are masked next, before anything goes anywhere: so a
+    colour code in a secret hides it from nobody who masks, and log, file, store and messages say the same.
+    """
+
+    def __init__(self, path: Path, *, keep: int, offload: int, secrets: Masking, show: Callable[[str], None]) -> None:
         self.bytes = 0
         self.path: Path | None = None
         self.trouble: str | None = None
         self._target = path
         self._keep = keep
         self._offload = offload
+        self._shown = ShownPieces()
         self._masker = Masker(secrets)
         self._live = LiveLines(show)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._taken = 0
         self._head = bytearray()
         self._tail = bytearray()
         self._until_offload = bytearray()
@@ -51,11 +56,12 @@ class Capture:
 
     def feed(self, piece: bytes) -> None:
         """Take in the next piece."""
-        self._take(self._masker.feed(piece))
+        self.bytes += len(piece)
+        self._take(self._masker.feed(self._shown.feed(piece)))
 
     def finish(self) -> None:
         """No more will come: what was held back is taken in, and the file, if there is one, is complete."""
-        self._take(self._masker.flush())
+        self._take(self._masker.feed(self._shown.flush()) + self._masker.flush())
         self._live.feed(_printable(self._decoder.decode(b"", final=True)))
         self._live.finish()
         if self._file is not None:
@@ -64,7 +70,7 @@ class Capture:
     @property
     def text(self) -> str:
         """All of it, or its beginning and its end."""
-        if len(self._head) + len(self._tail) >= self.bytes:
+        if len(self._head) + len(self._tail) >= self._taken:
             return _printable(bytes(self._head + self._tail).decode(errors="replace"))
         return _printable(self._head.decode(errors="ignore") + MARK + self._tail.decode(errors="ignore"))
 
@@ -78,7 +84,7 @@ class Capture:
     def _take(self, piece: bytes) -> None:
         if not piece:
             return
-        self.bytes += len(piece)
+        self._taken += len(piece)
         self._live.feed(_printable(self._decoder.decode(piece)))
         room = self._keep - len(self._head)
         self._head += piece[:room]
@@ -113,5 +119,5 @@ class Capture:
 
 
 def _printable(text: str) -> str:
-    """Postgres takes no NUL in a text, be it the store's or Prefect's; the file has the bytes as they came."""
+    """Postgres takes no NUL in a text, be it the store's or Prefect's; the file has it."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -25,7 +25,7 @@ class LiveLines:
         """The next piece of the stream."""
         *lines, begun = (self._begun + text).split("\n")
         # A line that never ends must not grow without bound; what is cut is in the stored output.
-        self._begun = _last_state(begun)[: LONGEST + 1]
+        self._begun = begun[: LONGEST + 1]
         for line in lines:
             self._offer(line)
 
@@ -41,8 +41,7 @@ class LiveLines:
             self._left_out += 1
             return
         # Of a very long line only its beginning.
-        shown = _last_state(line).rstrip("\r")
-        self._show(shown if len(shown) <= LONGEST else shown[:LONGEST] + " ...")
+        self._show(line if len(line) <= LONGEST else line[:LONGEST] + " ...")
 
     def _may_show(self) -> bool:
         now = self._clock()
@@ -52,8 +51,3 @@ class LiveLines:
             return False
         self._allowance -= 1
         return True
-
-
-def _last_state(line: str) -> str:
-    """Of a progress bar, which goes back to the start of its line, what it shows last."""
-    return line[line.rstrip("\r").rfind("\r") + 1 :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 from ocs.rules import shell_result
 from ocs.rules.dispatch import DispatchResult, RunStatus
+from ocs.rules.masking import Masking
+from ocs.rules.plain_text import without_blank_ends
 from ocs.rules.shell_result import Ending
 from ocs.spec import Output, Shell
 from tasks.strategies import environment
@@ -51,12 +54,13 @@ async def run_shell(
         )
     except OSError as failed:
         return DispatchResult(RunStatus.ERROR, error=_could_not_start(shell, folder, failed))
+    masking = Masking(secrets.values())
     captures = {
         stream: Capture(
             artifacts / f"{stream}.txt",
             keep=output.store,
             offload=output.offload,
-            secrets=secrets.values(),
+            secrets=masking,
             show=partial(on_line, stream),
         )
         for stream in ("stdout", "stderr")
@@ -65,7 +69,7 @@ async def run_shell(
         ending = await _watch(group, captures, timeout, grace, on_start)
     finally:
         group.close()
-    return _result(ending, captures["stdout"], captures["stderr"], output)
+    return _masked(_result(ending, captures["stdout"], captures["stderr"], output), masking)
 
 
 async def _watch(
@@ -105,8 +109,8 @@ async def _end_leftovers(group: ProcessGroup, reading: asyncio.Future[Any], grac
 
 def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output) -> DispatchResult:
     status = shell_result.status_of(ending)
-    clean, images = shell_result.take_images(stdout.text.strip())
-    errors = stderr.text.strip()
+    clean, images = shell_result.take_images(without_blank_ends(stdout.text))
+    errors = without_blank_ends(stderr.text)
     said, complained = stdout.stored(clean, output), stderr.stored(errors, output)
     trouble = " ".join(filter(None, (stdout.trouble, stderr.trouble)))
     error = shell_result.error_of(ending, errors)
@@ -122,6 +126,12 @@ def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output) ->
         stderr=complained,
         images=images,
     )
+
+
+def _masked(result: DispatchResult, masking: Masking) -> DispatchResult:
+    """Where two streams stand together a secret may be whole that was in neither of them."""
+    error = None if result.error is None else masking.text(result.error)
+    return replace(result, summary=masking.text(result.summary), content=masking.text(result.content), error=error)
 
 
 def _folder(shell: Shell) -> Path:

@@ -86,6 +86,30 @@ def test_only_what_an_agent_answered_is_a_reply(result: DispatchResult, kind: st
     assert letter.kind == kind
 
 
+def test_a_failure_carries_its_last_lines_whatever_they_are() -> None:
+    line = "2026-11-24 12:00:00,123 - load - {} - disk of db2 at 99 %"
+    for level in ("WARNING", "INFO", "ERROR"):
+        said = line.format(level)
+        result = with_(SHELL_ERROR, summary=f"stderr:\n{said}", content=said, stdout=StreamOutput())
+        letter = of_run(job(to="ops"), result, WHY)
+        assert letter is not None
+        assert letter.body == f"{WHY}\n\n{said}"
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ("**HEARTBEAT_OK**.", None),
+        ("NO_REPLY", None),
+        ("HEARTBEAT_OK\n\ndisk of db2 at 97 %, decide today", "disk of db2 at 97 %, decide today"),
+    ],
+)
+def test_an_alert_beside_a_word_for_silence_is_told(reply: str, told: str | None) -> None:
+    for result in (with_(AGENT_OK, content=reply), with_(SHELL_OK, summary=f"stdout:\n{reply}", content=reply)):
+        letter = of_run(job(when="always", to="ops"), result, WHY)
+        assert (letter.body if letter else None) == told
+
+
 def test_a_job_without_deliver_tells_nobody() -> None:
     assert of_run(job(), SHELL_ERROR, WHY) is None
 
@@ -121,7 +145,20 @@ def test_a_watchdogs_alert_goes_where_the_watchdog_says(deliver: dict[str, Any])
         ("stderr: this is prose", "stderr: this is prose"),
         ("a\n\n\n \n\nb", "a\n\nb"),
         ("2026-11-24 12:00:00,123 INFO starting\nrows: 3\n2026-11-24T12:00:01Z DEBUG x", "rows: 3"),
-        ("[2026-11-24 12:00:00] - load - WARNING - slow\nrows: 3", "rows: 3"),
+        ("[2026-11-24 12:00:00] - load - INFO - slow\nrows: 3", "rows: 3"),
+        *(
+            (line, line)
+            for line in (
+                "[2026-11-24 12:00:00] - load - WARNING - slow\nrows: 3",
+                "2026-11-24 12:00:00 WARN disk at 91 %",
+                "2026-11-24 12:00:00 ERROR could not read INFO file",
+                "2026-11-24 12:00:00 load FATAL no DEBUG",
+                "```py\na = 1\n\n\n2026-11-24 12:00:00 INFO in a block\n```",
+            )
+        ),
+        ("    if x:\n        y", "    if x:\n        y"),
+        ("10%\r50%\r100%\ndone", "100%\ndone"),
+        ("HEARTBEAT_OK\n\ndisk of db2 at 97 %, decide today", "disk of db2 at 97 %, decide today"),
         ("2026-11-24 12:00:00 ERROR broken", "2026-11-24 12:00:00 ERROR broken"),
         ("\x1b[31mred\x1b[0m\r\nnext\x00\x07", "red\nnext"),
         ("\x1b]0;title\x07text \ud800!", "text !"),

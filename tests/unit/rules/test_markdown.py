@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis.strategies import lists, sampled_from
 from hypothesis.strategies import text as texts
 
-from ocs.rules.markdown import literal, with_whole_blocks
+from ocs.rules.markdown import code, code_block, cut_between, lines_of, literal, sentence, with_whole_blocks
+from ocs.rules.shell_result import MARK
 
 BLOCK = re.compile(r"^(`{3,})\n(.*)\n\1$", re.MULTILINE | re.DOTALL)
 
@@ -69,3 +70,48 @@ def test_the_text_can_be_read_back(pieces: list[str]) -> None:
 )
 def test_a_code_block_that_was_cut_is_one_in_both_parts(parts: tuple[str, ...], mended: tuple[str, ...]) -> None:
     assert with_whole_blocks(parts) == mended
+
+
+@given(texts(max_size=200), sampled_from("`~"))
+def test_no_line_closes_a_code_block(inside: str, mark: str) -> None:
+    inside = f"{inside}\n   {mark * 5}\n{mark * 4} x"
+    block = code_block(inside, "text", mark)
+    flags = [is_code for _, is_code in lines_of(f"{block}\nafter")]
+    assert flags == [True] * (len(flags) - 1) + [False]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Exited with code 3. Retry 1 of 2 follows in 5m.", "Exited with code 3. Retry 1 of 2 follows in 5m."),
+        ("![x](http://h/y.png)", "\\!\\[x\\](http\\://h/y.png)"),
+        ("<img src=x> *b* `c` a|b", "\\<img src=x\\> \\*b\\* \\`c\\` a\\|b"),
+        ("# head\n- item", "\\# head - item"),
+        ("- item", "\\- item"),
+        ("1. item", "\\1. item"),
+        (
+            "see www.example.org, a@example.org, https://example.org",
+            "see www\\.example.org, a\\@example.org, https\\://example.org",
+        ),
+    ],
+)
+def test_of_a_sentence_nothing_is_markup(text: str, shown: str) -> None:
+    assert sentence(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("a", "`a`"), ("a`b", "``a`b``"), ("`", "`` ` ``"), ("a\n\n# b", "`a # b`"), ("a|b", "`a|b`")]
+)
+def test_code_within_a_line(text: str, shown: str) -> None:
+    assert code(text) == shown
+
+
+def test_a_code_block_that_the_middle_is_cut_out_of_is_one_at_both_ends() -> None:
+    lines = "\n".join(f"    line {number}" for number in range(500))
+    kept = cut_between(f"a\n```python\n{lines}\n```\nb", 400)
+    assert len(kept.encode()) <= 400
+    before, _, after = kept.partition(MARK)
+    assert before.startswith("a\n```python\n    line 0")
+    assert before.endswith("\n```")
+    assert after.startswith("```python\n")
+    assert after.endswith("\n```\nb")

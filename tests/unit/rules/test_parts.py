@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis.strategies import booleans, floats, integers, lists, none, sampled_from, text, timedeltas
 
 from ocs.rules.parts import TELEGRAM, TELEGRAM_BY_GATEWAY, Limit, in_html, numbered, utf16
+from ocs.rules.plain_text import without_blank_ends
 from ocs.rules.resending import LONGEST_PAUSE, MOST_ATTEMPTS, pause_after
 
 NUMBER = re.compile(r"\[(\d+)/(\d+)\] ")
@@ -19,7 +20,7 @@ FLAG = "\N{REGIONAL INDICATOR SYMBOL LETTER A}\N{REGIONAL INDICATOR SYMBOL LETTE
 
 
 def test_a_short_text_is_one_part_without_a_number() -> None:
-    assert numbered(" hello\n", TELEGRAM) == ("hello",)
+    assert numbered("\n hello\n", TELEGRAM) == (" hello",)
     assert numbered("x" * 10_000, None) == ("x" * 10_000,)
     assert len(numbered("\N{GRINNING FACE}" * 2048, TELEGRAM)) == 1
     assert len(numbered("\N{GRINNING FACE}" * 2049, TELEGRAM)) == 2
@@ -30,6 +31,28 @@ def test_a_long_text_is_cut_at_the_ends_of_lines_else_of_words() -> None:
     assert [part for part in lines if not part.endswith("x" * 30)] == []
     words = numbered(" ".join(["word"] * 100), Limit(112))
     assert {word for part in words for word in NUMBER.sub("", part).split()} == {"word"}
+
+
+PYTHON = "def f():\n" + "\n".join(f"    if x == {number}:\n        return {number}" for number in range(40))
+
+
+def test_indentation_survives_a_cut() -> None:
+    parts = numbered(f"\n\n{PYTHON}\n", Limit(112))
+    assert len(parts) > 5
+    assert "\n".join(NUMBER.sub("", part, count=1) for part in parts) == PYTHON
+
+
+@given(lists(sampled_from(["word", " ", "  ", "\n", "\n    ", "\t", "```\n", FAMILY]), max_size=300), integers(64, 200))
+def test_parts_put_together_are_the_text(pieces: list[str], limit: int) -> None:
+    """But for the one line end or space that each was cut at."""
+    whole = without_blank_ends("".join(pieces))
+    at = 0
+    for part in numbered(whole, Limit(limit)):
+        bare = NUMBER.sub("", part, count=1)
+        assert whole.startswith(bare, at)
+        at += len(bare)
+        at += whole[at : at + 1] in ("\n", " ") and NUMBER.match(part) is not None
+    assert at >= len(whole)
 
 
 def test_a_line_end_in_the_first_half_is_not_where_it_is_cut() -> None:
