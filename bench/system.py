@@ -148,10 +148,10 @@ class System:
         """Bytes that the worker holds."""
         return self._worker.memory_info().rss if self._worker else 0
 
-    async def deploy(self, job_id: str, run: object) -> UUID:
+    async def deploy(self, job_id: str, run: object, **more: object) -> UUID:
         """Roll out a job that may overlap with itself, and delivers nothing."""
         nobody = {"when": "never", "opt_out_reason": "a measurement"}
-        document = {"id": job_id, "run": run, "limits": {"overlap": "allow"}, "deliver": nobody}
+        document = {"id": job_id, "run": run, "limits": {"overlap": "allow"}, "deliver": nobody, **more}
         compiled = replace(compile_job(Job.model_validate(document), "bench"), work_pool=self.contestant.pool)
         return await self.client.create_deployment(
             await self.client.create_flow_from_name(settings.FLOW_NAME),

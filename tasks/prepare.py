@@ -44,10 +44,10 @@ async def prepare(job: Job) -> Claim | Withdrawn:
         Cancelled: the run was told to stop while it waited.
     """
     flow_run = current_flow_run()
-    _check_identity(job, flow_run)
+    check_identity(job, flow_run)
 
     async def dispatched() -> Dispatch:
-        return await _dispatch_behind(flow_run, await host.store())
+        return await dispatch_behind(flow_run, await host.store())
 
     dispatch = await insist("look up why this run exists", dispatched)
     await _wait_for_turn(job, dispatch, flow_run.id)
@@ -104,7 +104,7 @@ def current_flow_run() -> FlowRun:
     return context.flow_run
 
 
-def _check_identity(job: Job, flow_run: FlowRun) -> None:
+def check_identity(job: Job, flow_run: FlowRun) -> None:
     """A custom run may change anything of the job but which job it is."""
     deployed = [tag.removeprefix(JOB_TAG) for tag in flow_run.tags if tag.startswith(JOB_TAG)]
     if deployed and job.id not in deployed:
@@ -114,7 +114,7 @@ def _check_identity(job: Job, flow_run: FlowRun) -> None:
         )
 
 
-async def _dispatch_behind(flow_run: FlowRun, store: Store) -> Dispatch:
+async def dispatch_behind(flow_run: FlowRun, store: Store) -> Dispatch:
     """The dispatch this run was published for; a run nobody dispatched is the schedule's or a person's."""
     expected = flow_run.expected_start_time or host.clock()
     scheduled_for = datetime.fromtimestamp(expected.timestamp(), UTC)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from ocs.rules import approval, backoff, misfire
 from ocs.rules.approval import ApprovalStatus, Recorded
 from ocs.rules.dispatch import Dispatch, DispatchKind
+from ocs.rules.misfire import Newer
 from ocs.spec import Job
 
 
@@ -79,6 +80,7 @@ class Snapshot:
     `has_waited` says that this one has waited for its turn already. `key_claimed` says that the dispatch's occasion
     already had its run, or has one that waits for approval; `withdrawn` that its dispatch was cancelled meanwhile,
     `become_a_run` that another flow run was made for the same dispatch and came first.
+    `newer` is an occurrence of the job that is newer than this one and was claimed before it.
     `asked` is what a person was asked for this run before, `pending_approvals` how many others of the job wait.
     """
 
@@ -89,6 +91,7 @@ class Snapshot:
     key_claimed: bool = False
     withdrawn: bool = False
     become_a_run: bool = False
+    newer: Newer | None = None
     asked: Recorded | None = None
     pending_approvals: int = 0
     consecutive_errors: int = 0
@@ -134,7 +137,7 @@ def _enabled(job: Job, dispatch: Dispatch, _snapshot: Snapshot, _now: datetime) 
 def _on_time(job: Job, dispatch: Dispatch, snapshot: Snapshot, now: datetime) -> Skip | None:
     if dispatch.kind is not DispatchKind.SCHEDULED or job.schedule is None or snapshot.has_waited:
         return None
-    why = misfire.missed(job.schedule, dispatch.scheduled_for, now)
+    why = misfire.missed(job.schedule, dispatch.scheduled_for, now, snapshot.newer)
     return Skip(SkipReason.MISSED, why) if why else None
 
 

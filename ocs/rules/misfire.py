@@ -6,18 +6,31 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ocs.rules.occurrences import next_occurrence
 from ocs.spec import Schedule, format_duration
 
 PUNCTUAL = timedelta(seconds=60)
 """An occurrence at most this late was not missed: the machine was busy."""
 
 
-def missed(schedule: Schedule, due: datetime, now: datetime) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """An occurrence of the same job that is newer and was claimed already; `stands` says what became of it."""
+
+    due: datetime
+    stands: str = "runs instead"
+
+
+def is_late(schedule: Schedule, due: datetime, now: datetime) -> bool:
+    """Whether an occurrence comes so late that a newer one takes its place, where there is one."""
+    return now - due - schedule.jitter > PUNCTUAL
+
+
+def missed(schedule: Schedule, due: datetime, now: datetime, newer: Newer | None = None) -> str | None:
     """Why an occurrence due at `due` does not run at `now`, or None when it does.
 
     Missed occurrences coalesce into the newest, as in the reference (B-2.4); unlike there each leaves a
-    record (W37).
+    record (W37). One that is late runs all the same as long as no newer one was claimed: a machine that is too
+    slow for a schedule makes every occurrence late, and none of them may be given up for another that never runs.
     """
     late = now - due - schedule.jitter
     if schedule.grace is not None and late > schedule.grace:
@@ -27,10 +40,9 @@ def missed(schedule: Schedule, due: datetime, now: datetime) -> str | None:
         return None
     if schedule.misfire == "skip":
         return f"Missed: it was due {_ago(late)} ago, and the schedule skips missed occurrences."
-    newer = next_occurrence(schedule, due)
-    if newer is not None and newer <= now:
-        return f"Missed: a newer occurrence, of {newer:%Y-%m-%d %H:%M:%S} UTC, runs instead."
-    return None
+    if newer is None:
+        return None
+    return f"Missed: a newer occurrence, of {newer.due:%Y-%m-%d %H:%M:%S} UTC, {newer.stands}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ocs.store.outbox import (
     withdraw,
     withdraw_one,
 )
+from ocs.store.overtaken import LateComer, pass_over
 from ocs.store.pools import PoolUse, pools, set_slots
 from ocs.store.waiting import let_all_go_on
 
@@ -26,6 +27,7 @@ __all__ = [
     "Claimed",
     "Declined",
     "Deferred",
+    "LateComer",
     "Lease",
     "Outcome",
     "PendingDispatch",
@@ -44,6 +46,7 @@ __all__ = [
     "let_all_go_on",
     "mark_published",
     "open_store",
+    "pass_over",
     "pending_dispatches",
     "pools",
     "published_dispatches",

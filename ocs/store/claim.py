@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, func, select
 
-from ocs.rules import guards, idempotency
+from ocs.rules import guards, idempotency, misfire
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
 from ocs.rules.guards import Ask, Refuse, Skip, SkipReason, Snapshot, Wait
 from ocs.spec import Job
@@ -29,6 +29,7 @@ from ocs.store.engine import Store
 from ocs.store.leases import LEASE, context_of, dispatch_behind
 from ocs.store.ledger import release_key_of
 from ocs.store.outbox import backlog
+from ocs.store.overtaken import newer_claimed, run_row, skip
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, JobState, KeyStatus, Run
 from ocs.store.waiting import free_slots, locks, running_of_job
 
@@ -94,7 +95,7 @@ async def claim(
         verdict = guards.decide(job, dispatch, snapshot, now)
         if isinstance(verdict, Wait):
             return Deferred(await _wait(session, job, dispatch, verdict, asked, flow_run_id, now), verdict)
-        run = _going_on_from(asked, flow_run_id, now) if asked else _run_row(job, dispatch, flow_run_id, now)
+        run = _going_on_from(asked, flow_run_id, now) if asked else run_row(job, dispatch, flow_run_id, now)
         session.add(run)
         if asked is None:
             note_start(session, run, dispatch, now)
@@ -105,8 +106,7 @@ async def claim(
         if isinstance(verdict, Refuse):
             return Declined(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now), verdict.why)
         if isinstance(verdict, Skip):
-            run.status, run.skip_reason = RunStatus.SKIPPED, verdict.reason
-            run.summary, run.finished_at = verdict.why, now
+            skip(run, verdict.reason, verdict.why, now)
             return Rejected(run.id, verdict)
         run.status, run.owner, run.lease_until, run.idempotency_key = RunStatus.RUNNING, owner, now + LEASE, key
         await session.flush()
@@ -193,6 +193,8 @@ async def _snapshot(
     row = await session.get(DispatchRow, dispatch.id) if dispatch.id else None
     state = await session.get(JobState, job.id)
     pool = job.limits.pool
+    due = dispatch.scheduled_for
+    is_late = dispatch.kind is DispatchKind.SCHEDULED and job.schedule and misfire.is_late(job.schedule, due, now)
     return Snapshot(
         running=await running_of_job(session, job.id, now, besides=dispatch.id),
         pool_free=await free_slots(session, pool, now, besides=dispatch.id) if pool else 1,
@@ -202,6 +204,7 @@ async def _snapshot(
         or await waits_with_key(session, key, besides=asked.run.id if asked else None),
         asked=asked.recorded if asked else await carried_over(session, dispatch),
         pending_approvals=await pending_of_job(session, job.id) if job.approval.required else 0,
+        newer=await newer_claimed(session, job.id, due) if is_late else None,
         withdrawn=row is not None and row.status is DispatchStatus.CANCELLED,
         become_a_run=asked is None and row is not None and row.status is DispatchStatus.DONE,
         consecutive_errors=state.consecutive_errors if state else 0,
@@ -250,23 +253,6 @@ def _going_on_from(asked: Asked, flow_run_id: UUID, now: datetime) -> Run:
     """The row that waited for a decision; an earlier turn of its dispatch may have made it."""
     asked.run.flow_run_id, asked.run.started_at = flow_run_id, now
     return asked.run
-
-
-def _run_row(job: Job, dispatch: Dispatch, flow_run_id: UUID, now: datetime) -> Run:
-    return Run(
-        job_id=job.id,
-        pool=job.limits.pool,
-        kind=dispatch.kind,
-        status=RunStatus.RUNNING,
-        attempt=dispatch.attempt,
-        replays=dispatch.replays,
-        flow_run_id=flow_run_id,
-        dispatch_id=dispatch.id,
-        parent_run=dispatch.source_run,
-        retry_of=dispatch.retry_of,
-        scheduled_for=dispatch.scheduled_for,
-        started_at=now,
-    )
 
 
 async def _end_dispatch(session: AsyncSession, dispatch: Dispatch, flow_run_id: UUID) -> None:

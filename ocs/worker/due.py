@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun
@@ -15,24 +15,57 @@ LONGEST_SLEEP = 1.0
 
 def due(flow_run: FlowRun) -> datetime:
     """The instant before which the run must not start."""
+    # What is resumed has waited out its jitter.
+    scheduled = _scheduled(flow_run)
+    return _spread(flow_run, scheduled) if flow_run.auto_scheduled and flow_run.run_count == 0 else scheduled
+
+
+def late_from(flow_run: FlowRun) -> datetime | None:
+    """When an occurrence that has not begun makes way for a newer one; None when it never does."""
+    from ocs.rules import misfire
+
+    if flow_run.run_count or not (flow_run.auto_scheduled or _makes_up_for_one(flow_run)):
+        return None
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        schedule: Any = flow_run.parameters["job"]["schedule"]
+        if schedule.get("misfire") == "all" or flow_run.expected_start_time is None:
+            return None
+        scheduled = datetime.fromtimestamp(flow_run.expected_start_time.timestamp(), UTC)
+        patience = min(misfire.PUNCTUAL, _duration(schedule, "grace", misfire.PUNCTUAL))
+        return scheduled + _duration(schedule, "jitter", timedelta(0)) + patience
+    return None
+
+
+def _makes_up_for_one(flow_run: FlowRun) -> bool:
+    """An occurrence dispatched by catch-up. What was let go on has waited in line; its key names the turn."""
+    from ocs.rules.dispatch import DispatchKind
+    from tasks.naming import kind_tag
+
+    return kind_tag(DispatchKind.SCHEDULED) in flow_run.tags and ":" not in (flow_run.idempotency_key or "")
+
+
+def _scheduled(flow_run: FlowRun) -> datetime:
     state = flow_run.state
     at = (state.state_details.scheduled_time if state else None) or flow_run.expected_start_time
-    scheduled = datetime.fromtimestamp(at.timestamp(), UTC) if at else datetime.now(UTC)
-    # What is resumed has waited out its jitter.
-    return _spread(flow_run, scheduled) if flow_run.auto_scheduled and flow_run.run_count == 0 else scheduled
+    return datetime.fromtimestamp(at.timestamp(), UTC) if at else datetime.now(UTC)
 
 
 def _spread(flow_run: FlowRun, scheduled: datetime) -> datetime:
     """Waiting out the jitter here costs no slot. The flow waits it out itself under a stock worker."""
     from ocs.rules import jitter
-    from ocs.spec import parse_duration
 
     # Read without parsing the whole job: a broken one is told where it runs.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         document: Any = flow_run.parameters["job"]
-        spread = parse_duration(document["schedule"]["jitter"])
+        spread = _duration(document["schedule"], "jitter", timedelta(0))
         return scheduled + jitter.offset(document["id"], scheduled, spread)
     return scheduled
+
+
+def _duration(schedule: Any, name: str, otherwise: timedelta) -> timedelta:
+    from ocs.spec import parse_duration
+
+    return parse_duration(schedule[name]) if name in schedule else otherwise
 
 
 async def sleep_until(moment: datetime) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
 
 from ocs.patience import is_outage, pauses
@@ -21,15 +22,19 @@ async def keep_doing(
     logger: Logger,
     wake: asyncio.Event | None = None,
     at_least_apart: float = 0.0,
+    rests: float = 0.0,
 ) -> None:
     """Do it for ever, every so many seconds, or when woken; what goes wrong is told once and tried again.
 
     A round that takes longer than `within` is given up: the client's own retries would outlast a restarted server.
+    After each round the next one rests `rests` times as long as that took, up to `every`: what a machine under load
+    answers slowly must not keep it busy with nothing but answering.
     """
     wake = wake or asyncio.Event()
     pausing: Iterator[float] | None = None
     while True:
         wake.clear()
+        began = time.monotonic()
         try:
             async with asyncio.timeout(within):
                 await work()
@@ -41,7 +46,7 @@ async def keep_doing(
             if pausing is not None:
                 logger.info("Could %s again", what)
             pausing = None
-        await asyncio.sleep(at_least_apart)
+        await asyncio.sleep(max(at_least_apart, min(every, rests * (time.monotonic() - began))))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(every, next(pausing)) if pausing else every):
                 await wake.wait()

@@ -16,6 +16,9 @@ from ocs.patience import pauses
 from ocs.worker.patience import Logger
 
 STATE_TYPE = "prefect.state-type"
+STATE_NAME = "prefect.state-name"
+LATE = "Late"
+"""Prefect says so of a run that waits longer than it should: no news, and worst when there are many."""
 RUN_PREFIX = "prefect.flow-run."
 WANTED = (StateType.SCHEDULED, StateType.CANCELLING, StateType.PAUSED)
 
@@ -56,6 +59,7 @@ def _about(work_pool_id: UUID) -> EventFilter:
 
 def _tell(event: Event, on_scheduled: Callable[[], None], on_stopping: Callable[[UUID], None]) -> None:
     if event.resource.get(STATE_TYPE) == StateType.SCHEDULED.value:
-        on_scheduled()
+        if event.resource.get(STATE_NAME) != LATE:
+            on_scheduled()
     else:
         on_stopping(UUID(event.resource.id.removeprefix(RUN_PREFIX)))

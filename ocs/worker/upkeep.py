@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
+from uuid import UUID
+
+from prefect.client.schemas.objects import FlowRun
 
 CATCH_UP_SECONDS = 300.0
 NOBODY_ELSE_DOES = timedelta(0)
@@ -17,6 +21,10 @@ class Upkeep(Protocol):
 
     async def tick(self) -> object:
         """Called at the start and every 30 seconds."""
+        ...
+
+    async def pass_over(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:
+        """Called with occurrences that newer ones have overtaken; ends those that need not begin, and names them."""
         ...
 
     async def close(self) -> None:
@@ -56,6 +64,11 @@ class JobUpkeep:
         if self._caught_up_at is None or time.monotonic() - self._caught_up_at > CATCH_UP_SECONDS:
             await catch_up()
             self._caught_up_at = time.monotonic()
+
+    async def pass_over(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:
+        from tasks.overtaken import pass_over_overtaken
+
+        return await pass_over_overtaken(flow_runs)
 
     async def close(self) -> None:
         from tasks.deliver import finish_sending

@@ -19,9 +19,10 @@ from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker
 
 from ocs.worker import engine, process
 from ocs.worker.agenda import Agenda, Held
-from ocs.worker.due import due
+from ocs.worker.due import due, late_from
 from ocs.worker.execution import Execution
 from ocs.worker.loader import Flows
+from ocs.worker.newest import newest_of_late
 from ocs.worker.patience import keep_doing
 from ocs.worker.stopping import Stopping
 from ocs.worker.stream import listen
@@ -35,6 +36,10 @@ BREATH = 0.05
 """Between two polls: wake-ups that come in a burst are answered by one."""
 PAGE = 200
 """An answer with so many runs may not be the whole answer."""
+RESTS = 4.0
+"""Asking and passing over take a fifth of the time at most, however long a machine under load takes to answer."""
+PASS_OVER_SECONDS = 1.0
+PASSED_OVER_AT_ONCE = 100
 SWEEP_SECONDS = 10.0
 TICK_SECONDS = 30.0
 TICK_TAKES = 180.0
@@ -129,8 +134,10 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
                 )
             except ObjectNotFound:
                 found = []  # the pool is made with the next heartbeat
-            held = [Held(entry.flow_run, due(entry.flow_run), now) for entry in found]
-            new = self._agenda.update(held, complete=len(found) < PAGE, except_for=self._begun)
+            held = [_held(entry.flow_run, now) for entry in found]
+            if not (is_complete := len(found) < PAGE) and not self._queues:
+                held += [_held(flow_run, now) for flow_run in await newest_of_late(self.client, self._pool, held, now)]
+            new = self._agenda.update(held, complete=is_complete, except_for=self._begun)
         self._asked_at = time.monotonic()
         self._changed.set()
         return [held.flow_run for held in new]
@@ -178,7 +185,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         )
         try:
             async with _running(self._report(), self._listen(stopping), self._sweep(stopping)):
-                async with _running(self._poll(), self._dispatch(), self._tick()):
+                async with _running(self._poll(), self._dispatch(), self._tick(), self._pass_over()):
                     await self._draining.wait()
                 self._agenda.clear()
                 if self._executions:
@@ -210,8 +217,9 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         return self._most is None or len(self._executions) < self._most
 
     def _until_next(self) -> float | None:
-        starts_at = self._agenda.next_start() if self._has_slot() else None
-        return (starts_at - LEAD - datetime.now(UTC)).total_seconds() if starts_at else None
+        now = datetime.now(UTC)
+        starts_at = self._agenda.next_start(now + LEAD) if self._has_slot() else None
+        return (starts_at - LEAD - now).total_seconds() if starts_at else None
 
     def _begin(self, held: Held) -> Execution:
         self._flows = self._flows or Flows(self.client)
@@ -223,6 +231,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
 
     def _ended(self, execution: Execution) -> None:
         del self._executions[execution.id]
+        self._agenda.ended(execution.id)
         self._changed.set()
         # It may be scheduled again already, and answers that named it while it ran were not listened to.
         # And where the pool has a limit, the server names no more runs than it allows.
@@ -241,7 +250,28 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
             logger=self._log,
             wake=self._wake,
             at_least_apart=BREATH,
+            rests=RESTS,
         )
+
+    async def _pass_over(self) -> None:
+        await keep_doing(
+            "pass over what is late",
+            self._pass_over_some,
+            every=PASS_OVER_SECONDS,
+            within=ROUND_SECONDS,
+            logger=self._log,
+            rests=RESTS,
+        )
+
+    async def _pass_over_some(self) -> None:
+        """What newer occurrences have overtaken ends here, and costs no slot."""
+        overtaken = self._agenda.overtaken(datetime.now(UTC), PASSED_OVER_AT_ONCE)
+        if not overtaken:
+            return
+        gone = await self._upkeep.pass_over([held.flow_run for each in overtaken for held in each.held])
+        self._begun |= gone
+        self._agenda.looked_at(overtaken, gone)
+        self._changed.set()
 
     async def _report(self) -> None:
         every = self.heartbeat_interval_seconds
@@ -294,6 +324,10 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
             execution.abandon()
         if tasks:
             await asyncio.wait(tasks, timeout=1)
+
+
+def _held(flow_run: FlowRun, now: datetime) -> Held:
+    return Held(flow_run, due(flow_run), now, late_from(flow_run))
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ import gc
 import inspect
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,6 +39,9 @@ class CountingUpkeep:
 
     async def tick(self) -> None:
         self.ticks += 1
+
+    async def pass_over(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:
+        return set()
 
     async def close(self) -> None:
         self.closed = True

@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.rules.guards import Proceed, Skip, SkipReason, Snapshot, Wait, WaitsFor, decide
+from ocs.rules.misfire import Newer
 from ocs.spec import Job
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -28,6 +29,7 @@ def dispatch(kind: DispatchKind = DispatchKind.SCHEDULED, late: timedelta = time
     return Dispatch(kind, NOW - late)
 
 
+OVERTAKEN = Snapshot(newer=Newer(NOW))
 HOURLY = {"schedule": "@hourly"}
 A_LITTLE_LATE = dispatch(late=timedelta(minutes=5))
 HOURS_LATE = dispatch(late=timedelta(hours=5))
@@ -42,8 +44,12 @@ HOURS_LATE = dispatch(late=timedelta(hours=5))
         (job(enabled=False), dispatch(), FREE, SkipReason.DISABLED),
         (job(enabled=False), dispatch(DispatchKind.CHAIN), FREE, SkipReason.DISABLED),
         (job(enabled=False), dispatch(DispatchKind.MANUAL), FREE, None),
-        (job(**HOURLY), HOURS_LATE, FREE, SkipReason.MISSED),
-        (job(**HOURLY), dispatch(DispatchKind.MANUAL, timedelta(hours=5)), FREE, None),
+        (job(**HOURLY), HOURS_LATE, FREE, None),
+        (job(**HOURLY), HOURS_LATE, OVERTAKEN, SkipReason.MISSED),
+        (job(**HOURLY), dispatch(late=timedelta(seconds=59)), OVERTAKEN, None),
+        (job(schedule={"cron": "@hourly", "jitter": "10m"}), A_LITTLE_LATE, OVERTAKEN, None),
+        (job(**HOURLY), dispatch(DispatchKind.MANUAL, timedelta(hours=5)), OVERTAKEN, None),
+        (job(schedule={"cron": "@hourly", "misfire": "all"}), HOURS_LATE, OVERTAKEN, None),
         (job(schedule={"cron": "@hourly", "misfire": "all"}), HOURS_LATE, FREE, None),
         (
             job(schedule={"cron": "@hourly", "misfire": "skip"}),
@@ -91,9 +97,12 @@ def test_nothing_runs_twice_and_every_refusal_is_a_sentence(
 
 def test_of_many_missed_occurrences_only_the_newest_runs() -> None:
     every_hour = job(**HOURLY)
-    due = [NOW - timedelta(hours=hours) for hours in range(5)]
-    verdicts = [decide(every_hour, Dispatch(DispatchKind.SCHEDULED, at), FREE, NOW) for at in due]
-    assert [isinstance(verdict, Proceed) for verdict in verdicts] == [True, False, False, False, False]
+    newest, *older = (NOW - timedelta(hours=hours) for hours in range(5))
+    assert isinstance(decide(every_hour, Dispatch(DispatchKind.SCHEDULED, newest), FREE, NOW), Proceed)
+    claimed = Snapshot(newer=Newer(newest))
+    verdicts = [decide(every_hour, Dispatch(DispatchKind.SCHEDULED, at), claimed, NOW) for at in older]
+    why = "Missed: a newer occurrence, of 2026-11-24 12:00:00 UTC, runs instead."
+    assert verdicts == [Skip(SkipReason.MISSED, why)] * 4
 
 
 POOLED = job(limits={"pool": "database"})
