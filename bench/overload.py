@@ -58,9 +58,12 @@ class Overload:
 async def measure(jobs: int, seconds: float, api_url: str, server: int, home: Path) -> Overload:
     """Both in one run, on one server."""
     with temporary_settings({PREFECT_API_URL: api_url}):
-        async with get_client() as client, CountingProxy(api_url).running() as proxy:
-            async with System(client, OURS, proxy, server).working(home) as system:
-                return await _measure(system, jobs, seconds, home)
+        async with (
+            get_client() as client,
+            CountingProxy(api_url).running() as proxy,
+            System(client, OURS, proxy, server).working(home) as system,
+        ):
+            return await _measure(system, jobs, seconds, home)
 
 
 async def _measure(system: System, jobs: int, seconds: float, home: Path) -> Overload:

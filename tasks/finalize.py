@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from ocs.rules.dispatch import DispatchContext, DispatchResult
 from ocs.spec import Job
 from ocs.store import Outcome, finish
-from tasks import artifact, host
+from tasks import artifact, conditions, host
 from tasks.children import Children, children_of
 from tasks.deliver import deliver_soon
 from tasks.deployed import Deployed, job_in
@@ -39,10 +39,13 @@ async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -
     # Spreads retries; nothing secret hangs on it.
     spread = random.uniform(-1, 1)  # noqa: S311
     link = page_of(context.flow_run_id)
+    answers = await conditions.answers(children.jobs, result.ended_as, result.content)
 
     async def finished() -> Outcome:
         store, now = await host.store(), host.clock()
-        return await finish(store, job, context, result, children=children.jobs, now=now, spread=spread, link=link)
+        return await finish(
+            store, job, context, result, children=children.jobs, answers=answers, now=now, spread=spread, link=link
+        )
 
     outcome = await insist("record how the run ended", finished)
     own = {job.id: deployment} if (deployment := current_flow_run().deployment_id) else {}

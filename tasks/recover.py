@@ -14,7 +14,7 @@ from prefect.logging import get_logger
 
 from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
 from ocs.store import Lease, Outcome, Store, close_run, finish, leases
-from tasks import host, owner, settle
+from tasks import conditions, host, owner, settle
 from tasks.children import children_of
 from tasks.deployed import job_in
 from tasks.naming import page_of
@@ -104,12 +104,14 @@ async def _recorded(
         why = f"{CUT_OFF} Its job cannot be read any more, so nothing follows from it."
         return await close_run(store, lease, RunStatus.CRASHED, why=why, now=now), {}
     children = await children_of(client, job.id)
+    crashed = DispatchResult(RunStatus.CRASHED, error=CUT_OFF, idempotency_action=IdempotencyAction.RELEASE)
     outcome = await finish(
         store,
         job,
         lease.context,
-        DispatchResult(RunStatus.CRASHED, error=CUT_OFF, idempotency_action=IdempotencyAction.RELEASE),
+        crashed,
         children=children.jobs,
+        answers=await conditions.answers(children.jobs, crashed.ended_as, crashed.content),
         now=now,
         link=page_of(flow_run.id),
         last_sign=lease.until,

@@ -126,3 +126,8 @@ class DispatchResult:
     retire_job: bool = False
     session_key: str | None = None
     finding: str | None = None
+
+    @property
+    def ended_as(self) -> RunStatus:
+        """How it ended for its children: what a person decided against counts as a failure."""
+        return RunStatus.ERROR if self.declined else self.status

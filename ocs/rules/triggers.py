@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ocs.rules.dispatch import RunStatus
+from ocs.rules.matching import How
 from ocs.spec import Job, Match
 
-REGEX_SECONDS = 0.5
-"""The longest a child's expression may be matched, so that a bad one stalls nobody (W44)."""
 FAILURES = (RunStatus.ERROR, RunStatus.TIMEOUT, RunStatus.CRASHED)
+NOT_EVALUATED = "its condition was not evaluated"
+
+Answer = bool | str
+"""Whether an output fulfils a condition, or the end of a sentence when that could not be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +24,31 @@ class Fired:
     notes: tuple[str, ...]
 
 
-def children_to_fire(children: Sequence[Job], status: RunStatus, content: str, max_fanout: int) -> Fired:
+def conditions(children: Sequence[Job], status: RunStatus) -> dict[str, tuple[How, str]]:
+    """What the children that follow such an end want of the parent's output, by their ids."""
+    following = (child for child in children if follows(child, status))
+    return {child.id: _condition(child.after.match) for child in following if child.after and child.after.match}
+
+
+def follows(child: Job, status: RunStatus) -> bool:
+    """Whether a child runs after such an end, if the output is as it wants it."""
+    return child.after is not None and child.enabled and _wants(child.after.on, status)
+
+
+def children_to_fire(
+    children: Sequence[Job], status: RunStatus, answers: Mapping[str, Answer], max_fanout: int
+) -> Fired:
     """Choose by how the parent ended, then by its output, then cut to `max_fanout` (B-5.5; there cut before matching).
 
-    The order is that of the ids, so that the cut is always the same.
+    `answers` says of each child with a condition whether that is fulfilled. The order is that of the ids, so that the
+    cut is always the same.
     """
     chosen: list[Job] = []
     notes: list[str] = []
     for child in sorted(children, key=lambda job: job.id):
-        if child.after is None or not child.enabled or not _wants(child.after.on, status):
+        if child.after is None or not follows(child, status):
             continue
-        matched = child.after.match is None or matches(child.after.match, content)
+        matched = child.after.match is None or answers.get(child.id, NOT_EVALUATED)
         if isinstance(matched, str):
             notes.append(f"{child.id} did not run: {matched}.")
         elif matched:
@@ -48,34 +64,6 @@ def _wants(on: str, status: RunStatus) -> bool:
     return status in FAILURES and on in ("failure", "complete")
 
 
-def matches(condition: Match, content: str) -> bool | str:
-    """Whether the output fulfils the condition; a sentence when it could not be told."""
-    if condition.contains is not None:
-        return condition.contains in content
-    if condition.regex is not None:
-        return _regex(condition.regex, content)
-    return _jsonpath(condition.jsonpath or "$", content)
-
-
-def _regex(pattern: str, content: str) -> bool | str:
-    import regex
-
-    try:
-        return regex.search(pattern, content, timeout=REGEX_SECONDS) is not None
-    except TimeoutError:
-        return f"its expression took longer than {REGEX_SECONDS:g} s on this output"
-    except regex.error as wrong:
-        return f"its expression cannot be used ({wrong})"
-
-
-def _jsonpath(path: str, content: str) -> bool | str:
-    import jsonpath
-
-    try:
-        document = json.loads(content)
-    except ValueError:
-        return False
-    try:
-        return len(jsonpath.findall(path, document)) > 0
-    except jsonpath.JSONPathError as wrong:
-        return f"its path cannot be used on this output ({wrong})"
+def _condition(match: Match) -> tuple[How, str]:
+    given = {How.CONTAINS: match.contains, How.REGEX: match.regex, How.JSONPATH: match.jsonpath}
+    return next((how, wanted) for how, wanted in given.items() if wanted is not None)

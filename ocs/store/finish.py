@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +14,7 @@ from ocs.rules import delivery, idempotency, outcome, triggers
 from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
 from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, Later, next_attempt, same_attempt
+from ocs.rules.triggers import Answer
 from ocs.spec import Job
 from ocs.store import deliveries, inbox
 from ocs.store.by_hand import note_cancel
@@ -50,6 +51,7 @@ async def finish(
     result: DispatchResult,
     *,
     children: Sequence[Job],
+    answers: Mapping[str, Answer] | None = None,
     now: datetime,
     spread: float = 0,
     link: str | None = None,
@@ -57,7 +59,8 @@ async def finish(
 ) -> Outcome:
     """Record the result, the key's fate, the job's state, a retry, a replay or the children to fire, and whom to tell.
 
-    Children fire only when nothing of the job's own follows (W14); a cancelled run has no consequences. `spread` in
+    Children fire only when nothing of the job's own follows (W14); a cancelled run has no consequences. `answers` says
+    of those with a condition whether the output fulfils it, evaluated before this. `spread` in
     [-1, 1] varies the retry's delay; `link` is the run's page, told with the result. Whoever ends a run that another
     has lost gives the lease it saw as `last_sign`: a later sign of life stands against it.
     """
@@ -67,7 +70,7 @@ async def finish(
         if run is None or run.status.final or last_sign not in (None, last_sign_of(run)):
             return _stale(run)
         following = await _following(session, job, context, result, spread)
-        rows, notes = await _consequences(session, job, context, result, following, children, now)
+        rows, notes = await _consequences(session, job, context, result, following, children, answers or {}, now)
         why = outcome.sentence(result, now - run.started_at, following, job.retry.max, notes)
         _write(run, result, why, now)
         if result.status is RunStatus.CANCELLED and not result.declined:
@@ -157,14 +160,14 @@ async def _consequences(
     result: DispatchResult,
     following: Again | Later | GiveUp,
     children: Sequence[Job],
+    answers: Mapping[str, Answer],
     now: datetime,
 ) -> tuple[list[DispatchRow], list[str]]:
     if isinstance(following, Again | Later):
         return [_again_row(job, context, result, following, now)], []
     if result.skip_children:
         return [], []
-    ended_as = RunStatus.ERROR if result.declined else result.status
-    fired = triggers.children_to_fire(children, ended_as, result.content, job.limits.max_fanout)
+    fired = triggers.children_to_fire(children, result.ended_as, answers, job.limits.max_fanout)
     rows: list[DispatchRow] = []
     notes = list(fired.notes)
     for child in fired.jobs:
