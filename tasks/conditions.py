@@ -89,10 +89,8 @@ class _Process(threading.local):
         process = self.running = self.running if self.running and self.running.poll() is None else _start()
         backstop = threading.Timer(PATIENCE, process.kill)
         backstop.start()
-        found: list[Answer] = []
         try:
-            for answer in _said(process, {"content": content, "conditions": conditions}, len(conditions)):
-                found.append(answer)
+            found = list(_said(process, {"content": content, "conditions": conditions}, len(conditions)))
         finally:
             backstop.cancel()
         if len(found) == len(conditions):

@@ -11,6 +11,9 @@ import json
 import resource
 import signal
 import sys
+from importlib import import_module
+
+from ocs.rules.matching import How, matches
 
 CPU_SECONDS = 1.0
 """The longest a condition may be evaluated, in time of the processor: a busy machine takes nothing away."""
@@ -19,11 +22,8 @@ MEMORY = 1024**3
 
 def main() -> None:
     """Answer until the input ends."""
-    import jsonpath  # noqa: F401  loaded before time is counted
-    import regex  # noqa: F401
-
-    from ocs.rules.matching import How, matches
-
+    for engine in ("jsonpath", "regex"):  # loaded before time is counted
+        import_module(engine)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

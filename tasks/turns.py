@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from uuid import UUID
 
@@ -69,7 +70,9 @@ def _session_key(task: Agent, context: DispatchContext) -> str:
 
 async def _prompt(job: Job, task: Agent, context: DispatchContext) -> str:
     store = await host.store()
-    return prompt.build(
+    # Beside the event loop, as the search is: what was said before may be long.
+    return await asyncio.to_thread(
+        prompt.build,
         job,
         task,
         parent=await _parent(store, context.dispatch.source_run),
@@ -121,4 +124,4 @@ async def _earlier(store: Store, task: Agent, context: DispatchContext) -> list[
     said = [Earlier(run.started_at, run.stdout) for run in runs]
     if wanted.from_ == "recent":
         return retrieval.recent(said, wanted.limit)
-    return retrieval.hybrid(task.message, said, wanted.limit)
+    return await asyncio.to_thread(retrieval.hybrid, task.message, said, wanted.limit)

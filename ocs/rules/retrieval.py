@@ -11,6 +11,8 @@ from datetime import datetime
 
 CANDIDATES = 50
 """How many of the newest runs are looked at."""
+SEARCHED = 64 * 1024
+"""How many characters of each are looked at, however much of it was stored."""
 _NOT_A_WORD = re.compile(r"[^a-z0-9]")
 _STOP = (
     "a about above after again all also am an and any are as at be because been before being below between both but "
@@ -37,7 +39,7 @@ def recent(runs: Sequence[Earlier], limit: int) -> list[Earlier]:
 
 def hybrid(query: str, runs: Sequence[Earlier], limit: int) -> list[Earlier]:
     """The runs that match the query best; the newest where none matches."""
-    wanted, documents = words(query), [Counter(words(run.text)) for run in runs]
+    wanted, documents = words(query), [Counter(words(run.text[:SEARCHED])) for run in runs]
     frequency = Counter(word for document in documents for word in document)
     whole = query.strip().lower()
 
@@ -48,7 +50,7 @@ def hybrid(query: str, runs: Sequence[Earlier], limit: int) -> list[Earlier]:
             for word in wanted
             if word in document
         )
-        return found + (1.0 if whole and whole in run.text.lower() else 0.0)
+        return found + (1.0 if whole and whole in run.text[:SEARCHED].lower() else 0.0)
 
     scored = [(score(run, document), run) for run, document in zip(runs, documents, strict=True)]
     best = sorted((pair for pair in scored if pair[0] > 0), key=lambda pair: (pair[0], pair[1].at), reverse=True)

@@ -43,8 +43,8 @@ async def newer_claimed(session: AsyncSession, job_id: str, due: datetime) -> Ne
         .where(col(Run.started_at) > due, col(Run.scheduled_for) > due)
         .order_by(col(Run.scheduled_for).desc())
     )
-    if (run := (await session.execute(runs.limit(1))).first()) is not None:
-        return Newer(run[0], STANDS.get(run[1], "runs instead"))
+    for newest, status in await session.execute(runs.limit(1)):
+        return Newer(newest, STANDS.get(RunStatus(status), "runs instead"))
     in_line = (
         select(DispatchRow.scheduled_for)
         .where(DispatchRow.job_id == job_id, DispatchRow.kind == DispatchKind.SCHEDULED)

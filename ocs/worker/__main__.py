@@ -10,6 +10,7 @@ import socket
 
 from ocs import settings
 from ocs.lifeline import end_with_parent
+from ocs.worker.watchdog import watched
 from ocs.worker.worker import OpenClawWorker
 from tasks import host
 
@@ -17,7 +18,7 @@ DRAIN_WITHOUT_PARENT = 60.0
 
 
 async def work(pool: str, name: str, limit: int) -> None:
-    """Work until told to stop.
+    """Work until told to stop. A process whose event loop stands still for a minute is killed.
 
     Raises:
         StoreError: the store cannot be used; told now, and not by every run.
@@ -25,7 +26,8 @@ async def work(pool: str, name: str, limit: int) -> None:
     """
     await host.store()
     try:
-        await OpenClawWorker(pool, name=name, limit=limit).start()
+        async with watched():
+            await OpenClawWorker(pool, name=name, limit=limit).start()
     finally:
         await host.close_store()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,10 +30,10 @@ def home(tmp_path: Path, with_database: Callable[[Path], Path], monkeypatch: pyt
     stop(now=True)
 
 
-def up(home: Path, *kill_at: str, port: int = 0) -> UpState:
+def up(home: Path, *kill_at: str, port: int = 0, options: Sequence[str] = ()) -> UpState:
     """Start it with the worker of these tests."""
-    note = ("--note", str(home / "died"))
-    worker = (sys.executable, "-m", "tests.crash.worker", *(("--kill-at", *kill_at, *note) if kill_at else ()))
+    killed = ("--kill-at", *kill_at, "--note", str(home / "died")) if kill_at else ()
+    worker = (sys.executable, "-m", "tests.crash.worker", *killed, *options)
     return start(Config(home, port=port, worker=worker), attached=False)
 
 
@@ -60,6 +60,18 @@ async def ends_as(scene: Scene, status: RunStatus) -> None:
 async def test_a_killed_worker_is_started_again_and_recovers(home: Path, tmp_path: Path) -> None:
     async with scene_on(up(home, "while the shell runs"), home, tmp_path) as scene:
         await ends_as(scene, RunStatus.CRASHED)
+
+
+async def test_a_worker_that_stands_still_is_ended_and_started_again_and_recovers(home: Path, tmp_path: Path) -> None:
+    """Stopped by a signal it does as little as one whose loop is blocked for good."""
+    state = up(home, options=("--still", "6"))
+    async with scene_on(state, home, tmp_path) as scene:
+        await scene.system.eventually(lambda: is_at_work(scene))
+        assert state.worker_pid is not None
+        os.kill(state.worker_pid, signal.SIGSTOP)
+        await ends_as(scene, RunStatus.CRASHED)
+        assert not psutil.pid_exists(state.worker_pid)
+        assert "stood still" in (home / "logs" / "worker.log").read_text()
 
 
 async def test_a_killed_server_costs_a_run_nothing(home: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ocs import settings
 from ocs.lifeline import end_with_parent
 from ocs.rules.dispatch import DispatchResult
 from ocs.spec import Shell
+from ocs.worker import watchdog
 from ocs.worker.__main__ import work
 from tasks.strategies.shell import run_shell
 from tests.crash.points import ALL
@@ -36,10 +37,12 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--holds", type=Path, help="where it is written down that runs wait, and told to go on")
     parser.add_argument("--clock", type=float, help="by how many seconds the clock goes wrong, once --jump is there")
     parser.add_argument("--jump", type=Path)
+    parser.add_argument("--still", type=float, default=watchdog.STILL, help="seconds until it is ended for it")
     parser.add_argument("--pool", default=settings.WORK_POOL)
     parser.add_argument("--name", default="crash")
     parser.add_argument("--limit", type=int, default=20)
     asked = parser.parse_args(given)
+    watchdog.STILL = asked.still
     tasks.execute.run_shell = _telling_its_run
     if asked.kill_at is not None and not asked.note.exists():
         ALL[asked.kill_at].kill(asked.note)

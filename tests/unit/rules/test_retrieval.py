@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, lists, text
 
-from ocs.rules.retrieval import Earlier, hybrid, recent, words
+from ocs.rules.retrieval import SEARCHED, Earlier, hybrid, recent, words
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -58,3 +58,11 @@ def test_never_more_than_asked_for_and_never_one_twice(query: str, texts: list[s
     assert len(found) == min(limit, len(found))
     assert len({run.at for run in found}) == len(found)
     assert bool(found) == bool(texts)
+
+
+def test_of_a_long_text_only_the_beginning_is_searched() -> None:
+    """What a job may store is its own wish; what a search costs is not."""
+    long = Earlier(START, "rain " + "x " * SEARCHED + "snow")
+    other = Earlier(START - timedelta(hours=1), "sun")
+    assert hybrid("rain", [other, long], 1) == [long]
+    assert hybrid("snow", [other, long], 2) == recent([other, long], 2)
