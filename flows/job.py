@@ -10,7 +10,7 @@ from typing import cast
 from prefect import State, flow
 
 from ocs import settings
-from ocs.rules.dispatch import DispatchContext, DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
 from ocs.spec import Job
 from ocs.store import Asks, Claimed, Declined, Deferred, Rejected
 from tasks import cancellation
@@ -58,12 +58,14 @@ async def run_job(job: Job) -> State:
 
 
 async def _execute(job: Job, context: DispatchContext) -> DispatchResult:
-    """A job that did badly leaves a red task behind and is a result all the same; so is a defect of ours (B-5.2)."""
+    """A job that did badly leaves a red task behind and is a result all the same; so is a defect of ours (B-5.2).
+
+    Its key stays: of a defect it is not known whether the command had begun.
+    """
     ended = await cast("Awaitable[State[DispatchResult]]", execute(job, context, return_state=True))
     result = await ended.aresult(raise_on_failure=False)
     if isinstance(result, Exception):
-        why = f"It could not be executed: {result!r}"
-        return DispatchResult(RunStatus.ERROR, error=why, idempotency_action=IdempotencyAction.RELEASE)
+        return DispatchResult(RunStatus.ERROR, error=f"It could not be executed: {result!r}")
     if isinstance(result, BaseException):
         raise result
     return result

@@ -60,6 +60,10 @@ class StoreError(OcsError):
     code = "store"
 
 
+class StoreAway(StoreError):
+    """The store's database refuses, stalls or has no room just now: the same call may succeed later."""
+
+
 class UsageError(OcsError):
     """The command line was used wrongly."""
 

@@ -1,10 +1,13 @@
-"""Patience: which failures of a server pass by themselves, and how long to wait between attempts."""
+"""Patience: which failures of server and store pass by themselves, and how long to wait between attempts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import httpx
+
+from ocs.errors import StoreAway
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
@@ -20,7 +23,15 @@ def pauses() -> Iterator[float]:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether a request failed for a reason that passes: the server is away, restarting or overloaded."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code >= 500 or error.response.status_code == TOO_MANY_REQUESTS
-    return isinstance(error, httpx.TransportError | TimeoutError)
+    """Whether it failed for a reason that passes: server or store are away, stalling, restarting or overloaded.
+
+    The one rule for everything that tells "away" from "wrong". Of several failures at once each has to pass.
+    """
+    match error:
+        case BaseExceptionGroup():
+            failures = cast("tuple[BaseException, ...]", error.exceptions)
+            return all(is_outage(each) for each in failures)
+        case httpx.HTTPStatusError():
+            return error.response.status_code >= 500 or error.response.status_code == TOO_MANY_REQUESTS
+        case _:
+            return isinstance(error, StoreAway | httpx.TransportError | TimeoutError)

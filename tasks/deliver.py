@@ -19,6 +19,7 @@ from prefect.logging import get_logger
 
 from blocks.courier import PATIENCE, Courier, Part, Undelivered, patience
 from blocks.target import courier_to
+from ocs.errors import StoreAway
 from ocs.rules.delivery import REPLY
 from ocs.rules.markdown import literal, with_whole_blocks
 from ocs.rules.parts import numbered
@@ -40,7 +41,11 @@ async def deliver_soon(run_id: UUID) -> Sequence[Delivery]:
     """Send what was written of this run, and wait a moment for it; returns how its deliveries stand."""
     # A process of this run alone (Prefect's process worker) ends with it, and would break off what is being sent.
     await _beside(_send_due(run_id), PATIENCE if "PREFECT__FLOW_RUN_ID" in os.environ else END_WAITS)
-    return (await deliveries.of_runs(await host.store(), [run_id])).get(run_id, [])
+    try:
+        return (await deliveries.of_runs(await host.store(), [run_id])).get(run_id, [])
+    except StoreAway as away:  # nothing for a run to fail of
+        get_logger(__name__).warning("How the deliveries of run %s stand is not known: %r", run_id, away)
+        return []
 
 
 async def deliver_leftovers() -> None:

@@ -10,7 +10,7 @@ from typing import cast
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
-from prefect.logging import get_run_logger
+from prefect.logging import get_logger, get_run_logger
 from prefect.logging.loggers import PrefectLogAdapter
 from prefect.states import Completed, Failed
 
@@ -105,13 +105,16 @@ async def _shell(job: Job, context: DispatchContext, shell: Shell, timeout: time
 
 
 def _recorder(context: DispatchContext) -> Callable[[int, float], Awaitable[None]]:
-    """Remember the process, so that it can be ended even when this worker is gone."""
+    """Remember the process, so that it can be ended even when this worker is gone. The run does not fail of it."""
 
     async def record(pid: int, started_at: float) -> None:
         async def note() -> None:
             await record_process(await host.store(), context.run_id, pid, started_at)
 
-        await insist(f"record the process of run {context.run_id}", note)
+        try:
+            await insist(f"record the process of run {context.run_id}", note)
+        except Exception as failed:
+            get_logger(__name__).warning("The process of run %s is not recorded: %r", context.run_id, failed)
 
     return record
 

@@ -48,6 +48,23 @@ async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -
         )
 
     outcome = await insist("record how the run ended", finished)
+    try:
+        await _follow(client, job, context, result, outcome, children)
+    except Exception:
+        # What is recorded is how the run has ended, whatever else goes wrong here.
+        get_run_logger().exception("What follows from the run is left to the worker's next tick")
+    return outcome
+
+
+async def _follow(
+    client: PrefectClient,
+    job: Job,
+    context: DispatchContext,
+    result: DispatchResult,
+    outcome: Outcome,
+    children: Children,
+) -> None:
+    """Send and show what the run's end has caused."""
     own = {job.id: deployment} if (deployment := current_flow_run().deployment_id) else {}
     following = (*outcome.consequences, *outcome.let_go)
     sent = await publish(client, await host.store(), following, deployments={**children.deployments, **own})
@@ -57,7 +74,6 @@ async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -
             get_run_logger().warning("%s was not told: %s", delivery.target, delivery.last_error)
     await artifact.show(client, job, context, result, outcome, sent, told)
     await _end_job(client, job, retire=result.retire_job and not outcome.stale)
-    return outcome
 
 
 async def _end_job(client: PrefectClient, job: Job, *, retire: bool) -> None:

@@ -12,7 +12,14 @@ from prefect.context import FlowRunContext
 from blocks.connections import close_connections
 from ocs.store import Store, open_store
 
+_runs: int | None = None
 _stores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Store]] = WeakKeyDictionary()
+
+
+def expect_runs(limit: int | None) -> None:
+    """Tell, before the store is opened, how many runs this process executes at the same time."""
+    global _runs  # noqa: PLW0603  as the process itself there is one
+    _runs = limit
 
 
 async def store() -> Store:
@@ -37,7 +44,7 @@ async def close_store() -> None:
 
 
 async def _open() -> Store:
-    opened = open_store()
+    opened = open_store(runs=_runs)
     await opened.migrate()
     return opened
 

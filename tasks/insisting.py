@@ -11,7 +11,6 @@ from typing import TypeVar
 from prefect.logging import get_logger
 
 from ocs.patience import is_outage, pauses
-from ocs.store import is_away
 
 T = TypeVar("T")
 
@@ -33,7 +32,7 @@ async def insist(what: str, work: Callable[[], Awaitable[T]]) -> T:
             return await work()
         except Exception as error:
             waited = timedelta(seconds=time.monotonic() - began)
-            if not (is_away(error) or is_outage(error)) or waited > GIVE_UP_AFTER:
+            if not is_outage(error) or waited > GIVE_UP_AFTER:
                 raise
             if not told:
                 get_logger(__name__).warning("Could not %s; trying again: %r", what, error)

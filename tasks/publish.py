@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -15,7 +15,8 @@ from prefect.logging import get_logger
 from prefect.states import Scheduled
 
 from ocs import settings
-from ocs.store import PendingDispatch, Store, abandon, is_away, let_all_go_on, mark_published, pending_dispatches
+from ocs.errors import StoreAway
+from ocs.store import PendingDispatch, Store, abandon, let_all_go_on, mark_published, pending_dispatches
 from tasks import host
 from tasks.naming import kind_tag, lineage_tags, run_name
 
@@ -72,12 +73,11 @@ async def _publish_one(
     try:
         flow_run = await _create(client, dispatch, deployment or await _deployment_of(client, dispatch.job_id))
     except ObjectNotFound:
-        gone = f'the job "{dispatch.job_id}" is no longer rolled out'
-        await abandon(store, dispatch.id, why=gone, now=host.clock())
+        await _give_up(store, dispatch, f'the job "{dispatch.job_id}" is no longer rolled out')
         return None
     except httpx.HTTPError as failed:
         if _is_refused(failed):
-            await abandon(store, dispatch.id, why=f"Prefect refused it: {failed}", now=host.clock())
+            await _give_up(store, dispatch, f"Prefect refused it: {failed}")
         logger = get_logger(__name__)
         logger.warning("%s of %s was not sent to Prefect: %s", dispatch.kind, dispatch.job_id, failed)
         return None
@@ -91,13 +91,19 @@ def _is_refused(error: httpx.HTTPError) -> bool:
 
 
 async def _note(store: Store, dispatch: PendingDispatch, flow_run_id: UUID) -> None:
-    """A store that is away now is harmless: sent again later, it is found that Prefect has the run already."""
+    await _unless_away(dispatch, mark_published(store, dispatch, flow_run_id, host.clock()))
+
+
+async def _give_up(store: Store, dispatch: PendingDispatch, why: str) -> None:
+    await _unless_away(dispatch, abandon(store, dispatch.id, why=why, now=host.clock()))
+
+
+async def _unless_away(dispatch: PendingDispatch, noting: Awaitable[None]) -> None:
+    """A store that is away now is harmless: sent again later, it is found what Prefect has, or has not, already."""
     try:
-        await mark_published(store, dispatch, flow_run_id, host.clock())
-    except Exception as failed:
-        if not is_away(failed):
-            raise
-        get_logger(__name__).warning("It was not noted that %s was sent to Prefect: %r", dispatch.job_id, failed)
+        await noting
+    except StoreAway as away:
+        get_logger(__name__).warning("What became of a dispatch of %s was not noted: %r", dispatch.job_id, away)
 
 
 async def _deployment_of(client: PrefectClient, job_id: str) -> UUID:

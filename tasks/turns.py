@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from blocks.gateway import ChatTurn, OpenClawGateway, gateway
 from ocs import settings
 from ocs.rules import prompt, retrieval
 from ocs.rules.dispatch import DispatchContext, DispatchResult, StreamOutput
-from ocs.rules.messages import InboxMessage
 from ocs.rules.prompt import Parent
 from ocs.rules.retrieval import CANDIDATES, Earlier
 from ocs.rules.session_key import session_key
@@ -69,6 +69,11 @@ def _session_key(task: Agent, context: DispatchContext) -> str:
 
 
 async def _prompt(job: Job, task: Agent, context: DispatchContext) -> str:
+    """What the run holds of the inbox already it is given again."""
+    return await insist("put the prompt together", partial(_put_together, job, task, context))
+
+
+async def _put_together(job: Job, task: Agent, context: DispatchContext) -> str:
     store = await host.store()
     # Beside the event loop, as the search is: what was said before may be long.
     return await asyncio.to_thread(
@@ -78,17 +83,9 @@ async def _prompt(job: Job, task: Agent, context: DispatchContext) -> str:
         parent=await _parent(store, context.dispatch.source_run),
         earlier=await _earlier(store, task, context),
         key=await _key_of_first_attempt(store, context) if job.run.guarantee == "at-least-once" else None,
-        inbox=await _inbox(task.agent, context),
+        # The run holds them until it ends, so that no other turn is shown them meanwhile.
+        inbox=await inbox.take(store, task.agent, context.run_id, now=host.clock()),
     )
-
-
-async def _inbox(agent: str, context: DispatchContext) -> list[InboxMessage]:
-    """The run holds them until it ends, so that no other turn is shown them meanwhile."""
-
-    async def taken() -> list[InboxMessage]:
-        return await inbox.take(await host.store(), agent, context.run_id, now=host.clock())
-
-    return await insist(f"look into the inbox of {agent}", taken)
 
 
 async def _key_of_first_attempt(store: Store, context: DispatchContext) -> str:

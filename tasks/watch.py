@@ -11,6 +11,7 @@ from ocs.rules.watchdog import LONGEST_CHECK, Finding
 from ocs.spec import Job, Shell, Watchdog
 from ocs.store import queries
 from tasks import host
+from tasks.insisting import insist
 
 
 async def run_watchdog(
@@ -20,7 +21,11 @@ async def run_watchdog(
     check = await run_check(watched.check, min(job.run.timeout, LONGEST_CHECK))
     if check.status is RunStatus.CANCELLED:
         return check
-    known = await queries.last_finding(await host.store(), job.id)
+
+    async def last_finding() -> str | None:
+        return await queries.last_finding(await host.store(), job.id)
+
+    known = await insist("look up what the watchdog found last", last_finding)
     decision = watchdog.decide(watched, check, known=Finding(known) if known else None, now=host.clock())
     return watchdog.result(watched, check, decision, watched.alert or _own_target(job))
 

@@ -5,7 +5,6 @@ from ocs.store.claim import Claim, Claimed, Deferred, Rejected, claim, dispatch_
 from ocs.store.engine import Store, open_store
 from ocs.store.finish import Outcome, close_run, finish
 from ocs.store.leases import LEASE, Lease, leases, record_process, record_session, renew_leases
-from ocs.store.outage import is_away
 from ocs.store.outbox import (
     PendingDispatch,
     abandon,
@@ -41,7 +40,6 @@ __all__ = [
     "dispatch_of",
     "enqueue",
     "finish",
-    "is_away",
     "leases",
     "let_all_go_on",
     "mark_published",

@@ -7,18 +7,20 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, make_url, text
-from sqlalchemy.exc import DatabaseError
+from asyncpg import PostgresError
+from sqlalchemy import URL, Connection, NullPool, event, make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from ocs import settings
-from ocs.errors import StoreError
-from ocs.store import schema
+from ocs.errors import StoreAway, StoreError
+from ocs.store import schema, timeouts
+from ocs.store.outage import is_away
 
-BUSY_SECONDS = 30
 ATTEMPTS, BETWEEN_ATTEMPTS = 20, 0.05
 WRITES = "ocs_writes"
 
@@ -36,24 +38,34 @@ class Store:
         """Bring the schema up to date; several processes may do so at once.
 
         Raises:
-            StoreError: the database cannot be reached or written, or belongs to a newer version.
+            StoreError: the database cannot be used, or belongs to a newer version.
         """
         try:
-            async with self.transaction(lock=("schema",)) as session:
+            await self._migrate()
+        except (DBAPIError, PostgresError) as failed:
+            raise StoreError(f"The store cannot be used: {_cause(failed)}", hint=self._where) from failed
+
+    async def _migrate(self) -> None:
+        async with self.reading() as session:
+            found = await (await session.connection()).run_sync(schema.revision)
+        if found != schema.CURRENT:
+            patient = self if self.on_sqlite else Store(_without_limits(self.engine.url))
+            async with patient.transaction(lock=("schema",), within=timeouts.UPGRADE) as session:
                 await (await session.connection()).run_sync(schema.upgrade)
-        except (DatabaseError, OSError) as failed:
-            raise StoreError(
-                f"The store cannot be used: {_cause(failed)}",
-                hint=f"It is {self.engine.url.render_as_string()}; set OCS_STORE_URL or OCS_HOME to change it.",
-            ) from failed
 
     async def close(self) -> None:
         await self.engine.dispose()
 
     @contextlib.asynccontextmanager
-    async def transaction(self, *, lock: Sequence[str] = ()) -> AsyncGenerator[AsyncSession]:
-        """A transaction that writes, alone on everything named in `lock` until it ends."""
-        async with contextlib.AsyncExitStack() as stack:
+    async def transaction(
+        self, *, lock: Sequence[str] = (), within: timedelta = timeouts.TRANSACTION
+    ) -> AsyncGenerator[AsyncSession]:
+        """A transaction that writes, alone on everything named in `lock` until it ends.
+
+        Raises:
+            StoreAway: the database refused, stalled or went away. Whether it was committed may not be known.
+        """
+        async with self._or_away(within), contextlib.AsyncExitStack() as stack:
             if self.on_sqlite:
                 await stack.enter_async_context(self._writer)
             connection = await stack.enter_async_context(self.engine.connect())
@@ -67,27 +79,57 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncSession]:
-        """A transaction that only reads."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+        """A transaction that only reads.
+
+        Raises:
+            StoreAway: the database refused, stalled or went away.
+        """
+        async with self._or_away(timeouts.TRANSACTION), AsyncSession(self.engine, expire_on_commit=False) as session:
             yield session
 
+    @contextlib.asynccontextmanager
+    async def _or_away(self, within: timedelta) -> AsyncGenerator[None]:
+        """Every call ends in that time; what passes has one name from here on, whatever the driver calls it."""
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                yield
+        except Exception as failed:
+            if not is_away(failed):
+                raise
+            raise StoreAway(f"The store cannot be used: {_cause(failed)}", hint=self._where) from failed
 
-def open_store(url: str | None = None) -> Store:
+    @property
+    def _where(self) -> str:
+        return f"It is {self.engine.url.render_as_string()}; set OCS_STORE_URL or OCS_HOME to change it."
+
+
+def open_store(url: str | None = None, *, runs: int | None = None) -> Store:
     """Open the store at `url`, by default where `settings.store_url` says. No more is done yet than making its file.
+
+    `runs` is how many runs the process executes at the same time, None when it sets itself no limit.
 
     Raises:
         StoreError: the folder of its file cannot be made.
     """
     address = make_url(url or settings.store_url())
+    pool = {"pool_size": timeouts.connections(runs), "max_overflow": 0, "pool_timeout": timeouts.FREE_SECONDS}
     if address.get_backend_name() != "sqlite":
-        return Store(create_async_engine(address, pool_pre_ping=True))
+        limits = {"timeout": timeouts.CONNECT_SECONDS, "command_timeout": timeouts.COMMAND_SECONDS}
+        engine = create_async_engine(address, pool_pre_ping=True, connect_args=limits, **pool)
+        event.listen(engine.sync_engine, "connect", timeouts.limit_session)
+        return Store(engine)
     if address.database:
         _private_file(Path(address.database))
         _write_ahead(Path(address.database))
-    engine = create_async_engine(address, connect_args={"timeout": BUSY_SECONDS})
+    engine = create_async_engine(address, connect_args={"timeout": timeouts.BUSY_SECONDS}, **pool)
     event.listen(engine.sync_engine, "connect", _configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin)
     return Store(engine)
+
+
+def _without_limits(address: URL) -> AsyncEngine:
+    """For what may take long, on Postgres; its connections are not kept."""
+    return create_async_engine(address, poolclass=NullPool, connect_args={"timeout": timeouts.CONNECT_SECONDS})
 
 
 def _private_file(path: Path) -> None:
@@ -135,4 +177,4 @@ async def _advisory_locks(session: AsyncSession, names: Sequence[str]) -> None:
 
 
 def _cause(failed: Exception) -> str:
-    return str(getattr(failed, "orig", None) or failed)
+    return str(getattr(failed, "orig", None) or failed) or "it does not answer."

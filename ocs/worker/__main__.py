@@ -24,6 +24,7 @@ async def work(pool: str, name: str, limit: int) -> None:
         StoreError: the store cannot be used; told now, and not by every run.
         ServerUnreachable: no server is configured.
     """
+    host.expect_runs(limit)
     await host.store()
     try:
         async with watched():

@@ -19,6 +19,10 @@ NOBODY_ELSE_DOES = timedelta(0)
 class Upkeep(Protocol):
     """Done beside the runs; the worker knows no more of it."""
 
+    def begin(self, limit: int | None) -> None:
+        """Called before the first run, with how many may execute at the same time."""
+        ...
+
     async def tick(self) -> object:
         """Called at the start and every 30 seconds."""
         ...
@@ -38,6 +42,11 @@ class JobUpkeep:
     def __init__(self) -> None:
         self._has_begun = False
         self._caught_up_at: float | None = None
+
+    def begin(self, limit: int | None) -> None:
+        from tasks.host import expect_runs
+
+        expect_runs(limit)
 
     async def tick(self) -> object:
         """Each chore is done whatever becomes of the others."""

@@ -105,6 +105,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
             stack.enter_context(process.on_stop_signals(self._on_signal))
             if with_healthcheck:
                 stack.enter_context(process.health_check(self))
+            self._upkeep.begin(self._most)
             stack.push_async_callback(self._upkeep.close)
             await stack.enter_async_context(engine.shared_client())
             await stack.enter_async_context(self)

@@ -28,6 +28,9 @@ LINGER = timedelta(seconds=1)
 SPEAKS_UNTIL = 0.5
 """Seconds for the pipes to end once the group has; a daemon that left the group may hold them for ever."""
 
+TOLD_WITHIN = 1.0
+"""Seconds that what tells of the process is let finish after the process has ended."""
+
 
 async def run_shell(
     shell: Shell,
@@ -42,8 +45,9 @@ async def run_shell(
 ) -> DispatchResult:
     """Run the command to its end, and everything it started with it (B-4.3, W40).
 
-    `on_line` gets each line with the name of its stream while it runs; `on_start` the process id and start
-    time. Cancelling the task ends the whole group; the result then has what was said until then.
+    `on_line` gets each line with the name of its stream while it runs. `on_start` is given the process id and start
+    time, and goes on beside the command, whose time it does not use up. Cancelling the task ends the whole group;
+    the result then has what was said until then.
     """
     folder = _folder(shell)
     try:
@@ -83,9 +87,9 @@ async def _watch(
         captures["stdout"].read(group.stdout), captures["stderr"].read(group.stderr), return_exceptions=True
     )
     timed_out = cancelled = False
+    telling = asyncio.ensure_future(on_start(group.pid, group.started_at))
     try:
         async with asyncio.timeout(timeout.total_seconds()):
-            await on_start(group.pid, group.started_at)
             await group.wait()
     except TimeoutError:
         timed_out = True
@@ -94,6 +98,8 @@ async def _watch(
         cancelled = True
     finally:
         await asyncio.shield(_end_leftovers(group, reading, grace))
+        await asyncio.wait({telling}, timeout=TOLD_WITHIN)
+        telling.cancel()  # what has ended need not be found any more
         for capture in captures.values():
             capture.finish()
     return Ending(group.returncode or 0, timed_out, timeout, cancelled)

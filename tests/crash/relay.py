@@ -1,4 +1,4 @@
-"""A relay between a client and a server, which can go away, hang, or answer for the server that it has failed."""
+"""A relay between a client and a server, which can go away, hang, stall, or answer that the server has failed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ class Mood(Enum):
     REFUSE = auto()
     HANG = auto()
     FAIL = auto()
+    STALL = auto()
 
 
 class Relay:
     """Bytes go both ways, until its mood changes: then open connections end, and new ones meet the new mood.
 
+    When it stalls nothing ends and nothing passes, as when the network swallows everything; later all goes on.
     `troubled` counts the connections that met another mood than PASS_ON.
     """
 
@@ -30,6 +32,8 @@ class Relay:
         self._server = (host, port)
         self._mood = Mood.PASS_ON
         self._open: set[asyncio.Task[None]] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
         self.port = 0
         self.troubled = 0
 
@@ -44,10 +48,16 @@ class Relay:
             await self._end_all()
 
     async def turn(self, mood: Mood) -> None:
-        """Change the mood; what is under way ends at once."""
+        """Change the mood; what is under way ends at once, unless it stalls or has stalled."""
+        stalls = Mood.STALL in (mood, self._mood)
         self._mood = mood
         self.troubled = 0
-        await self._end_all()
+        if mood is Mood.STALL:
+            self._flows.clear()
+        else:
+            self._flows.set()
+        if not stalls:
+            await self._end_all()
 
     async def _end_all(self) -> None:
         for task in self._open:
@@ -65,6 +75,10 @@ class Relay:
                 await self._pass_on(reader, writer)
                 return
             self.troubled += 1
+            if self._mood is Mood.STALL:
+                await self._flows.wait()
+                await self._pass_on(reader, writer)
+                return
             if self._mood is not Mood.REFUSE:
                 await reader.read(CHUNK)
             if self._mood is Mood.HANG:
@@ -81,16 +95,16 @@ class Relay:
         server_reader, server_writer = await asyncio.open_connection(*self._server)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(_copy(reader, server_writer))
-                both.create_task(_copy(server_reader, writer))
+                both.create_task(self._copy(reader, server_writer))
+                both.create_task(self._copy(server_reader, writer))
         except* OSError:
             pass
         finally:
             server_writer.close()
 
-
-async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    while chunk := await source.read(CHUNK):
-        sink.write(chunk)
-        await sink.drain()
-    sink.close()
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while chunk := await source.read(CHUNK):
+            await self._flows.wait()
+            sink.write(chunk)
+            await sink.drain()
+        sink.close()

@@ -31,6 +31,11 @@ class Bench:
     lines: list[tuple[str, str]] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     pid: int = 0
+    tells: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared, whoever is told of the process is never done with it."""
+
+    def __post_init__(self) -> None:
+        self.tells.set()
 
     async def run(
         self,
@@ -44,6 +49,7 @@ class Bench:
         async def on_start(pid: int, _started_at: float) -> None:
             self.pid = pid
             self.started.set()
+            await self.tells.wait()
 
         return await run_shell(
             Shell.model_validate({"command": command, **shell}),
@@ -275,3 +281,10 @@ def test_of_a_long_line_the_beginning_is_shown_however_it_comes() -> None:
     assert lines[0].startswith("beginxxx")
     assert lines[0].endswith("x ...")
     assert lines[1:] == ["end"]
+
+
+async def test_a_command_ends_as_it_did_though_its_process_could_not_be_recorded(bench: Bench) -> None:
+    """As when the store stalls: that is no part of the command, and of its time."""
+    bench.tells.clear()
+    ended = await bench.run("echo done; exit 3", timeout=15)
+    assert (ended.status, ended.exit_code, ended.stdout.text) == (RunStatus.ERROR, 3, "done")

@@ -37,6 +37,9 @@ class CountingUpkeep:
         self.ticks = 0
         self.closed = False
 
+    def begin(self, limit: int | None) -> None:
+        pass
+
     async def tick(self) -> None:
         self.ticks += 1
 
