@@ -67,9 +67,10 @@ format: setup
 docs: setup  ## Write docs/job.md and docs/cli.md from the code
 	$(BIN)/python docs/reference.py
 
-bench: setup  ## This worker beside Prefect's stock process worker, and 200 turns of agents waiting in it
+bench: setup  ## This worker beside Prefect's stock process worker, 200 turns of agents waiting in it, and overload
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.turns
+	$(BIN)/python -m bench.overload
 
 lock: setup  ## Resolve pyproject.toml anew (exact versions, hashes, no registry address)
 	$(BIN)/python -m pip install --quiet uv

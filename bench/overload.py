@@ -31,7 +31,6 @@ from ocs.server import embedded_server
 from ocs.store import open_store, queries
 from ocs.store.tables import Run
 
-OURS = Contestant("overload", "openclaw", ("-m", "ocs.worker", "--name", "bench", "--pool"), {})
 DEMAND = 2.0
 """How many times as many runs are due as the machine can do."""
 
@@ -55,13 +54,15 @@ class Overload:
         return self.goodput / self.capacity
 
 
-async def measure(jobs: int, seconds: float, api_url: str, server: int, home: Path) -> Overload:
+async def measure(jobs: int, seconds: float, limit: int, api_url: str, server: int, home: Path) -> Overload:
     """Both in one run, on one server."""
+    command = ("-m", "ocs.worker", "--name", "bench", "--limit", str(limit), "--pool")
+    worker = Contestant("overload", "openclaw", command, {})
     with temporary_settings({PREFECT_API_URL: api_url}):
         async with (
             get_client() as client,
             CountingProxy(api_url).running() as proxy,
-            System(client, OURS, proxy, server).working(home) as system,
+            System(client, worker, proxy, server).working(home) as system,
         ):
             return await _measure(system, jobs, seconds, home)
 
@@ -143,13 +144,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.overload", description=__doc__)
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=300.0, help="how long everything is due too often")
+    parser.add_argument("--limit", type=int, default=50, help="runs at the same time")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         with embedded_server(home / "server") as (api_url, server):
             if server.pid is None:
                 raise RuntimeError("the server has no process")
-            measured = asyncio.run(measure(given.jobs, given.seconds, api_url, server.pid, home / "worker"))
+            measured = asyncio.run(
+                measure(given.jobs, given.seconds, given.limit, api_url, server.pid, home / "worker")
+            )
     Console().print(table(measured))
     print(json.dumps(asdict(measured)))
 

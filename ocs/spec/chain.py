@@ -86,7 +86,7 @@ class Match(Part):
     regex: Annotated[Text1024, AfterValidator(_regex)] | None = None
     """The output matches this expression somewhere; evaluation is time-limited."""
     jsonpath: Annotated[Text1024, AfterValidator(_jsonpath)] | None = None
-    """The output is JSON in which this path (RFC 9535) finds something."""
+    """The output is JSON in which this path (RFC 9535) finds something; evaluation is time-limited."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Match:

@@ -107,7 +107,7 @@ class Schedule(Part):
     jitter: Duration = timedelta(0)
     """Spreads starts over this long after the due time; never early."""
     misfire: Literal["coalesce", "skip", "all"] = "coalesce"
-    """What happens to occurrences missed while everything was down: the newest runs, none, or all."""
+    """What happens to occurrences that come more than a minute late: the newest runs, none, or all."""
     grace: PositiveDuration | None = None
     """An occurrence later than this is skipped; unlimited when absent."""
     run_now: bool = False

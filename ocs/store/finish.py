@@ -72,7 +72,7 @@ async def finish(
         following = await _following(session, job, context, result, spread)
         rows, notes = await _consequences(session, job, context, result, following, children, answers or {}, now)
         why = outcome.sentence(result, now - run.started_at, following, job.retry.max, notes)
-        _write(run, result, why, now)
+        _write(run, result, why, notes, now)
         if result.status is RunStatus.CANCELLED and not result.declined:
             await note_cancel(session, run, now)
         await _settle_key(session, context.idempotency_key, result, now)
@@ -222,9 +222,9 @@ def _tell(session: AsyncSession, run: Run, letter: delivery.Letter, now: datetim
     )
 
 
-def _write(run: Run, result: DispatchResult, why: str, now: datetime) -> None:
+def _write(run: Run, result: DispatchResult, why: str, notes: Sequence[str], now: datetime) -> None:
     run.status, run.finished_at, run.lease_until = result.status, now, None
-    run.summary = result.summary or why
+    run.summary = "\n\n".join([result.summary, *notes]) if result.summary else why
     run.error = None if result.status is RunStatus.OK else why
     run.exit_code, run.signal = result.exit_code, result.signal
     run.stdout, run.stdout_bytes, run.stdout_path = (

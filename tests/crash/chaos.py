@@ -1,5 +1,7 @@
 """Chaos: a mix of jobs, and random deaths of two workers and the server while they run: `make chaos N=200 SEED=7`.
 
+Now and then nobody dies and there is more to do than can be done.
+
 Everything that is drawn comes from the seed, which is printed; what happens in between is the machine's doing. In the
 end the schedules are taken away, and all invariants must hold.
 """
@@ -9,7 +11,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,6 +40,10 @@ REST_WITHIN = 300.0
 """Seconds, for every kill and for the end: whoever has not come to rest by then is stuck."""
 VICTIMS = {"worker": 10, "worker and reaper": 4, "server": 4, "all": 3}
 """Who is killed, and how often."""
+TROUBLES = {**VICTIMS, "overload": 3}
+"""What happens, and how often: somebody is killed, or nobody and there is another kind of trouble."""
+AT_A_RUSH = 30
+BUSY_SECONDS = 8.0
 WORKERS = ("one", "two")
 BY_HAND = ("first", "flaky", "pooled-a", "pooled-b", "queued", "sure")
 SCHEDULED = ("tick", "beat")
@@ -84,8 +92,11 @@ class Chaos:
         await self._ask(self.chance.randint(0, 3))
         await self._some_work(runs=self.chance.randint(0, 4))
         await asyncio.sleep(self.chance.uniform(0, 2))
-        victim = self.chance.choices([*VICTIMS], [*VICTIMS.values()])[0]
+        victim = self.chance.choices([*TROUBLES], [*TROUBLES.values()])[0]
         self.kills[victim] += 1
+        if victim == "overload":
+            await self._overload()
+            return
         dead = {"server": (), "all": WORKERS}.get(victim, (self.chance.choice(WORKERS),))
         if victim in ("server", "all"):
             self.rig.kill_server()
@@ -96,6 +107,17 @@ class Chaos:
         if victim in ("server", "all"):
             await self._ask(self.chance.randint(0, 1))
             await asyncio.to_thread(self.rig.start_server)
+
+    async def _overload(self) -> None:
+        """More is asked for at once than can run soon, on a machine that has something else to do."""
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+        try:
+            await self._ask(AT_A_RUSH)
+            await asyncio.sleep(BUSY_SECONDS)
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
 
     def start_workers(self, *names: str) -> None:
         for name in names:

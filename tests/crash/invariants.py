@@ -15,12 +15,15 @@ from uuid import UUID
 from prefect.client.schemas.objects import FlowRun
 
 from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.rules.guards import SkipReason
 from ocs.rules.triggers import FAILURES
 from ocs.spec import Job
 from ocs.store.outbox import OPEN
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, KeyStatus, Run
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
 from tasks.states import state_of
+
+INSTEAD = "runs instead"
 
 
 class Harm(StrEnum):
@@ -148,6 +151,19 @@ def _every_occasion_has_its_run(seen: Seen) -> Iterator[Violation]:
                 yield Violation(Harm.LOST, f"{job_id} has no record of its occurrence of {instant}")
 
 
+def _runs_instead(seen: Seen) -> Iterator[Violation]:
+    """What is said to be missed because a newer occurrence runs has one that ran."""
+    newest: dict[str, datetime] = {}
+    for run in seen.claimed:
+        if run.kind is DispatchKind.SCHEDULED:
+            newest[run.job_id] = max(run.scheduled_for, newest.get(run.job_id, run.scheduled_for))
+    for run in seen.runs:
+        if run.skip_reason is SkipReason.MISSED and INSTEAD in run.summary:
+            newer = newest.get(run.job_id)
+            if newer is None or newer <= run.scheduled_for:
+                yield Violation(Harm.LOST, f"{_name(run)} was left out for a newer one that never ran")
+
+
 def _consequences(seen: Seen) -> Iterator[Violation]:
     """Each end of a run has the consequences its job asks for, once."""
     for run in seen.runs:
@@ -230,6 +246,7 @@ RULES = (
     _executed_once,
     _one_run_an_occasion,
     _every_occasion_has_its_run,
+    _runs_instead,
     _consequences,
     _told_once,
     _both_say_the_same,

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Crashed, Running
 
 from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.rules.guards import SkipReason
 from ocs.spec import Job
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, KeyStatus, Run
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
@@ -82,6 +83,7 @@ def test_what_is_in_order_has_no_violations() -> None:
         (Harm.LOST, "has no replay", lambda seen: ended(seen, RunStatus.CRASHED)),
         (Harm.LOST, "is done and has no run", lambda seen: replace(seen, runs=seen.runs[:1])),
         (Harm.LOST, "no record of its occurrence", lambda seen: replace(seen, runs=seen.runs[1:], executed=[])),
+        (Harm.LOST, "a newer one that never ran", lambda seen: replace(seen, runs=[*seen.runs, left_out()])),
         (Harm.LOST, "that was asked for", lambda seen: replace(seen, asked=[UUID(int=1)])),
         (Harm.LOST, "ok in the store and Crashed", lambda seen: in_prefect(seen, Crashed())),
         (Harm.LOST, "ok in the store and Skipped", lambda seen: in_prefect(seen, state_of(RunStatus.SKIPPED, ""))),
@@ -109,6 +111,11 @@ def test_each_harm_is_seen(harm: Harm, says: str, plant: Callable[[Seen], Seen])
 
 def again(seen: Seen, **values: Any) -> Seen:
     return replace(seen, runs=[*seen.runs, a_run("next", kind=DispatchKind.CHAIN, **values)])
+
+
+def left_out() -> Run:
+    why = "Missed: a newer occurrence, of 2026-11-24 12:01:00 UTC, runs instead."
+    return a_run("load", RunStatus.SKIPPED, skip_reason=SkipReason.MISSED, summary=why)
 
 
 def loud() -> Run:

@@ -55,6 +55,25 @@ async def test_poison_jobs_of_every_kind_harm_only_themselves(ocs: RunningSystem
         assert says in str(states[name].message), states[name].message
 
 
+async def test_what_a_child_wants_neither_fails_nor_holds_up_its_parent(ocs: RunningSystem) -> None:
+    """An expression that explodes on what was printed, and an output that no reader of JSON bears."""
+    ocs.write("many", run=f"printf '[\"%s!\"]' {'a' * 40}")
+    ocs.write("explodes", run="true", after={"job": "many", "match": {"jsonpath": "$[?match(@, '(a|a)+')]"}})
+    ocs.write("beside", run="true", after={"job": "many", "match": {"jsonpath": "$[0]"}})
+    ocs.write("deep", run="head -c 20000 /dev/zero | tr '\\0' '['")
+    ocs.write("deeper", run="true", after={"job": "deep", "match": {"jsonpath": "$..rows"}})
+    await ocs.deploy()
+    await ocs.run("many")
+    await ocs.run("deep")
+    (beside,), (many,), (deep,) = await ocs.ended("beside"), await ocs.ended("many"), await ocs.ended("deep")
+    assert (many.status, deep.status, beside.parent_run) == (RunStatus.OK, RunStatus.OK, many.id)
+    left_out = f"{ocs.id('explodes')} did not run: its condition took longer than 1 s on this output."
+    assert many.summary.endswith(left_out)
+    assert deep.summary.endswith(f"{ocs.id('deeper')} did not run: the output is nested too deeply.")
+    assert not await ocs.runs_of("explodes")
+    assert not await ocs.runs_of("deeper")
+
+
 async def test_a_poisoned_job_goes_again_as_soon_as_it_is_mended(ocs: RunningSystem) -> None:
     ocs.write("mended", run="true")
     await ocs.deploy()

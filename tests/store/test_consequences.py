@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,7 @@ import pytest
 
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
 from ocs.spec import Job
-from ocs.store import Claimed, Outcome, Rejected, Store, claim, enqueue, finish, ledger
+from ocs.store import Claimed, Outcome, Rejected, Store, claim, enqueue, finish, ledger, queries
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 OK = DispatchResult(RunStatus.OK, content="rows: 3", exit_code=0, idempotency_action=IdempotencyAction.KEEP)
@@ -76,3 +77,15 @@ async def test_a_failed_run_whose_key_was_released_can_run_again_and_one_that_we
     await ended(store, kept, OK)
     assert isinstance(await asked(store, free), Claimed)
     assert isinstance(await asked(store, kept), Rejected)
+
+
+async def test_a_child_whose_condition_could_not_be_told_is_a_note_on_its_parents_record(store: Store) -> None:
+    family = [job(name, after={"job": "load", "match": {"jsonpath": "$"}}) for name in ("a", "b", "c")]
+    run = await asked(store, job())
+    said = replace(OK, summary="stdout:\nrows: 3")
+    answers = {"a": True, "b": "its condition took too long"}
+    outcome = await finish(store, job(), run.context, said, children=family, answers=answers, now=NOW)
+    assert (outcome.status, [row.job_id for row in outcome.consequences]) == (RunStatus.OK, ["a"])
+    notes = ["b did not run: its condition took too long.", "c did not run: its condition was not evaluated."]
+    (recorded,) = await queries.runs(store)
+    assert recorded.summary == "\n\n".join(["stdout:\nrows: 3", *notes])
