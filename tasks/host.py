@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
@@ -13,7 +16,31 @@ from blocks.connections import close_connections
 from ocs.store import Store, open_store
 
 _runs: int | None = None
-_stores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Store]] = WeakKeyDictionary()
+
+
+@dataclass(slots=True)
+class _Opening:
+    """A store and who closes it: a generator, which the event loop ends with itself if nobody did before."""
+
+    owner: AsyncGenerator[Store]
+    store: asyncio.Task[Store] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = asyncio.create_task(self._first())
+
+    async def _first(self) -> Store:
+        return await anext(self.owner)
+
+    @property
+    def has_failed(self) -> bool:
+        return self.store.done() and (self.store.cancelled() or self.store.exception() is not None)
+
+    async def close(self) -> None:
+        await asyncio.wait({self.store})
+        await self.owner.aclose()
+
+
+_stores: WeakKeyDictionary[asyncio.AbstractEventLoop, _Opening] = WeakKeyDictionary()
 
 
 def expect_runs(limit: int | None) -> None:
@@ -30,23 +57,27 @@ async def store() -> Store:
     """
     loop = asyncio.get_running_loop()
     opening = _stores.get(loop)
-    if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
-        opening = _stores[loop] = asyncio.create_task(_open())
-    return await asyncio.shield(opening)
+    if opening is None or opening.has_failed:
+        opening = _stores[loop] = _Opening(_opened())
+    return await asyncio.shield(opening.store)
 
 
 async def close_store() -> None:
     """Close this event loop's store, if it was opened, and its connections to gateways."""
-    await close_connections()
-    opening = _stores.pop(asyncio.get_running_loop(), None)
-    if opening is not None:
-        await (await opening).close()
+    async with contextlib.AsyncExitStack() as stack:
+        opening = _stores.pop(asyncio.get_running_loop(), None)
+        if opening is not None:
+            stack.push_async_callback(opening.close)
+        await close_connections()
 
 
-async def _open() -> Store:
+async def _opened() -> AsyncGenerator[Store]:
     opened = open_store(runs=_runs)
-    await opened.migrate()
-    return opened
+    try:
+        await opened.migrate()
+        yield opened
+    finally:
+        await opened.close()
 
 
 def flow_client() -> PrefectClient:

@@ -25,8 +25,8 @@ async def work(pool: str, name: str, limit: int) -> None:
         ServerUnreachable: no server is configured.
     """
     host.expect_runs(limit)
-    await host.store()
     try:
+        await host.store()
         async with watched():
             await OpenClawWorker(pool, name=name, limit=limit).start()
     finally:

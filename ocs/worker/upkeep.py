@@ -83,5 +83,7 @@ class JobUpkeep:
         from tasks.deliver import finish_sending
         from tasks.host import close_store
 
-        await finish_sending()
-        await close_store()
+        try:
+            await finish_sending()
+        finally:
+            await close_store()
