@@ -36,15 +36,33 @@ async def follow(client: PrefectClient, store: Store, dispatch_id: UUID, job_id:
     Raises:
         ServerUnreachable: the server has been away for a minute; the run goes on.
     """
-    with contact(client, f"The run goes on in its worker. See later: ocs runs list --job {job_id}") as server:
-        log = LiveLog(server)
+    with _contact(client, job_id) as server:
         run = await _begun(server, store, dispatch_id)
-        while run is not None:
-            ended = await _ended(store, run, log)
-            run = await _next_attempt(server, store, ended)
-            if run is None:
-                return ended
-        return None
+        return await _to_the_end(server, store, run) if run else None
+
+
+async def join(client: PrefectClient, store: Store, run: Run) -> Run:
+    """The same for a run that has begun already.
+
+    Raises:
+        ServerUnreachable: the server has been away for a minute; the run goes on.
+    """
+    with _contact(client, run.job_id) as server:
+        return await _to_the_end(server, store, run)
+
+
+def _contact(client: PrefectClient, job_id: str) -> contextlib.AbstractContextManager[Contact]:
+    return contact(client, f"The run goes on in its worker. See later: ocs runs list --job {job_id}")
+
+
+async def _to_the_end(server: Contact, store: Store, run: Run) -> Run:
+    log = LiveLog(server)
+    while True:
+        ended = await _ended(store, run, log)
+        following = await _next_attempt(server, store, ended)
+        if following is None:
+            return ended
+        run = following
 
 
 class LiveLog:

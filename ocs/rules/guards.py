@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from ocs.rules import approval, backoff, misfire
 from ocs.rules.approval import ApprovalStatus, Recorded
@@ -40,10 +41,11 @@ class Proceed:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """It does not run. `why` is a sentence that people read in the UI."""
+    """It does not run. `why` is a sentence that people read in the UI, `in_its_way` the run it names."""
 
     reason: SkipReason
     why: str
+    in_its_way: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +77,17 @@ Verdict = Proceed | Skip | Wait | Ask | Refuse
 class Snapshot:
     """What the store knows at the moment of the claim.
 
-    `running` counts the job's runs under a live lease, and those that were let go on before this one. `pool_free`
-    is how many slots the job's pool has for this dispatch, `queued` how many other dispatches of the job wait,
-    `has_waited` says that this one has waited for its turn already. `key_claimed` says that the dispatch's occasion
-    already had its run, or has one that waits for approval; `withdrawn` that its dispatch was cancelled meanwhile,
-    `become_a_run` that another flow run was made for the same dispatch and came first.
+    `running` counts the job's runs that have not ended, and those that were let go on before this one; `in_the_way`
+    is one of the former. `pool_free` is how many slots the job's pool has for this dispatch, `queued` how many other
+    dispatches of the job wait, `has_waited` says that this one has waited for its turn already. `key_claimed` says that
+    the dispatch's occasion already had its run, or has one that waits for approval; `withdrawn` that its dispatch was
+    cancelled meanwhile, `become_a_run` that another flow run was made for the same dispatch and came first.
     `newer` is an occurrence of the job that is newer than this one and was claimed before it.
     `asked` is what a person was asked for this run before, `pending_approvals` how many others of the job wait.
     """
 
     running: int = 0
+    in_the_way: UUID | None = None
     pool_free: int = 1
     queued: int = 0
     has_waited: bool = False
@@ -181,7 +184,9 @@ def _no_overlap(job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetim
         return None
     if job.limits.overlap == "queue":
         return Wait(WaitsFor.OVERLAP, "Waits for an earlier run of the job; runs as soon as that has ended.")
-    return Skip(SkipReason.OVERLAP, "An earlier run of the job is still running, and limits.overlap is skip.")
+    which = f" ({str(snapshot.in_the_way)[:8]})" if snapshot.in_the_way else ""
+    why = f"An earlier run of the job is still running{which}, and limits.overlap is skip."
+    return Skip(SkipReason.OVERLAP, why, snapshot.in_the_way)
 
 
 def _first_of_its_occasion(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:

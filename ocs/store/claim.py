@@ -31,7 +31,7 @@ from ocs.store.ledger import release_key_of
 from ocs.store.outbox import backlog
 from ocs.store.overtaken import newer_claimed, run_row, skip
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, JobState, KeyStatus, Run
-from ocs.store.waiting import free_slots, locks, running_of_job
+from ocs.store.waiting import free_slots, locks, newest_running, running_of_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ async def claim(
             return Declined(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now), verdict.why)
         if isinstance(verdict, Skip):
             skip(run, verdict.reason, verdict.why, now)
+            run.in_its_way = verdict.in_its_way
             return Rejected(run.id, verdict)
         run.status, run.owner, run.lease_until, run.idempotency_key = RunStatus.RUNNING, owner, now + LEASE, key
         await session.flush()
@@ -195,8 +196,10 @@ async def _snapshot(
     pool = job.limits.pool
     due = dispatch.scheduled_for
     is_late = dispatch.kind is DispatchKind.SCHEDULED and job.schedule and misfire.is_late(job.schedule, due, now)
+    running = await running_of_job(session, job.id, now, besides=dispatch.id)
     return Snapshot(
-        running=await running_of_job(session, job.id, now, besides=dispatch.id),
+        running=running,
+        in_the_way=await newest_running(session, job.id) if running else None,
         pool_free=await free_slots(session, pool, now, besides=dispatch.id) if pool else 1,
         queued=await backlog(session, job.id, besides=dispatch.id),
         has_waited=asked is not None or (row is not None and row.waiting_since is not None),

@@ -16,6 +16,7 @@ from ocs.store.outbox import OPEN, PendingDispatch, pending
 from ocs.store.readable import readable
 from ocs.store.running import is_running
 from ocs.store.tables import DispatchRow, JobState, Run
+from ocs.store.waiting import newest_running
 
 SHORTEST_ID = 4
 
@@ -132,6 +133,13 @@ async def running(store: Store) -> list[Run]:
     """Runs that have not ended."""
     async with store.reading() as session:
         return await readable(session, Run, select(Run).where(is_running()))
+
+
+async def running_of(store: Store, job_id: str) -> Run | None:
+    """The run of a job that began last, of those that have not ended."""
+    async with store.reading() as session:
+        found = await newest_running(session, job_id)
+        return await session.get(Run, found) if found else None
 
 
 async def waiting(store: Store) -> list[PendingDispatch]:

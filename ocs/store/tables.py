@@ -68,6 +68,8 @@ class Run(SQLModel, table=True):
     # Not unique: a released key may be claimed by a further run (W2).
     idempotency_key: str | None = Field(default=None, max_length=32, index=True)
     skip_reason: SkipReason | None = Field(default=None, sa_column=Column(choice(SkipReason, "run_skip_reason")))
+    # The run of the same job that was at work when this one was skipped.
+    in_its_way: UUID | None = None
     summary: str = Field(default="", sa_column=Column(Text, nullable=False))
     error: str | None = Field(default=None, sa_column=Column(Text))
     exit_code: int | None = None

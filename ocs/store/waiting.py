@@ -32,6 +32,12 @@ async def running_of_job(session: AsyncSession, job_id: str, now: datetime, *, b
     return running + await _count(session, coming, _was_let_go(now), col(DispatchRow.id) != besides)
 
 
+async def newest_running(session: AsyncSession, job_id: str) -> UUID | None:
+    """The run of a job that began last, of those that have not ended."""
+    running = select(Run.id).where(Run.job_id == job_id, is_running())
+    return (await session.scalars(running.order_by(col(Run.started_at).desc()).limit(1))).first()
+
+
 async def free_slots(session: AsyncSession, pool: str, now: datetime, *, besides: UUID | None = None) -> int:
     """How many slots of a pool neither a run has nor a dispatch that was just let go on, `besides` not counted."""
     running = await _count(session, col(Run.pool) == pool, is_running())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Ocs
+from tests.cli.command import PATIENCE, Ocs
 from tests.cli.live import eventually, run_of, running
 
 pytestmark = pytest.mark.e2e
@@ -75,7 +76,7 @@ def test_a_run_waits_for_its_pool_and_goes_on_when_there_is_room(up: Ocs, tmp_pa
         eventually(lambda: up.json("pools", "list")["pools"][0]["waiting"] == 1)
         assert up.json("jobs", "cancel", "third-pooled")["withdrawn"] == 1
         gate.touch()
-        said, told = waiting.communicate(timeout=60)
+        said, told = waiting.communicate(timeout=PATIENCE)
     assert waiting.returncode == 0
     assert "waits for a slot of the pool shared" in told
     assert re.search(r"^ok\s+second-pooled", said, flags=re.MULTILINE)
@@ -83,6 +84,40 @@ def test_a_run_waits_for_its_pool_and_goes_on_when_there_is_room(up: Ocs, tmp_pa
     assert up("pools", "set", "shared", "0").status == 2
     for job in ("first", "second", "third"):
         up.json("jobs", "remove", f"{job}-pooled")
+
+
+def test_who_runs_a_job_that_is_at_work_is_told_so_waits_its_turn_or_joins(up: Ocs, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    up.write("busy", f"id: busy\nrun: echo begun; until [ -e {gate} ]; do sleep 0.1; done; exit 3\n")
+    up.json("deploy", "busy")
+    assert up.json("jobs", "run", "busy")["outcome"] == "dispatched"
+    run = running(up, "busy")
+    told = up.json("jobs", "run", "busy", status=1)
+    assert (told["outcome"], told["run"]["id"], told["dispatch"]) == ("skipped", run["id"], None)
+    said = up("jobs", "run", "busy").err
+    assert run["id"][:8] in said
+    assert "--queue" in said
+    # Nobody gets another run than he asked for.
+    other = up.json("jobs", "run", "busy", "--wait", "--set", "run.timeout=1m", status=1)
+    assert (other["outcome"], other["run"]["id"]) == ("skipped", run["id"])
+    queued = up.json("jobs", "run", "busy", "--queue", "--set", "run.shell.command=echo its turn")
+    assert queued["outcome"] == "queued"
+    eventually(lambda: "an earlier run of the job" in [row["waits_for"] for row in up.json("queue", "list")["queue"]])
+    with up.started("--json", "jobs", "run", "busy", "--wait") as joining:
+        assert joining.stderr is not None
+        assert run["id"][:8] in joining.stderr.readline()
+        gate.touch()
+        said, _ = joining.communicate(timeout=PATIENCE)
+    answer = json.loads(said)
+    assert (answer["outcome"], answer["run"]["id"], answer["status"]) == ("joined", run["id"], "error")
+    assert joining.returncode == 1
+
+    def had_its_turn() -> bool:
+        newest = run_of(up, "busy")
+        return newest is not None and newest["id"] != run["id"] and newest["status"] == "ok"
+
+    eventually(had_its_turn)
+    up.json("jobs", "remove", "busy")
 
 
 def test_a_watch_tells_each_change_once_and_ends_quietly(up: Ocs) -> None:
@@ -96,7 +131,7 @@ def test_a_watch_tells_each_change_once_and_ends_quietly(up: Ocs) -> None:
             line = watching.stdout.readline()
         assert newer["id"][:8] in line
         watching.send_signal(signal.SIGINT)
-        _, told = watching.communicate(timeout=60)
+        _, told = watching.communicate(timeout=PATIENCE)
     assert watching.returncode == 130
     assert told == ""
     assert up.json("runs", "watch", status=2)["error"]["code"] == "usage"
@@ -113,7 +148,7 @@ def test_logs_are_followed_to_the_end_of_a_run(up: Ocs, tmp_path: Path) -> None:
         while "begun" not in line:
             line = following.stdout.readline()
         gate.touch()
-        said, _ = following.communicate(timeout=60)
+        said, _ = following.communicate(timeout=PATIENCE)
     assert "over" in said
     assert following.returncode == 0
     up.json("jobs", "remove", "chatty")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -19,6 +21,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Scheduled
 
+from ocs.cli.deployed import deployed_job
+from ocs.cli.jobs_run import start
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.jitter import offset
 from ocs.store.tables import Run
@@ -308,3 +312,35 @@ async def test_a_broken_child_harms_only_itself(ocs: RunningSystem) -> None:
 
     assert await ocs.eventually(told)
     assert not await ocs.runs_of("bad")
+
+
+async def test_a_run_that_began_just_before_ours_is_followed(
+    ocs: RunningSystem,
+    worker_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`ocs jobs run --wait` had looked when nothing ran yet: its dispatch is skipped, and says what was in its way."""
+    monkeypatch.setenv("OCS_HOME", str(worker_home))
+    gate = tmp_path / "gate"
+
+    async def at_work() -> Run | None:
+        return next((run for run in await ocs.runs_of("twice") if run.pid), None)
+
+    ocs.write("twice", run=f"echo begun; until [ -e {gate} ]; do sleep 0.05; done; exit 3")
+    await ocs.deploy()
+    await ocs.run("twice")
+    job = await deployed_job(ocs.client, ocs.id("twice"))
+    first = await ocs.eventually(at_work)
+    ours = asyncio.create_task(start(ocs.client, job, {}, wait=True))
+
+    async def is_skipped() -> bool:
+        return any(run.in_its_way == first.id for run in await ocs.runs_of("twice"))
+
+    await ocs.eventually(is_skipped)
+    gate.touch()
+    assert await ours == 1
+    told = capsys.readouterr()
+    assert f"as run {str(first.id)[:8]}" in told.err
+    assert re.search(rf"^error  {job.id} .*Exited with code 3", told.out, flags=re.MULTILINE)

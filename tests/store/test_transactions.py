@@ -124,10 +124,12 @@ async def test_overlap_lets_one_through_of_many_at_the_same_time(store: Store, s
 
 
 async def test_a_rejected_dispatch_leaves_a_record_that_says_why(store: Store) -> None:
-    await claimed(store, job(), scheduled())
+    at_work = await claimed(store, job(), scheduled())
     refused = await rejected(store, job(), scheduled(NOW + timedelta(seconds=1)))
     run = await queries.run_by_prefix(store, str(refused.run_id))
     assert (run.status, run.skip_reason, run.summary) == (RunStatus.SKIPPED, SkipReason.OVERLAP, refused.skip.why)
+    assert run.in_its_way == at_work.context.run_id
+    assert str(at_work.context.run_id)[:8] in run.summary
 
 
 async def test_a_run_keeps_its_place_until_it_is_ended_even_when_its_lease_has_run_out(store: Store) -> None:
