@@ -12,8 +12,13 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from ocs.server import embedded_server
+
+SHARED = ("tests/cli/test_live", "tests/worker/")
+"""Where the names of tests begin that are quick, and share a server that it takes long to start."""
 
 settings.register_profile("patient", deadline=None)  # on a busy machine
 settings.load_profile("patient")
@@ -24,6 +29,18 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As for everything a shell has started in the background; what tests interrupt would inherit it, and not hear them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class ByServer(LoadFileScheduling):
+    """What shares a server goes to one process, or each process would start one for it; other tests go by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((scope for scope in SHARED if nodeid.startswith(scope)), super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServer:
+    return ByServer(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from tests.cli.command import Ocs
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T | None], within: float = 60) -> T:
+def eventually(look: Callable[[], T | None], within: float = 150) -> T:
     """What `look` returns once it is something true."""
     deadline = time.monotonic() + within
     while not (seen := look()):

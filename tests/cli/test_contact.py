@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 from ocs.server import embedded_server
-from tests.cli.command import Ocs
+from tests.cli.command import PATIENCE, Ocs
 from tests.cli.live import eventually
 
 pytestmark = pytest.mark.e2e
@@ -60,8 +60,8 @@ def test_who_follows_a_run_hears_of_a_lost_server_and_goes_on_when_it_is_back(
                 for process in (waiting, following):  # it starts the server again
                     read_until(process.stderr, "The server answers again.")
                 gate.touch()
-                said, told = waiting.communicate(timeout=60)
-                log, _ = following.communicate(timeout=60)
+                said, told = waiting.communicate(timeout=PATIENCE)
+                log, _ = following.communicate(timeout=PATIENCE)
         assert (waiting.returncode, following.returncode) == (0, 0)
         assert re.search(r"^over$.*^ok\s+slow", said, flags=re.MULTILINE | re.DOTALL)
         assert "over" in log
@@ -83,7 +83,7 @@ def test_a_server_that_does_not_come_back_is_given_up_and_the_run_is_not(
         ) as waiting:
             eventually(lambda: ocs.json("queue", "list")["queue"])
             server.end(timeout=10)
-            said, told = waiting.communicate(timeout=60)
+            said, told = waiting.communicate(timeout=PATIENCE)
     assert waiting.returncode == 3
     error = json.loads(said)["error"]
     assert error["code"] == "server_unreachable"

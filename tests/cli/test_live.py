@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocs.cli.views import run_schema
-from tests.cli.command import Ocs
+from tests.cli.command import PATIENCE, Ocs
 from tests.cli.live import eventually, run_of, running
 
 pytestmark = pytest.mark.e2e
@@ -230,7 +230,7 @@ def test_another_worker_takes_runs_and_drains(up: Ocs) -> None:
     with up.started("worker", "--name", "second", "--limit", "2") as worker:
         eventually(lambda: "second" in [worker["name"] for worker in up.json("status")["workers"]])
         worker.send_signal(signal.SIGINT)
-        _, said = worker.communicate(timeout=60)
+        _, said = worker.communicate(timeout=PATIENCE)
     assert worker.returncode == 0
     assert "second has ended" in said
     assert "Traceback" not in said
@@ -241,7 +241,7 @@ def test_interrupting_a_wait_says_that_the_run_goes_on(up: Ocs) -> None:
     with up.started("jobs", "run", "long", "--wait") as waiting:
         running(up, "long")
         waiting.send_signal(signal.SIGINT)
-        _, said = waiting.communicate(timeout=60)
+        _, said = waiting.communicate(timeout=PATIENCE)
     assert waiting.returncode == 130
     assert "ocs jobs cancel long" in said
     assert "Traceback" not in said
@@ -259,7 +259,7 @@ def test_up_stays_until_it_is_interrupted_and_drains(ocs: Ocs) -> None:
         ocs.json("jobs", "run", "slow")
         run = running(ocs, "slow")
         server.send_signal(signal.SIGINT)
-        _, said = server.communicate(timeout=60)
+        _, said = server.communicate(timeout=PATIENCE)
     assert server.returncode == 0
     assert "Traceback" not in said
     assert ocs("status").status == 3

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.command import Ocs
+from tests.cli.command import PATIENCE, Ocs
 from tests.cli.live import eventually, run_of
 
 pytestmark = pytest.mark.e2e
@@ -134,7 +134,7 @@ def test_a_run_that_is_waited_for_says_that_it_waits(up: Ocs) -> None:
     with up.started("jobs", "run", "patient", "--wait") as following:
         waiting(up, "patient")
         up.json("approvals", "approve", "patient")
-        said, told = following.communicate(timeout=60)
+        said, told = following.communicate(timeout=PATIENCE)
     assert following.returncode == 0
     assert "waits for approval" in told
     assert "patient ran" in said

@@ -24,6 +24,8 @@ from sqlmodel import col, select
 from deployments import catalogue
 from ocs.server.child import Child
 from ocs.server.health import wait_until_it_answers
+from ocs.store.outbox import OPEN
+from ocs.store.running import is_unfinished
 from ocs.store.tables import DispatchRow, IdempotencyKey, Run
 from ocs.store.tables_delivery import Delivery
 from tests.crash.invariants import Seen, violations
@@ -33,7 +35,7 @@ from tests.crash.worker import RUN_ID
 from tests.delivery.receiver import Receiver
 from tests.e2e.system import RunningSystem
 
-AT_REST_WITHIN = 90.0
+AT_REST_WITHIN = 150.0
 PAGE = 200
 MARK = "CRASH_TEST"
 """In the environment of every process of a job, whoever may have lost track of it."""
@@ -79,12 +81,25 @@ class Scene:
         """Everything, once nothing is under way any more and nothing is wrong."""
         deadline = time.monotonic() + within
         while True:
+            # The store is asked first, and often: it costs little beside the server and all processes.
+            while await self._is_under_way() and time.monotonic() < deadline:
+                await asyncio.sleep(0.1)
             seen = await self.look(occurrences or {})
             wrong = violations(seen)
             if not wrong or time.monotonic() > deadline:
                 assert not wrong, "\n".join(str(violation) for violation in wrong)
                 return seen
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.4)
+
+    async def _is_under_way(self) -> bool:
+        ours = self.system.suffix
+        async with self.system.store.reading() as session:
+            runs = select(Run.id).where(col(Run.job_id).endswith(ours), is_unfinished())
+            rows = select(DispatchRow.id).where(
+                col(DispatchRow.job_id).endswith(ours), col(DispatchRow.status).in_(OPEN)
+            )
+            found = [(await session.scalars(query.limit(1))).first() for query in (runs, rows)]
+        return any(found)
 
     async def look(self, occurrences: Mapping[str, Sequence[datetime]]) -> Seen:
         """All that is known of this test's jobs."""
@@ -205,9 +220,8 @@ class Rig:
         """The last one that was started, or another. With its reaper, nobody is left who would end its jobs."""
         worker = worker or self.workers[-1]
         reapers = [child for child in _children(worker) if _is_reaper(child)] if reaper_too else []
-        for pid in (*(child.pid for child in reapers), worker):
-            kill(pid)
-        psutil.wait_procs(reapers, timeout=10)
+        kill_at_once([worker, *(child.pid for child in reapers)])
+        psutil.wait_procs(reapers, timeout=60)
 
     def kill_workers(self) -> None:
         """All that are left."""
@@ -216,7 +230,7 @@ class Rig:
     def kill_server(self) -> None:
         assert self.server.pid is not None
         os.kill(self.server.pid, signal.SIGKILL)
-        self.server.end(timeout=10)  # collects it
+        self.server.end(timeout=60)  # collects it
 
     def start_server(self) -> None:
         """On the same data and the same port."""
@@ -226,8 +240,19 @@ class Rig:
 
 def kill(pid: int) -> None:
     """At once, whatever it was doing."""
+    _send(pid, signal.SIGKILL)
+
+
+def kill_at_once(pids: Sequence[int]) -> None:
+    """So that none of them has the time to see that another is gone."""
+    for signum in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            _send(pid, signum)
+
+
+def _send(pid: int, signum: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signum)
 
 
 def marked_processes(mark: str) -> list[int]:

@@ -57,7 +57,7 @@ async def crashed(rig: Rig, pid: int) -> None:
     async def look() -> bool:
         return all(run.status.final for run in of(pid, await rig.scene.look({})))
 
-    await rig.system.eventually(look, within=90)
+    await rig.system.eventually(look)
 
 
 async def test_starting_and_stopping_a_worker_disturbs_no_live_run(postgres_rig: Rig) -> None:

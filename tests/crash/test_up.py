@@ -14,8 +14,9 @@ import pytest
 
 from ocs.rules.dispatch import RunStatus
 from ocs.server import Config, UpState, running, start, stop
-from tests.crash.rig import Scene, marked_processes
+from tests.crash.rig import Scene, kill_at_once, marked_processes
 from tests.e2e.system import running_system
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
@@ -86,20 +87,24 @@ async def test_a_killed_server_costs_a_run_nothing(home: Path, tmp_path: Path) -
 
 async def test_everything_is_killed_at_once_and_started_again(home: Path, tmp_path: Path) -> None:
     """As near to a power cut as a test comes: nobody is left to end anything, the reaper neither."""
-    state = up(home)
+    state = up(home, port=free_port())
     async with scene_on(state, home, tmp_path) as scene:
         await scene.system.eventually(lambda: is_at_work(scene))
         family = [psutil.Process(state.pid), *psutil.Process(state.pid).children(recursive=True)]
         shell = marked_processes(scene.mark)
         doomed = [process for process in family if process.pid not in shell]
-        for process in doomed:
-            process.kill()
-        psutil.wait_procs(doomed, timeout=10)
+        kill_at_once([process.pid for process in doomed])
+        await scene.system.eventually(lambda: are_gone(doomed))
         assert running() is None
         assert marked_processes(scene.mark)
         again = up(home, port=state.port)
         assert again.api_url == state.api_url
         await ends_as(scene, RunStatus.CRASHED)
+
+
+async def are_gone(processes: list[psutil.Process]) -> bool:
+    """Those of whom nothing is left but their number let go of their ports, too."""
+    return all(not process.is_running() or process.status() == psutil.STATUS_ZOMBIE for process in processes)
 
 
 async def is_at_work(scene: Scene) -> bool:

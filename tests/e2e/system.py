@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,10 +27,12 @@ from ocs.store import Store, enqueue, open_store, queries
 from tasks.publish import publish
 
 T = TypeVar("T")
-PATIENCE = 60.0
+PATIENCE = 150.0
+"""Seconds, on a machine that has much else to do. What never happens is waited for that long, and nothing else."""
+WORKER = Path(__file__).with_name("worker.py")
 
 
-@contextmanager
+@contextlib.contextmanager
 def worker_process(
     command: list[str], *, api_url: str, home: Path, log: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -52,7 +54,7 @@ def worker_process(
 
 
 def our_worker(pool: str = settings.WORK_POOL, limit: int = 20) -> list[str]:
-    return [sys.executable, "-m", "ocs.worker", "--pool", pool, "--limit", str(limit), "--name", "test"]
+    return [sys.executable, str(WORKER), "--pool", pool, "--limit", str(limit), "--name", "test"]
 
 
 def stock_worker(pool: str) -> list[str]:
@@ -93,6 +95,12 @@ class RunningSystem:
         plan = await rollout.plan(self.client, found)
         await rollout.apply(self.client, plan, prune=prune)
         return plan
+
+    async def tidy_up(self) -> None:
+        """Take all of this test's jobs from the server."""
+        for path in (self.project / "deployments" / "jobs").iterdir():
+            path.unlink()
+        await self.deploy(prune=True)
 
     async def run(self, name: str, **parameters: Any) -> UUID:
         """Dispatch a job by hand; returns the dispatch's id."""
@@ -144,21 +152,23 @@ class RunningSystem:
         return runs[0]
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def running_system(
     api_url: str, home: Path, project: Path, *, store_url: str | None = None
 ) -> AsyncIterator[RunningSystem]:
     (project / "deployments" / "jobs").mkdir(parents=True)
     (project / "prefect.yaml").write_text(f"name: {project.name}\n")
-    store = open_store(store_url or f"sqlite+aiosqlite:///{home / 'store.db'}")
-    await store.migrate()
-    with temporary_settings({PREFECT_API_URL: api_url}):
-        async with get_client() as client:
-            system = RunningSystem(project, store, client)
-            try:
-                yield system
-            finally:
-                for path in (project / "deployments" / "jobs").iterdir():
-                    path.unlink()
-                await system.deploy(prune=True)
-                await store.close()
+    async with contextlib.AsyncExitStack() as stack:
+        store = open_store(store_url or f"sqlite+aiosqlite:///{home / 'store.db'}")
+        stack.push_async_callback(store.close)
+        await store.migrate()
+        stack.enter_context(temporary_settings({PREFECT_API_URL: api_url}))
+        system = RunningSystem(project, store, await stack.enter_async_context(get_client()))
+        try:
+            yield system
+        except BaseException as failed:
+            # With a server that is gone there is nothing to tidy up, and what the test found wrong is to be seen.
+            with contextlib.suppress(Exception):
+                await system.tidy_up()
+            raise failed
+        await system.tidy_up()

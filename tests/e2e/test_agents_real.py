@@ -59,7 +59,7 @@ async def test_runs_outlive_the_gateway_and_each_is_done_once(
             ended = [run for run in await ocs.runs_of(name) if run.status is RunStatus.OK]
             return ended[0] if ended else None
 
-        run = await ocs.eventually(done, within=120)
+        run = await ocs.eventually(done)
         assert run.stdout == f"{word} is done"
         assert len(model.prompts(f"{word} [[say")) == 1
         assert (await queries.job_states(ocs.store))[ocs.id(f"brief-{number}")].consecutive_errors == 0
@@ -100,7 +100,7 @@ async def test_a_message_is_in_the_prompt_of_the_next_turn_and_not_in_the_one_af
     await ocs.deploy()
     for name in replies:
         await ocs.run(name)
-        await ocs.ended_run(name, within=120)
+        await ocs.ended_run(name)
     fence = f"message {said['id'][:8]} to main ---\\nann | text | (no subject)\\n{word} is the word.\\n--- end data "
     seen = {name: [fence in prompt for prompt in model.prompts(f"{ocs.id(name)} [[say")] for name in replies}
     assert seen == {"failed": [True], "shown": [True], "after": [False]}

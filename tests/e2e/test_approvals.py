@@ -192,7 +192,7 @@ async def test_time_decides_when_nobody_does(ocs: RunningSystem, on_timeout: str
     ocs.write("late", run="echo ran", approval={"required": True, "timeout": "2s", "on_timeout": on_timeout})
     await ocs.deploy()
     await ocs.run("late")
-    run = await ocs.ended_run("late", within=90)
+    run = await ocs.ended_run("late")
     assert run.status is status
     assert (await request_of(ocs, "late")).decided_by == "timeout"
 
@@ -245,7 +245,7 @@ async def test_a_decision_that_did_not_reach_prefect_is_sent_by_the_worker(ocs: 
     keyset: dict[str, Any] = flow_run.state.state_details.run_input_keyset or {}
     await ocs.client.delete_flow_run_input(flow_run.id, keyset["schema"])
     await decide(ocs.store, request.id, approve=True, by="ann", decided_from=DecidedFrom.CLI, now=ocs.now())
-    run = await ocs.ended_run("lost", within=90)
+    run = await ocs.ended_run("lost")
     assert run.status is RunStatus.OK
     assert len(await ocs.flow_runs_of("lost")) == 1
 

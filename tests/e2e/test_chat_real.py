@@ -53,7 +53,7 @@ async def told(ocs: RunningSystem, name: str) -> Delivery:
         rows = (await deliveries.of_runs(ocs.store, [run.id])).get(run.id, [])
         return next((row for row in rows if row.status is DeliveryStatus.SENT), None)
 
-    return await ocs.eventually(sent, within=150)
+    return await ocs.eventually(sent)
 
 
 async def test_what_a_shell_job_printed_arrives_once_exactly_and_with_its_image(

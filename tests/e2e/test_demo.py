@@ -50,7 +50,7 @@ def test_the_demo_runs_its_chain_and_ends_cleanly(checkout: Path) -> None:
     family = psutil.Process(demo.pid).children(recursive=True)
     demo.send_signal(signal.SIGINT)
     assert demo.wait(PATIENCE) == 0
-    _, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     assert {path.name for path in checkout.iterdir()} == {*before, ".demo"}
     assert list((checkout / ".demo" / "home" / "machine-report").glob("report-*.txt"))

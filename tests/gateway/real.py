@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 
 from tests.gateway.model import Model
 from tests.gateway.telegram import Telegram
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ROOT / ".gateway" / "node_modules"
@@ -45,7 +45,7 @@ class RealGateway:
         self.home = home
         self.model = model
         self.telegram = telegram
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         folder = home / ".openclaw"
@@ -159,9 +159,3 @@ def _model(name: str) -> dict[str, Any]:
         "contextWindow": 200_000,
         "maxTokens": 8192,
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

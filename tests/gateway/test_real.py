@@ -22,7 +22,7 @@ from tests.gateway.model import Model, model_server
 from tests.gateway.real import HOOKS_TOKEN, TOKEN, RealGateway, skip_unless_installed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.timeout(300)]
-PATIENCE = 60.0
+PATIENCE = 150.0
 LONG = timedelta(minutes=2)
 
 

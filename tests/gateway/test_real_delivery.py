@@ -25,7 +25,7 @@ from tests.gateway.real import TOKEN, RealGateway, real_gateway, skip_unless_ins
 from tests.gateway.telegram import Refusal, Telegram, telegram_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.timeout(300)]
-PATIENCE = 60.0
+PATIENCE = 150.0
 CHAT = "4711"
 NASTY = """a *b* _c_ __init__ ~~s~~ `code` <b>x</b> <stdin> & &amp; &lt; [l](http://x) ![i](http://y/z.png) ||s|| \\* 🎉
 # no heading

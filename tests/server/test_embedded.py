@@ -102,7 +102,7 @@ def test_down_ends_everything_and_leaves_no_trace(prepared: Path) -> None:
     state = start(Config(prepared, port=0), attached=False)
     family = [psutil.Process(pid) for pid in (state.pid, state.server_pid, state.worker_pid) if pid]
     assert stop(now=False) == state
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     assert running() is None
     assert stop(now=False) is None

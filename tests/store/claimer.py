@@ -31,7 +31,7 @@ from ocs.store import (
 )
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
-OCCURRENCES = 25
+OCCURRENCES = 20
 AT_ONCE = 10
 A_LOOK = 0.1
 """Seconds between two looks at what waits: a worker's upkeep looks less often."""

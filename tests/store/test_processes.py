@@ -14,10 +14,12 @@ from ocs.rules.guards import SkipReason
 from ocs.store import Store, queries, set_slots
 from tests.store.claimer import JOBS, OCCURRENCES, now
 
-PROCESSES = 4
+PROCESSES = 3
+PATIENCE = 300
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(PATIENCE + 60)
 @pytest.mark.parametrize("store_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
 async def test_processes_that_claim_at_once_keep_pools_overlap_and_idempotency(
     store: Store, store_url: str, tmp_path: Path
@@ -27,7 +29,7 @@ async def test_processes_that_claim_at_once_keep_pools_overlap_and_idempotency(
     command = [sys.executable, "-m", "tests.store.claimer", store_url, str(traces)]
     claimers = [subprocess.Popen(command, cwd=ROOT) for _ in range(PROCESSES)]
     try:
-        assert [claimer.wait(120) for claimer in claimers] == [0] * PROCESSES
+        assert [claimer.wait(PATIENCE) for claimer in claimers] == [0] * PROCESSES
     finally:
         for claimer in claimers:
             claimer.kill()

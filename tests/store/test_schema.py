@@ -33,8 +33,8 @@ def test_the_program_works_with_the_newest_migration() -> None:
     assert ScriptDirectory(str(folder)).get_current_head() == schema.CURRENT
 
 
-async def test_several_processes_may_migrate_at_once(store_url: str) -> None:
-    stores = [open_store(store_url) for _ in range(4)]
+async def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
+    stores = [open_store(empty_url) for _ in range(4)]
     await asyncio.gather(*(store.migrate() for store in stores))
     for store in stores:
         await store.close()

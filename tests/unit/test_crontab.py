@@ -184,7 +184,7 @@ def test_what_follows_a_percent_sign_is_standard_input(lines: list[str]) -> None
     made, _ = job(f"0 3 * * * cat # it is{''.join('%' + line for line in escaped)}")
     assert made.run.shell is not None
     ended = subprocess.run(
-        ["/bin/sh", "-c", made.run.shell.command], input=b"", capture_output=True, check=True, timeout=10
+        ["/bin/sh", "-c", made.run.shell.command], input=b"", capture_output=True, check=True, timeout=60
     )
     assert ended.stdout.decode() == ended_line("\n".join(bare))
 

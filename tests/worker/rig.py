@@ -27,7 +27,7 @@ from websockets.asyncio.connection import Connection
 from ocs.worker import OpenClawWorker
 
 T = TypeVar("T")
-PATIENCE = 60.0
+PATIENCE = 150.0
 
 
 class CountingUpkeep:
