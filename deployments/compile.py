@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ocs import settings
+from ocs.rules.markdown import code_block, sentence
 from ocs.rules.occurrences import EVERY_ANCHOR
 from ocs.rules.timetable import timetable
 from ocs.spec import EventTrigger, Job, format_duration
@@ -15,6 +16,8 @@ from ocs.spec.braces import guard
 
 ENTRYPOINT = "flows.job.run_job"
 DIGEST_LENGTH = 16
+FENCE = 4
+"""So many marks at least enclose a command; with others the description of a job that is rolled out would differ."""
 JOB_VARIABLES = {"env": {"PYTHONSAFEPATH": "1"}}
 """Under Prefect's process worker a `tasks.py` in the current folder must not stand in for ours."""
 
@@ -117,10 +120,9 @@ def _description(job: Job) -> str:
     """What the deployment's page in the UI says, in markdown."""
     parts = [job.description or "", f"**Runs** {_when(job)}."]
     if job.run.shell is not None:
-        fence = "~~~~"
-        parts.append(f"{fence}bash\n{job.run.shell.command.rstrip()}\n{fence}")
+        parts.append(code_block(job.run.shell.command.rstrip(), "bash", "~", FENCE))
     if job.origin:
-        parts.append(f"Asked for by {job.origin}.")
+        parts.append(f"Asked for by {sentence(job.origin)}.")
     parts.append(f"Defined in `deployments/jobs/{job.id}.yaml`; change it there and run `ocs deploy`.")
     return "\n\n".join(part for part in parts if part)
 

@@ -12,12 +12,16 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_logger
 
 from ocs.rules.dispatch import DispatchContext, DispatchResult, StreamOutput
+from ocs.rules.markdown import code, code_block, sentence
+from ocs.rules.plain_text import without_blank_ends
 from ocs.spec import Job
 from ocs.store import Outcome
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
 from tasks.naming import page_of
 
 EXCERPT_LINES = 40
+FENCE = 4
+"""So many marks at least enclose an output."""
 
 
 async def show(
@@ -33,17 +37,10 @@ async def show(
 
     A server that does not take it costs the run nothing: the outcome is in the store.
     """
-    sections = [
-        _headline(job, context, result, outcome),
-        _output("Output", result.stdout),
-        _output("Errors", result.stderr),
-        _what_follows(outcome, sent),
-        _who_was_told(told),
-    ]
     shown = MarkdownArtifact(
         key=job.id,
-        description=f"{outcome.status}: {outcome.why}",
-        markdown="\n\n".join(section for section in sections if section),
+        description=sentence(f"{outcome.status}: {outcome.why}"),
+        markdown=markdown_of(job, context, result, outcome, sent, told),
         flow_run_id=context.flow_run_id,
     )
     try:
@@ -52,32 +49,55 @@ async def show(
         get_logger(__name__).warning("The outcome of %s could not be shown as an artifact: %r", job.id, refused)
 
 
+def markdown_of(
+    job: Job,
+    context: DispatchContext,
+    result: DispatchResult,
+    outcome: Outcome,
+    sent: Mapping[UUID, FlowRun],
+    told: Sequence[Delivery] = (),
+) -> str:
+    """What the artifact says. Nothing that a job or an agent has said is markup in it."""
+    sections = [
+        _headline(job, context, result, outcome),
+        _output("Output", result.stdout),
+        _output("Errors", result.stderr),
+        _what_follows(outcome, sent),
+        _who_was_told(told),
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
 def _headline(job: Job, context: DispatchContext, result: DispatchResult, outcome: Outcome) -> str:
     facts = {
         "Status": f"**{outcome.status}**",
         "Exit code": None if result.exit_code is None else str(result.exit_code),
         "Signal": result.signal,
-        "Conversation": f"`{result.session_key}`" if result.session_key else None,
+        "Conversation": _in_a_cell(result.session_key) if result.session_key else None,
         "Found": result.finding,
         "Why it ran": f"{context.dispatch.kind}, attempt {context.dispatch.attempt}",
         "Run": f"`{context.run_id}`",
         "Caused by run": f"`{context.dispatch.source_run}`" if context.dispatch.source_run else None,
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items() if value)
-    return f"## {job.name or job.id}\n\n{outcome.why}\n\n| | |\n|---|---|\n{rows}"
+    return f"## {sentence(job.name or job.id)}\n\n{sentence(outcome.why)}\n\n| | |\n|---|---|\n{rows}"
+
+
+def _in_a_cell(text: str) -> str:
+    """As code, in which a table still takes a bar for the end of the cell."""
+    return code(text).replace("|", "\\|")
 
 
 def _output(title: str, stream: StreamOutput) -> str:
-    if not stream.text:
+    text = without_blank_ends(stream.text)
+    if not text:
         return ""
-    lines = stream.text.splitlines()
+    lines = text.split("\n")
     kept = lines[-EXCERPT_LINES:]
     cut = f" (the last {len(kept)} of {len(lines)} lines)" if len(kept) < len(lines) else ""
-    whole = f"\n\nWhole output, {stream.bytes:,} bytes: `{stream.path}`" if stream.path else ""
-    fence = "~~~~"
-    while any(line.startswith(fence) for line in kept):
-        fence += "~"
-    return f"### {title}{cut}\n\n{fence}text\n" + "\n".join(kept) + f"\n{fence}{whole}"
+    whole = f"\n\nWhole output, {stream.bytes:,} bytes: {code(stream.path)}" if stream.path else ""
+    shown = code_block("\n".join(kept), "text", "~", FENCE)
+    return f"### {title}{cut}\n\n{shown}{whole}"
 
 
 def _what_follows(outcome: Outcome, sent: Mapping[UUID, FlowRun]) -> str:
@@ -94,7 +114,7 @@ def _what_follows(outcome: Outcome, sent: Mapping[UUID, FlowRun]) -> str:
 
 
 def _who_was_told(told: Sequence[Delivery]) -> str:
-    lines = [f"- {each.target}: {_stands(each)}" for each in told]
+    lines = [f"- {sentence(each.target)}: {sentence(_stands(each))}" for each in told]
     return "### Deliveries\n\n" + "\n".join(lines) if lines else ""
 
 

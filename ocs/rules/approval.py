@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from ocs.errors import Refused
 from ocs.rules.dispatch import Dispatch, DispatchKind
-from ocs.spec import Job, format_duration
+from ocs.rules.plain_text import revealed
+from ocs.spec import Job, Run, format_duration
 from ocs.spec.values import no_control_characters
 
 LONGEST_NAME = 256
@@ -131,24 +132,33 @@ def _ended(text: str) -> str:
 def what_runs(job: Job) -> str:
     """What will be executed, as a person judges it: the command or the prompt, with everything that changes it.
 
-    Secrets are named, never shown: they are blocks that are looked up only when the job runs.
+    Secrets are named, never shown: they are blocks that are looked up only when the job runs. What would turn the
+    direction of writing, or not be seen at all, is written out: what is read is what runs.
     """
-    run = job.run
+    return revealed(_what_runs(job.run))
+
+
+def _what_runs(run: Run) -> str:
     if run.shell is not None:
         shell = run.shell
         around = {
             "in": shell.cwd,
-            "with": " ".join(f"{name}={value}" for name, value in shell.env.items()),
+            "with": " ".join(f"{name}={_on_a_line(value)}" for name, value in shell.env.items()),
             "secrets": " ".join(shell.secrets),
             "by": shell.interpreter if shell.interpreter != "/bin/bash" else None,
         }
-        notes = [f"# {name}: {value}" for name, value in around.items() if value]
+        notes = [f"# {name}: {_on_a_line(value)}" for name, value in around.items() if value]
         return "\n".join([*notes, shell.command.rstrip()])
     if run.agent is not None:
-        return f"# agent: {run.agent.agent}\n{run.agent.message.rstrip()}"
+        return f"# agent: {_on_a_line(run.agent.agent)}\n{run.agent.message.rstrip()}"
     if run.main is not None:
         return run.main.message.rstrip()
     return run.watchdog.check.command.rstrip() if run.watchdog else ""
+
+
+def _on_a_line(value: str) -> str:
+    """A value of more lines must not look like the command below it."""
+    return repr(value) if "\n" in value else value
 
 
 def changed_parts(job: Job, deployed: Job) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from ocs.rules.approval import ApprovalStatus, OnTimeout
 from ocs.rules.dispatch import Dispatch, DispatchKind
+from ocs.rules.markdown import code, code_block, sentence
 
 SHORT = 8
 SHOWN = 4000
@@ -53,13 +55,11 @@ def cause(dispatch: Dispatch, *, asked_by: str | None, parent_job: str | None) -
 
 def form(request: Request) -> str:
     """The text above the form in the UI, in markdown."""
-    fence = "~~~"
-    while fence in request.what:
-        fence += "~"
+    changed = tuple(map(code, request.changed))
     parts = [
-        f"**{request.job_id}** waits for you. It runs {request.why}.",
-        f"{fence}bash\n{_cut(request.what)}\n{fence}",
-        _changed(request),
+        f"**{request.job_id}** waits for you. It runs {sentence(request.why)}.",
+        code_block(_cut(request.what), "bash", "~"),
+        _changed(changed),
         _until(request),
         f"On the command line: `ocs approvals approve {request.id[:SHORT]}`",
     ]
@@ -71,9 +71,9 @@ def message(request: Request) -> Message:
     lines = [
         f"{request.job_id} runs {request.why}, and needs your approval:",
         "",
-        *(f"    {line}" for line in _cut(request.what).splitlines()),
+        *(f"    {line}" for line in _cut(request.what).split("\n")),
         "",
-        *([_changed(request), ""] if request.changed else []),
+        *([_changed(request.changed), ""] if request.changed else []),
         f"Approve:  ocs approvals approve {request.id[:SHORT]}",
         f"Reject:   ocs approvals reject {request.id[:SHORT]} --reason '...'",
         *([f"In the UI: {request.page}"] if request.page else []),
@@ -90,10 +90,10 @@ def decided(job_id: str, status: ApprovalStatus, why: str) -> Message:
     return Message(f"{job_id} was {'approved' if went_on else 'not approved'}", f"{why} {then}")
 
 
-def _changed(request: Request) -> str:
-    if not request.changed:
+def _changed(paths: Sequence[str]) -> str:
+    if not paths:
         return ""
-    return f"Changed for this run, other than the job is rolled out: {', '.join(request.changed)}."
+    return f"Changed for this run, other than the job is rolled out: {', '.join(paths)}."
 
 
 def _until(request: Request) -> str:

@@ -21,7 +21,8 @@ _CHANGED = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>|~&#@!$]|:(?=//)|(?<=www)\.|^(?:[-+=]|\d+(?=[.)]))", re.IGNORECASE)
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>|~&#@!$]|:(?=//)|(?<=www)\.|^[-+=]", re.IGNORECASE)
+_ITEM = re.compile(r"^(\d+)([.)])")
 _LINK = "://"
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
 _NUMBER = re.compile(r"\[\d+/\d+\] ")
@@ -63,7 +64,7 @@ def code(text: str) -> str:
 
 def sentence(text: str) -> str:
     """The text as a part of a Markdown line: nothing of it is markup, a link, or a cell of its own."""
-    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+    return _ITEM.sub(r"\1\\\2", _MARKUP.sub(r"\\\g<0>", " ".join(text.split())))
 
 
 def lines_of(text: str) -> Iterator[tuple[str, bool]]:

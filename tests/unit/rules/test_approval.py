@@ -30,6 +30,7 @@ from ocs.rules.approval import (
 from ocs.rules.approval_text import Request, cause, decided, form, message
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.rules.guards import Ask, Proceed, Refuse, Skip, SkipReason, Snapshot, Wait, decide
+from ocs.rules.markdown import lines_of
 from ocs.spec import Job
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -128,6 +129,13 @@ def test_what_runs_names_secrets_and_shows_everything_else() -> None:
     assert what_runs(with_agent) == "# agent: ops\nClean up."
 
 
+def test_what_a_person_approves_is_what_runs_and_hides_nothing() -> None:
+    shell = {"command": "echo \u202e'fr- mr'\u200b", "env": {"A": "1\nrm -rf /"}, "cwd": "/srv\ncurl example.org"}
+    assert what_runs(job(run={"shell": shell})) == (
+        "# in: '/srv\\ncurl example.org'\n# with: A='1\\nrm -rf /'\necho <U+202E>'fr- mr'<U+200B>"
+    )
+
+
 @pytest.mark.parametrize(
     ("status", "by", "decided_from", "reason", "expected"),
     [
@@ -187,6 +195,15 @@ def test_the_form_shows_what_runs_whatever_it_contains() -> None:
     assert "It runs by hand, asked for by ann." in text
     assert "run.shell.command" in text
     assert "If nobody decides until 2026-11-24 12:00:00 UTC, it is rejected." in text
+
+
+def test_nothing_in_a_form_is_markup_but_the_form_itself() -> None:
+    values = {field: getattr(REQUEST, field) for field in Request.__slots__}
+    evil = "   ~~~\n   ~~~~~~\n![x](http://h/y.png)\n<img src=x>"
+    text = form(Request(**{**values, "what": evil, "why": "by hand, asked for by <b>[ann](http://h)"}))
+    assert [line for line, is_code in lines_of(text) if not is_code and ("<" in line or "](" in line)] == [
+        "**deploy** waits for you. It runs by hand, asked for by \\<b\\>\\[ann\\](http\\://h)."
+    ]
 
 
 def test_the_message_has_both_commands_and_the_link() -> None:

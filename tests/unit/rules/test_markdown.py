@@ -88,7 +88,7 @@ def test_no_line_closes_a_code_block(inside: str, mark: str) -> None:
         ("<img src=x> *b* `c` a|b", "\\<img src=x\\> \\*b\\* \\`c\\` a\\|b"),
         ("# head\n- item", "\\# head - item"),
         ("- item", "\\- item"),
-        ("1. item", "\\1. item"),
+        ("1. item", "1\\. item"),
         (
             "see www.example.org, a@example.org, https://example.org",
             "see www\\.example.org, a\\@example.org, https\\://example.org",
