@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 from ruamel.yaml.error import YAMLError
 
 from deployments import yaml_text
 from ocs.errors import InvalidJob, NotFound, Problem
+from ocs.files import READABLE, make_folder, open_file
 from ocs.spec import Job, check_catalogue, violations
 
 JOBS = Path("deployments") / "jobs"
@@ -222,21 +223,21 @@ def _project_name(project: Path) -> str:
 
 def replace_file(path: Path, text: str) -> None:
     """Write a file so that a crash leaves the old or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, READABLE)
     with _temporary_beside(path) as temporary:
-        with temporary.open("w", encoding="utf-8") as file:
+        with open_file(temporary, "x", READABLE, encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        if path.exists():
+            temporary.chmod(path.stat().st_mode & 0o777)
         temporary.replace(path)
 
 
 @contextlib.contextmanager
 def _temporary_beside(path: Path) -> Generator[Path]:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        yield Path(name)
+        yield temporary
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

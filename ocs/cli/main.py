@@ -43,6 +43,7 @@ from ocs.cli import (
 from ocs.cli.group import Group
 from ocs.cli.output import Mode, answer, fail, say, tell
 from ocs.errors import OcsError, UsageError
+from ocs.files import make_folder, open_file
 
 NO_MORE_OUTPUT = (errno.EPIPE, errno.ENOSPC)
 
@@ -187,8 +188,8 @@ def _report_bug(bug: Exception) -> int:
     what = f"Something unexpected went wrong: {type(bug).__name__}: {bug}"
     try:
         log = settings.home() / "logs" / "cli.log"
-        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with log.open("a", encoding="utf-8", errors="replace") as file:
+        make_folder(log.parent)
+        with open_file(log, "a", encoding="utf-8", errors="replace") as file:
             file.write(f"{datetime.now(UTC).isoformat()}\n{''.join(traceback.format_exception(bug))}\n")
     except OSError:
         return fail(OcsError(what, hint="See where: set OCS_DEBUG=1"))

@@ -14,6 +14,7 @@ from ocs.cli.group import group
 from ocs.cli.output import Mode, answer, print_json, say
 from ocs.cli.views import run_schema
 from ocs.errors import Refused
+from ocs.files import READABLE, make_folder, open_file
 from ocs.spec import job_schema
 
 SCHEMA_FILE = "job.schema.json"
@@ -43,9 +44,10 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Pat
     if not (root / ".gitignore").exists():
         files[root / ".gitignore"] = IGNORE
     try:
-        jobs.mkdir(parents=True)
+        make_folder(jobs, READABLE)
         for path, text in files.items():
-            path.write_text(text, encoding="utf-8")
+            with open_file(path, "w", READABLE, encoding="utf-8") as file:
+                file.write(text)
     except OSError as failed:
         raise Refused(f"{root} cannot be written to: {failed.strerror}.", hint="Name another folder.") from failed
     prefect_yaml.regenerate(catalogue.read(root))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ocs.files import open_file
 from ocs.lifeline import VARIABLE
 
 LARGEST_LOG = 10_000_000
@@ -53,7 +54,7 @@ class Child:
         """Start it; its output is added to its log."""
         self.trim_log()
         self._started_at = time.monotonic()
-        with self.log.open("ab") as log:
+        with open_file(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 self._argv,
                 env=self._env,
@@ -114,8 +115,9 @@ class Child:
         """
         if not self.log.exists() or self.log.stat().st_size <= LARGEST_LOG:
             return
-        with contextlib.suppress(OSError):  # a full disk: then better without a copy
-            shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
+        aside = self.log.with_suffix(".log.1")
+        with contextlib.suppress(OSError), self.log.open("rb") as full, open_file(aside, "wb") as copy:
+            shutil.copyfileobj(full, copy)  # on a full disk better without a copy
         os.truncate(self.log, 0)
 
     def last_words(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocs.errors import Refused
+from ocs.files import make_folder
 
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 """Prefect's own setting for a password, `user:password`."""
@@ -65,7 +66,7 @@ def is_loopback(host: str) -> bool:
 
 def _make_usable(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(13, "it is not writable")
     except OSError as failed:

@@ -13,10 +13,11 @@ import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from ocs import settings
 from ocs.errors import Refused
+from ocs.files import open_file
 
 PATIENCE = 2.0
 """Seconds to wait for the lock: whoever looks at it holds it for an instant, and one that ends for a moment more."""
@@ -52,8 +53,8 @@ def read(home: Path | None = None) -> UpState | None:
 def write(home: Path, state: UpState) -> None:
     """Say that it runs, all at once."""
     temporary = _file(home).with_suffix(".tmp")
-    temporary.touch(mode=0o600)
-    temporary.write_text(json.dumps(asdict(state)))
+    with open_file(temporary, "w") as file:
+        file.write(json.dumps(asdict(state)))
     temporary.replace(_file(home))
 
 
@@ -64,7 +65,7 @@ def only_one(home: Path) -> Generator[None]:
     Raises:
         Refused: another embedded server holds it.
     """
-    with _lock_file(home).open("a") as lock:
+    with open_file(_lock_file(home), "a") as lock:
         deadline = time.monotonic() + PATIENCE
         while not _take(lock, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
@@ -96,7 +97,7 @@ def _forget_killed(home: Path) -> bool:
     return True
 
 
-def _take(lock: TextIO, how: int) -> bool:
+def _take(lock: IO[Any], how: int) -> bool:
     try:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 import psutil
 
 from ocs.errors import Refused, ServerUnreachable
+from ocs.files import open_file
 from ocs.lifeline import VARIABLE
 from ocs.server import state
 from ocs.server.child import python, tail
@@ -94,7 +95,7 @@ def stop(*, now: bool, on_wait: Callable[[float], None] | None = None) -> UpStat
 def _spawn(config: Config, attached: bool) -> subprocess.Popen[bytes]:
     arguments = ["--host", config.host, "--port", str(config.port), "--limit", str(config.limit)]
     environment = {**os.environ, "OCS_HOME": str(config.home), **({VARIABLE: "1"} if attached else {})}
-    with (config.logs / "up.log").open("wb") as log, _own_stderr() as watcher:
+    with open_file(config.logs / "up.log", "wb") as log, _own_stderr() as watcher:
         told = ["--watcher", str(watcher)] if attached and watcher is not None else []
         process = subprocess.Popen(
             python("-m", "ocs.server.supervisor", *arguments, *told, "--", *config.worker),

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from ocs import settings
 from ocs.errors import StoreAway, StoreError
+from ocs.files import make_folder
 from ocs.store import schema, timeouts
 from ocs.store.outage import is_away
 
@@ -135,7 +136,7 @@ def _without_limits(address: URL) -> AsyncEngine:
 def _private_file(path: Path) -> None:
     """Make the file, readable by its owner only, before SQLite would make it readable by all."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         path.touch(mode=0o600, exist_ok=True)
     except OSError as failed:
         raise StoreError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
+from ocs.files import make_folder, open_file
 from ocs.rules.dispatch import StreamOutput
 from ocs.rules.masking import Masker, Masking
 from ocs.rules.shell_result import MARK, cut
@@ -41,7 +41,7 @@ class Capture:
         self._head = bytearray()
         self._tail = bytearray()
         self._until_offload = bytearray()
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] | None = None
 
     async def read(self, pipe: IO[bytes]) -> None:
         """Take in everything until the stream ends."""
@@ -111,9 +111,9 @@ class Capture:
             self.trouble = f"Its whole output could not be kept in {self._target}: {failed.strerror}."
             self.path = None
 
-    def _open(self) -> BinaryIO:
-        self._target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = os.fdopen(os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    def _open(self) -> IO[bytes]:
+        make_folder(self._target.parent)
+        file = open_file(self._target, "wb")
         self.path = self._target
         return file
 

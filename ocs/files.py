@@ -1,0 +1,28 @@
+"""Files and folders that are made for their owner alone, or for all to read, whatever the umask is."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+FOR_OWNER, READABLE = 0o600, 0o644
+_OTHERS = 0o077
+
+
+def make_folder(path: Path, mode: int = FOR_OWNER) -> None:
+    """Make a folder, and what is missing above it; who may read it may enter it. A stricter umask holds."""
+    if not path.exists() and path.parent != path:
+        make_folder(path.parent, mode)
+    may_enter = (mode & 0o444) >> 2
+    path.mkdir(mode | may_enter, exist_ok=True)
+
+
+def open_file(path: Path, how: str, mode: int = FOR_OWNER, **options: Any) -> IO[Any]:
+    """Open a file for writing; a new one has this mode, and a private one of ours that others could read loses that."""
+    opened: IO[Any] = open(path, how, opener=partial(os.open, mode=mode), **options)  # noqa: SIM115
+    found = os.fstat(opened.fileno())
+    if mode == FOR_OWNER and found.st_mode & _OTHERS and found.st_uid == os.geteuid():
+        os.fchmod(opened.fileno(), FOR_OWNER)
+    return opened
