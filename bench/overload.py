@@ -11,7 +11,7 @@ import asyncio
 import json
 import tempfile
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.proxy import CountingProxy
-from bench.system import Contestant, System
+from bench.system import Contestant, Cpu, System
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.occurrences import EVERY_ANCHOR
 from ocs.server import embedded_server
@@ -37,7 +37,11 @@ DEMAND = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """Runs a second alone and under overload; of each job how many ran, and how many were due in a row between two."""
+    """Runs a second alone and under overload; of each job how many ran, and for how long none did.
+
+    CPU seconds are those of server and worker together, for each run that ran: they say what a machine of our own
+    could do, whatever else this one has to do meanwhile.
+    """
 
     jobs: int
     every: float
@@ -48,10 +52,14 @@ class Overload:
     most: int
     longest_gap: float
     passed_over: int
+    cpu_alone: float
+    cpu_overloaded: float
+    requests: dict[str, int]
 
     @property
     def ratio(self) -> float:
-        return self.goodput / self.capacity
+        """How much of what it can do it does."""
+        return self.cpu_alone / self.cpu_overloaded
 
 
 async def measure(jobs: int, seconds: float, limit: int, api_url: str, server: int, home: Path) -> Overload:
@@ -68,9 +76,10 @@ async def measure(jobs: int, seconds: float, limit: int, api_url: str, server: i
 
 
 async def _measure(system: System, jobs: int, seconds: float, home: Path) -> Overload:
-    began = datetime.now(UTC)
+    began, before = datetime.now(UTC), system.cpu()
     await system.ended(*await system.run_many(jobs))
     capacity = jobs / (datetime.now(UTC) - began).total_seconds()
+    cpu_alone = _used(before, system.cpu()) / jobs
     every = jobs / capacity / DEMAND
     interval = IntervalSchedule(interval=timedelta(seconds=round(every)), anchor_date=EVERY_ANCHOR)
     deployments: list[UUID] = []
@@ -80,12 +89,19 @@ async def _measure(system: System, jobs: int, seconds: float, home: Path) -> Ove
     began = datetime.now(UTC)
     for deployment in deployments:
         await system.client.create_deployment_schedules(deployment, [DeploymentScheduleCreate(schedule=interval)])
+    before, asked = system.cpu(), Counter(system.proxy.requests)
     await asyncio.sleep(seconds)
-    until = datetime.now(UTC)
+    until, cpu, asked = datetime.now(UTC), _used(before, system.cpu()), system.proxy.requests - asked
     ended = await _runs(home, began, until)
     for deployment in deployments:
         await system.client.pause_deployment(deployment)
-    return _overload(ended, jobs, every, capacity, began, until)
+    measured = _overload(ended, jobs, every, capacity, began, until)
+    ran = max(1, round(measured.goodput * (until - began).total_seconds()))
+    return replace(measured, cpu_alone=cpu_alone, cpu_overloaded=cpu / ran, requests=dict(asked.most_common()))
+
+
+def _used(before: Cpu, after: Cpu) -> float:
+    return after.server + after.worker - before.server - before.worker
 
 
 async def _runs(home: Path, began: datetime, until: datetime) -> list[Run]:
@@ -119,6 +135,9 @@ def _overload(runs: list[Run], jobs: int, every: float, capacity: float, began: 
         most=max(counts),
         longest_gap=max(gaps, default=0.0),
         passed_over=sum(run.status is RunStatus.SKIPPED for run in runs),
+        cpu_alone=0.0,
+        cpu_overloaded=0.0,
+        requests={},
     )
 
 
@@ -131,6 +150,8 @@ def table(measured: Overload) -> Table:
     made.add_column("", justify="right")
     made.add_row("alone", f"{measured.capacity:.2f} runs/s")
     made.add_row("under overload", f"{measured.goodput:.2f} runs/s")
+    made.add_row("CPU a run, alone", f"{measured.cpu_alone:.2f} s")
+    made.add_row("CPU a run, under overload", f"{measured.cpu_overloaded:.2f} s")
     made.add_row("of what it can do", f"{measured.ratio:.0%}")
     made.add_row("runs in each minute", ", ".join(map(str, measured.by_minute)))
     made.add_row("runs of a job, fewest to most", f"{measured.fewest} to {measured.most}")
