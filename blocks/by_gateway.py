@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from typing import Any, cast
@@ -43,9 +44,10 @@ class ByGateway:
 
     async def send(self, part: Part) -> None:
         """A 200 alone does not mean delivered: what was answered is read."""
+        arguments = await asyncio.to_thread(self._arguments, part)
         async with patience("The gateway"):
             try:
-                answer = await self._gateway.invoke_tool("message", self._arguments(part))
+                answer = await self._gateway.invoke_tool("message", arguments)
             except GatewayError as failed:
                 raise Undelivered(
                     f"{self._channel}:{self._recipient} was not reached. {failed.message}",

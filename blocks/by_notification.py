@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
@@ -91,7 +92,7 @@ class ByApprise:
             raise Undelivered(f"Apprise cannot use this {self._service} address; correct it.", retryable=False)
         text, attached = part.text, None
         if part.image is not None:
-            found = image.read(part.image, LARGEST_IMAGE)
+            found = await asyncio.to_thread(image.read, part.image, LARGEST_IMAGE)
             text, attached = (found, None) if isinstance(found, str) else (part.text, _local(part.image))
         with LogEavesdropper("apprise", level=logging.WARNING) as log:
             async with patience(self._service):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -41,7 +42,7 @@ class ByWebhook:
         self._who = f"The webhook at {urlsplit(url).hostname}"
 
     async def send(self, part: Part) -> None:
-        body = json.dumps(_document(part), ensure_ascii=False).encode()
+        body = await asyncio.to_thread(_body, part)
         headers = {"content-type": "application/json", **_headers(part.key, body, self._secret, datetime.now(UTC))}
         async with patience(self._who):
             try:
@@ -73,6 +74,10 @@ def _headers(key: str, body: bytes, secret: str | None, now: datetime) -> dict[s
     timestamp = str(int(now.timestamp()))
     signed = {"webhook-signature": signature(secret, key, timestamp, body)} if secret else {}
     return {"webhook-id": key, "webhook-timestamp": timestamp, **signed}
+
+
+def _body(part: Part) -> bytes:
+    return json.dumps(_document(part), ensure_ascii=False).encode()
 
 
 def _document(part: Part) -> dict[str, Any]:

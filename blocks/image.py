@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mimetypes
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +28,22 @@ PHOTOS = {
 def read(path: Path, most: int, *, photo: bool = False) -> Image | str:
     """The image at `path` when it is one and has at most so many bytes; else why it is not attached, and where it is.
 
-    A job names the path, so whatever does not look like an image stays where it is. With `photo` only what a chat
-    shows is one, by its first bytes too: what it does not show it refuses, again and again.
+    It blocks, so it is called in a thread. A job names the path, so whatever does not look like an image stays where it
+    is. With `photo` only what a chat shows is one, by its first bytes too: what it does not show it refuses, again and
+    again.
     """
     kind, _ = mimetypes.guess_type(path.name)
     if kind is None or not kind.startswith("image/"):
         return f"Not attached, because its name is not that of an image: {path}"
     try:
-        size = path.stat().st_size
-        if size > most:
-            return f"Not attached, because it has {size:,} bytes and the limit is {most:,}: {path}"
-        data = path.read_bytes()
+        # A pipe would be waited for, and a device read for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                return f"Not attached, because it is not a file: {path}"
+            if about.st_size > most:
+                return f"Not attached, because it has {about.st_size:,} bytes and the limit is {most:,}: {path}"
+            data = file.read(most)
         if photo and not data.startswith(PHOTOS.get(kind, ())):
             return f"Not attached, because it is no PNG, JPEG, GIF or WebP: {path}"
         return Image(path.name, kind, data)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -139,13 +141,17 @@ async def test_an_image_goes_along(hook: Receiver, chart: Part) -> None:
         ("passwd", b"x", "name is not that of an image"),
         ("gone.png", None, "No such file"),
         ("big.png", b"x" * 9_000_000, "limit is"),
+        ("pipe.png", os.mkfifo, "not a file"),
+        ("endless.png", lambda path: path.symlink_to("/dev/zero"), "not a file"),
     ],
 )
 async def test_an_image_that_cannot_go_along_is_said(
-    hook: Receiver, tmp_path: Path, name: str, content: bytes | None, why: str
+    hook: Receiver, tmp_path: Path, name: str, content: bytes | Callable[[Path], None] | None, why: str
 ) -> None:
     path = tmp_path / name
-    if content is not None:
+    if callable(content):
+        content(path)
+    elif content is not None:
         path.write_bytes(content)
     part = Part("5f0c-2", "load: done", name, path)
     await ByWebhook(hook.url, None).send(part)
