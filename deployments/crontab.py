@@ -6,25 +6,19 @@ Both forms: a user's own (`crontab -l`), and the system's with a user's name in 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ocs.spec.cron import NICKNAMES, check
+from ocs.spec.cron import NICKNAMES, check, read, with_seconds_last
+from ocs.spec.cron_fields import not_standard
 from ocs.spec.values import no_control_characters
 
 FIELDS = 5
 ZONES = ("CRON_TZ", "TZ")
-MONTHS = ("", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-NAMES: tuple[Sequence[str], ...] = ((), (), (), MONTHS, WEEKDAYS)
-"""What may stand for a number in each of the five fields."""
 _ASSIGNMENT = re.compile(
     r"""(?:"([^"=]*)"|'([^'=]*)'|([A-Za-z_][A-Za-z0-9_]*))\s*=\s*(?:"([^"]*)"|'([^']*)'|([^"'\s].*)?)"""
 )
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_VALUE = r"([0-9]+|[A-Za-z]{3})"
-_ITEM = re.compile(rf"\*(?:/[0-9]+)?|{_VALUE}(?:-{_VALUE}(?:/[0-9]+)?)?")
-"""Cron's own grammar: a step only after * or a range."""
 _NO_PROSE = re.compile(r"@\w+\s|([0-9*]\S*\s+){4}|m\s+h\s")
 """An entry that somebody switched off, or the heading of the columns."""
 
@@ -117,47 +111,12 @@ def _schedule(fields: list[str]) -> str:
         if expression.lower() not in NICKNAMES:
             raise ValueError(f"{expression} is no schedule that cron knows")
         return expression.lower()
-    read = [_field(written, names) for written, names in zip(fields, NAMES, strict=True)]
-    _refuse_both_days(fields[2], fields[4])
-    return check(" ".join(read))
-
-
-def _field(written: str, names: Sequence[str]) -> str:
-    """Our schedules know more (5/10, L, nov-feb), of which crons make different things or nothing."""
-    return ",".join(_item(item, names) for item in written.split(","))
-
-
-def _item(written: str, names: Sequence[str]) -> str:
-    found = _ITEM.fullmatch(written)
-    if found is None:
-        raise ValueError(f"{written} is not what every cron understands")
-    first, last = (None if value is None else _number(value, names) for value in found.groups())
-    if first is None or last is None:
-        return written
-    if first > last:
-        raise ValueError(f"{written} is a range that ends before it begins")
-    # Croniter takes 7-7, Sunday, for the whole week.
-    return str(first) if first == last else written
-
-
-def _number(value: str, names: Sequence[str]) -> int:
-    if value.isdecimal():
-        return int(value)
-    if value.lower() not in names:
-        raise ValueError(f"{value} is not a name that cron has for it")
-    return names.index(value.lower())
-
-
-def _refuse_both_days(day: str, weekday: str) -> None:
-    """Cron runs when either day field fits, but when one of them begins with * only where both do."""
-    if "*" in (day, weekday):
-        return
-    if day.startswith("*") or weekday.startswith("*"):
-        raise ValueError(f"cron runs it only on days that are both {day} of the month and {weekday} of the week")
-    if "*" in (*day.split(","), *weekday.split(",")):
-        raise ValueError(
-            f"cron runs it on days that are {day} of the month or {weekday} of the week, which is every day"
-        )
+    if beyond := next(filter(None, map(not_standard, fields)), None):
+        raise ValueError(f"{beyond} is not what every cron understands")
+    check(expression)
+    if turned := read(expression).goes_round:
+        raise ValueError(f"{turned} is a range that ends before it begins")
+    return with_seconds_last(expression)
 
 
 def _lines(command: str) -> list[str]:

@@ -8,14 +8,14 @@ from functools import lru_cache
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
-from ocs.spec import Schedule
-from ocs.spec.cron import with_seconds_last
+from ocs.spec import Schedule, cron, rrule
 
 EVERY_ANCHOR = datetime(2020, 1, 1, tzinfo=UTC)
 """Intervals are counted from here, so that a new rollout does not move them."""
 NONE = timedelta(0)
-RRULE_START = datetime(2020, 1, 1)  # noqa: DTZ001  wall clock time of the schedule's own zone
-"""Recurrence rules without a DTSTART of their own begin here, at midnight."""
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+MOST_SET = timedelta(hours=3)
+"""Longer than any clock is set back or forward."""
 
 
 def next_occurrence(schedule: Schedule, after: datetime) -> datetime | None:
@@ -39,26 +39,44 @@ def counts_days(interval: timedelta) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def clock_of(expression: str, timezone: str) -> str:
-    """The zone in which a cron expression is to be counted, so that a change of clocks loses nothing.
+def on_a_clock(expression: str, timezone: str) -> tuple[str, str]:
+    """A cron expression and the zone in which it is to be counted, so that a change of clocks loses nothing.
 
     An expression of every hour of every day means elapsed time: on the wall clock, an hourly job would pause for two
-    hours when clocks go back. In UTC it does not, and where all offsets are whole hours its minutes are the same.
+    hours when clocks go back. In UTC it does not. Where the zone is half an hour or less beside full hours its minutes
+    are others there; where they are not the same ones all year (Lord Howe Island sets its clocks by half an hour), the
+    expression stays in its zone.
     """
-    fields = with_seconds_last(expression).split()
-    if fields[1:5] != ["*"] * 4 or not _has_whole_hours(ZoneInfo(timezone)):
-        return timezone
-    return "UTC"
+    meant = cron.read(expression)
+    offsets = _offsets(timezone)
+    if not meant.is_every_hour or (len(offsets) == 1 and any(offset % HOUR for offset in offsets)):
+        return expression, timezone
+    minutes = meant.minute.values
+    in_utc = {frozenset((minute - offset // MINUTE) % 60 for minute in minutes) for offset in offsets}
+    if len(in_utc) > 1:
+        return expression, timezone
+    if in_utc == {minutes}:
+        return expression, "UTC"
+    shifted = ",".join(map(str, sorted(*in_utc)))
+    return f"{meant.second.written} {shifted} * * * *" if meant.has_seconds else f"{shifted} * * * *", "UTC"
 
 
-def _has_whole_hours(zone: ZoneInfo) -> bool:
+@lru_cache(maxsize=1024)
+def _offsets(timezone: str) -> frozenset[timedelta]:
+    """How far a zone is from UTC, now and in the years to come."""
+    zone = ZoneInfo(timezone)
     months = (datetime(year, month, 1, tzinfo=zone) for year in range(2020, 2040) for month in range(1, 13))
-    return all((moment.utcoffset() or NONE) % timedelta(hours=1) == NONE for moment in months)
+    return frozenset(moment.utcoffset() or NONE for moment in months)
+
+
+def as_cron(schedule: Schedule) -> str | None:
+    """The cron expression of a schedule that has one: its own, or the one that its rule means."""
+    return schedule.cron or (rrule.as_cron(schedule.rrule) if schedule.rrule is not None else None)
 
 
 def _occurrences(schedule: Schedule, after: datetime) -> Iterator[datetime]:
-    if schedule.cron is not None:
-        return _later(_cron(schedule.cron, clock_of(schedule.cron, schedule.timezone), after), after)
+    if (expression := as_cron(schedule)) is not None:
+        return _later(_cron(*on_a_clock(expression, schedule.timezone), after), after)
     if schedule.every is not None:
         return _every(schedule.every, schedule.timezone, after)
     if schedule.rrule is not None:
@@ -87,19 +105,9 @@ def _is_jumped_over(wall_time: datetime, zone: ZoneInfo) -> bool:
 
 
 def _cron(expression: str, timezone: str, after: datetime) -> Iterator[datetime]:
-    from croniter import CroniterBadDateError, croniter
-
     zone = ZoneInfo(timezone)
-    # Two hours back, so that a wall time repeated or jumped over at a change of clocks is seen.
-    start = after.astimezone(zone).replace(tzinfo=None) - timedelta(hours=2)
-    wall_clock = croniter(with_seconds_last(expression), start)
     put_off: list[datetime] = []  # what is jumped over comes after some of what follows it on the clock
-    while True:
-        try:
-            wall_time = wall_clock.get_next(datetime)
-        except CroniterBadDateError:
-            yield from put_off
-            return
+    for wall_time in cron.read(expression).wall_times(_before(after, zone)):
         instant = _to_utc(wall_time, zone)
         if _is_jumped_over(wall_time, zone):
             put_off.append(instant)
@@ -107,6 +115,12 @@ def _cron(expression: str, timezone: str, after: datetime) -> Iterator[datetime]
         while put_off and put_off[0] < instant:
             yield put_off.pop(0)
         yield instant
+    yield from put_off
+
+
+def _before(after: datetime, zone: ZoneInfo) -> datetime:
+    """What the wall clock shows a while earlier, so that a time repeated or jumped over at a change is seen."""
+    return after.astimezone(zone).replace(tzinfo=None) - MOST_SET
 
 
 def _every(interval: timedelta, timezone: str, after: datetime) -> Iterator[datetime]:
@@ -126,12 +140,8 @@ def _every(interval: timedelta, timezone: str, after: datetime) -> Iterator[date
 
 
 def _rrule(rule: str, timezone: str, after: datetime) -> Iterator[datetime]:
-    from dateutil.rrule import rrulestr
-
     zone = ZoneInfo(timezone)
-    recurrence = rrulestr(rule, dtstart=RRULE_START, ignoretz=True)
-    wall_time = after.astimezone(zone).replace(tzinfo=None) - timedelta(hours=2)
-    while (wall_time := recurrence.after(wall_time)) is not None:
+    for wall_time in rrule.read(rule).recurrence.times(_before(after, zone)):
         # A time that is jumped over counts as that much earlier here, later in cron: both as Prefect does.
         fold = int(_is_jumped_over(wall_time, zone))
         yield wall_time.replace(tzinfo=zone, fold=fold).astimezone(UTC)

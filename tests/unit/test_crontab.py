@@ -65,6 +65,8 @@ def test_entries(line: str, schedule: str, command: str) -> None:
         ("0 0 1 * */2 x", "both"),
         ("0 0 1,* * mon x", "1,* of the month or mon of the week"),
         ("0 0 1 * mon,* x", "1 of the month or mon,* of the week"),
+        ("*/90 * * * * x", "write every: 90m"),
+        ("0 0 1-31 * mon x", "which is every day"),
         ("0 0 L * * x", "L is not what every cron understands"),
         ("0 0 l * * x", "l is not what every cron understands"),
         ("0 0 1w * * x", "1w is not"),

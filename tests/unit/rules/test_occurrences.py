@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,7 +15,7 @@ from hypothesis.strategies import DrawFn, composite, integers, sampled_from
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
 from deployments.compile import compile_job
-from ocs.rules.occurrences import next_occurrence, occurrences
+from ocs.rules.occurrences import next_occurrence, occurrences, occurrences_between
 from ocs.spec import Job, Schedule
 
 # Both changes of clocks in Vienna and New York, and a zone that moves by half an hour.
@@ -83,13 +83,69 @@ ZONES = (
     "Pacific/Chatham",
 )
 WHOLE_HOURS = ZONES[:5]
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+YEARS = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC))
+
+
+def offsets_of(
+    zone: str, step: timedelta, start: datetime = YEARS[0], end: datetime = YEARS[1]
+) -> list[timedelta | None]:
+    """How far a zone is from UTC, step by step."""
+    return [(start + n * step).astimezone(ZoneInfo(zone)).utcoffset() for n in range((end - start) // step)]
 
 
 def changes_of(zone: str) -> list[datetime]:
     """The hours before which the clocks of a zone are set, in two years."""
-    hours = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(24 * 365 * 2)]
-    offsets = [hour.astimezone(ZoneInfo(zone)).utcoffset() for hour in hours]
-    return [hour for hour, (before, after) in zip(hours[1:], pairwise(offsets), strict=True) if before != after]
+    days = offsets_of(zone, DAY)
+    found: list[datetime] = []
+    for number, (before, after) in enumerate(pairwise(days)):
+        if before != after:
+            day = YEARS[0] + number * DAY
+            hours = offsets_of(zone, HOUR, day, day + 25 * HOUR)
+            found += [day + n * HOUR for n in range(1, 25) if hours[n] != hours[n - 1]]
+    return found
+
+
+# Every zone of IANA's whose clocks are set in these two years. On Lord Howe Island they are set by half an hour, so
+# that no expression of full hours comes after an hour both times.
+SETTING = sorted(zone for zone in available_timezones() if len(set(offsets_of(zone, timedelta(days=7)))) > 1)
+CHANGES = {zone: changes_of(zone) for zone in {*ZONES, *SETTING}}
+BY_HALF_AN_HOUR = ("Australia/Lord_Howe", "Australia/LHI")
+EVERY_HOUR = {"0 * * * *": 60, "@hourly": 60, "17 */1 * * *": 60, "*/30 * * * *": 30, "10,40 0-23 * * *": 30,
+              "*/15 * * * *": 15, "5/15 * * * *": 15, "30 */15 * * * *": 15}  # fmt: skip
+AS_A_RULE = {"FREQ=HOURLY": 60, "FREQ=HOURLY;BYMINUTE=17": 60, "FREQ=MINUTELY;INTERVAL=30": 30,
+             "FREQ=MINUTELY;INTERVAL=15": 15}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("when", "apart"),
+    [({"cron": cron}, apart) for cron, apart in EVERY_HOUR.items()]
+    + [({"rrule": rule}, apart) for rule, apart in AS_A_RULE.items()],
+)
+def test_what_comes_every_hour_comes_every_hour_in_every_zone_that_sets_its_clocks(
+    when: dict[str, str], apart: int
+) -> None:
+    for zone in SETTING:
+        if zone in BY_HALF_AN_HOUR and apart == 60:
+            continue
+        schedule = Schedule.model_validate({**when, "timezone": zone})
+        for change in CHANGES[zone]:
+            found = occurrences_between(schedule, change - 3 * HOUR, change + 3 * HOUR)
+            assert {later - earlier for earlier, later in pairwise(found)} == {timedelta(minutes=apart)}, zone
+
+
+def test_an_hour_in_adelaide_is_an_hour() -> None:
+    schedule = Schedule.model_validate({"cron": "0 * * * *", "timezone": "Australia/Adelaide"})
+    found = occurrences(schedule, datetime(2027, 4, 3, 14, 45, tzinfo=UTC), 3)
+    assert found == [datetime(2027, 4, 3, hour, 30, tzinfo=UTC) for hour in (15, 16, 17)]
+
+
+@pytest.mark.parametrize("zone", [*BY_HALF_AN_HOUR[:1], "Australia/Adelaide", "Asia/Kolkata", "America/St_Johns"])
+@pytest.mark.parametrize("cron", ["0 * * * *", "*/30 * * * *", "5 */20 * * * *"])
+async def test_zones_beside_full_hours_have_the_same_instants_as_prefect(cron: str, zone: str) -> None:
+    schedule = Schedule.model_validate({"cron": cron, "timezone": zone})
+    for start in (datetime(2027, 4, 3, 10, tzinfo=UTC), datetime(2027, 10, 2, 10, tzinfo=UTC)):
+        assert occurrences(schedule, start, 12) == await prefects(schedule, start, 12)
 
 
 @composite
@@ -98,9 +154,6 @@ def near_a_change(draw: DrawFn, zones: Sequence[str] = ZONES) -> tuple[str, date
     zone = draw(sampled_from(zones))
     change = draw(sampled_from(CHANGES[zone]))
     return zone, change - timedelta(minutes=draw(integers(0, 2 * 24 * 60)))
-
-
-CHANGES = {zone: changes_of(zone) for zone in ZONES}
 
 
 @given(near=near_a_change(), hour=integers(0, 23), minute=integers(0, 59))

@@ -115,7 +115,7 @@ def test_no_text_breaks_the_reader_of_cron_expressions(written: str) -> None:
     "written",
     [
         "FREQ=MONTHLY;BYDAY=-1FR",
-        "RRULE:FREQ=DAILY;COUNT=3",
+        "DTSTART:20270101T080000\nRRULE:FREQ=DAILY;COUNT=3",
         "freq=weekly;byday=mo,we",
         "DTSTART:20270101T080000\nRRULE:FREQ=DAILY;UNTIL=20280101T000000",
         "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29",
