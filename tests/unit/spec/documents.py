@@ -69,7 +69,11 @@ CRONS = sampled_from(
     ["*/15 * * * *", "0 2 * * mon-fri", "@hourly", "0 0 29 2 *", "30 0 0 l * *", "5,10 8-18/2 1 jan *"]
 )
 RRULES = sampled_from(
-    ["FREQ=MONTHLY;BYDAY=-1FR", "DTSTART:20270101T080000\nRRULE:FREQ=DAILY;COUNT=3", "DTSTART:20270101T080000\nRRULE:FREQ=HOURLY"]
+    [
+        "FREQ=MONTHLY;BYDAY=-1FR",
+        "DTSTART:20270101T080000\nRRULE:FREQ=DAILY;COUNT=3",
+        "DTSTART:20270101T080000\nRRULE:FREQ=HOURLY",
+    ]
 )
 TIMES = one_of(
     CRONS.map(lambda cron: {"cron": cron}),
