@@ -14,31 +14,50 @@ from prefect.client.schemas.filters import (
 )
 
 from ocs.rules import misfire
-from ocs.rules.occurrences import occurrences_between
-from ocs.spec import Schedule
+from ocs.rules.occurrences import newest_between
+from ocs.spec import Job
 from ocs.store import PendingDispatch, Store, occurrences
 from tasks import host
 from tasks.deployed import Deployed, deployed_jobs
+from tasks.isolation import Isolation
 from tasks.publish import publish
 
 SETTLED = timedelta(seconds=30)
 """Prefect makes runs ahead of time, and a few seconds after a schedule was changed."""
 FARTHEST = timedelta(days=40)
 """What was due longer ago is not looked for."""
+LOOKED_AT = 1000
+"""Of more occurrences than this the oldest are not looked for, unless the job lets more wait."""
 
 
 async def catch_up() -> int:
-    """Dispatch what the schedules' `misfire` says of occurrences without a run; returns how many were dispatched."""
+    """Dispatch what the schedules' `misfire` says of occurrences without a run; returns how many were dispatched.
+
+    A job that fails is looked at again from the same instant on, the others have gone on.
+
+    Raises:
+        ExceptionGroup: some jobs failed; the others are caught up.
+    """
     store = await host.store()
     until = host.clock() - SETTLED
     since = await occurrences.caught_up_until(store)
     dispatched: list[PendingDispatch] = []
+    isolation = Isolation("Catching up")
+    begun: dict[str, datetime] = {}
     if since is not None and since < until:
+        behind = await occurrences.behind(store)
         async with get_client() as client:
             async for deployed in deployed_jobs(client):
-                dispatched += await _catch_up(client, store, deployed, max(since, until - FARTHEST), until)
+                job_id = deployed.job.id
+                left_at = behind.since(job_id)
+                begun[job_id] = max(left_at or since, until - FARTHEST)
+                with isolation.job(job_id):
+                    dispatched += await _catch_up(client, store, deployed, begun[job_id], until)
+                    if left_at is not None:
+                        await occurrences.mark_caught_up_again(store, job_id)
             await publish(client, store, dispatched)
-    await occurrences.mark_caught_up(store, until)
+    await occurrences.mark_caught_up(store, until, {job_id: begun[job_id] for job_id in isolation.failed})
+    isolation.tell()
     return len(dispatched)
 
 
@@ -49,7 +68,7 @@ async def _catch_up(
     since = max(since, deployed.unchanged_since)
     if job.schedule is None or not deployed.enabled or not deployed.runs_as_written or since >= until:
         return []
-    due = await _due(job.schedule, since, until)
+    due = await _due(job, since, until)
     if not due:
         return []
     known = await occurrences.recorded(store, job.id, due[0])
@@ -59,9 +78,10 @@ async def _catch_up(
     return await occurrences.make_up_for(store, job.id, chosen, host.clock())
 
 
-async def _due(schedule: Schedule, since: datetime, until: datetime) -> list[datetime]:
-    """After a long time there may be very many."""
-    return await asyncio.to_thread(occurrences_between, schedule, since, until)
+async def _due(job: Job, since: datetime, until: datetime) -> list[datetime]:
+    """The newest ones: after a long time there may be very many."""
+    most = max(LOOKED_AT, job.limits.max_queued)
+    return await asyncio.to_thread(newest_between, job.schedule, since, until, most) if job.schedule else []
 
 
 async def _coming(client: PrefectClient, deployed: Deployed, due: list[datetime]) -> set[datetime]:

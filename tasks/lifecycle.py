@@ -12,6 +12,7 @@ from ocs.spec import Job
 from ocs.store import Store, lifecycle
 from tasks import host
 from tasks.deployed import Deployed, deployed_jobs
+from tasks.isolation import Isolation
 
 
 def may_end(job: Job) -> bool:
@@ -21,13 +22,20 @@ def may_end(job: Job) -> bool:
 
 
 async def end_jobs() -> int:
-    """Do so for every job that is rolled out; returns how many were paused or removed."""
+    """Do so for every job that is rolled out; returns how many were paused or removed.
+
+    Raises:
+        ExceptionGroup: some jobs failed; the others had their turn.
+    """
     store = await host.store()
     ended = 0
+    isolation = Isolation("Ending jobs that are done")
     async with get_client() as client:
         concerned = [deployed async for deployed in deployed_jobs(client) if may_end(deployed.job)]
         for deployed in concerned:
-            ended += await end_job(client, store, deployed) is not Fate.KEEP
+            with isolation.job(deployed.job.id):
+                ended += await end_job(client, store, deployed) is not Fate.KEEP
+    isolation.tell()
     return ended
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -16,17 +17,23 @@ from ocs.spec.policies import Lifecycle
 from ocs.store import Store, retention
 from ocs.store.retention import Pruned
 from tasks import host
-from tasks.deployed import deployed_jobs
+from tasks.deployed import job_in, tagged_deployments
 
 IN_USE = timedelta(hours=1)
 """A folder younger than this may belong to a run whose record is not there yet."""
 
 
 async def prune() -> Pruned:
-    """Delete what is beyond each job's `lifecycle.keep_runs`, and what is past its time."""
+    """Delete what is beyond each job's `lifecycle.keep_runs`, and what is past its time.
+
+    Of a job whose document cannot be read nobody knows how much to keep, so its runs stay.
+    """
     store = await host.store()
+    keep: dict[str, int] = {}
     async with get_client() as client:
-        keep = {deployed.job.id: deployed.job.lifecycle.keep_runs async for deployed in deployed_jobs(client)}
+        async for deployment in tagged_deployments(client, "ocs"):
+            job = job_in(deployment.parameters)
+            keep[deployment.name] = job.lifecycle.keep_runs if job else sys.maxsize
     pruned = await retention.prune(store, keep, otherwise=Lifecycle().keep_runs, now=host.clock())
     await _delete_orphaned_outputs(store)
     return pruned

@@ -33,6 +33,17 @@ def occurrences_between(schedule: Schedule, after: datetime, until: datetime) ->
     return list(takewhile(lambda instant: instant <= until, _occurrences(schedule, after)))
 
 
+def newest_between(schedule: Schedule, after: datetime, until: datetime, most: int) -> list[datetime]:
+    """The newest `most` of them, found backwards: it costs no more the longer ago `after` is."""
+    span = MINUTE
+    while True:
+        begin = max(after, until - span)
+        found = occurrences_between(schedule, begin, until)
+        if begin == after or len(found) >= most:
+            return found[-most:]
+        span *= 4
+
+
 def counts_days(interval: timedelta) -> bool:
     """Whether an interval is a number of days, so that it keeps its hour when clocks change."""
     return interval % timedelta(days=1) == timedelta(0)
@@ -119,8 +130,9 @@ def _cron(expression: str, timezone: str, after: datetime) -> Iterator[datetime]
 
 
 def _before(after: datetime, zone: ZoneInfo) -> datetime:
-    """What the wall clock shows a while earlier, so that a time repeated or jumped over at a change is seen."""
-    return after.astimezone(zone).replace(tzinfo=None) - MOST_SET
+    """What the wall clock shows; near a change of clocks earlier, for what is repeated or jumped over."""
+    around = {moment.astimezone(zone).utcoffset() for moment in (after - MOST_SET, after, after + MOST_SET)}
+    return after.astimezone(zone).replace(tzinfo=None) - (MOST_SET if len(around) > 1 else NONE)
 
 
 def _every(interval: timedelta, timezone: str, after: datetime) -> Iterator[datetime]:

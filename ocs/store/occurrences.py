@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
-from sqlalchemy import union
+from sqlalchemy import delete, union
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
@@ -17,6 +20,19 @@ from ocs.store.outbox import PendingDispatch, pending
 from ocs.store.tables import DispatchRow, Mark, Run
 
 CAUGHT_UP = "caught-up"
+BEHIND = "behind:"
+DIGEST = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Jobs with a mark of their own."""
+
+    marks: Mapping[str, datetime]
+
+    def since(self, job_id: str) -> datetime | None:
+        """From when on a job is still to be looked at; None of one that is as far as the others."""
+        return self.marks.get(_own_mark(job_id))
 
 
 async def caught_up_until(store: Store) -> datetime | None:
@@ -26,14 +42,33 @@ async def caught_up_until(store: Store) -> datetime | None:
         return mark.at if mark else None
 
 
-async def mark_caught_up(store: Store, until: datetime) -> None:
-    """Note it; an earlier time than the one that is noted changes nothing."""
+async def behind(store: Store) -> Behind:
+    """The jobs at which looking has failed, and from when on they are still to be looked at."""
+    async with store.reading() as session:
+        marks = await session.scalars(select(Mark).where(col(Mark.name).startswith(BEHIND)))
+        return Behind({mark.name: mark.at for mark in marks})
+
+
+async def mark_caught_up(store: Store, until: datetime, failed: Mapping[str, datetime] = MappingProxyType({})) -> None:
+    """Note it, and since when those jobs that failed are behind. An earlier time than the one noted changes nothing."""
     async with store.transaction(lock=(CAUGHT_UP,)) as session:
-        mark = await session.get(Mark, CAUGHT_UP)
-        if mark is None:
-            session.add(Mark(name=CAUGHT_UP, at=until))
-        else:
-            mark.at = max(mark.at, until)
+        for name, at in {CAUGHT_UP: until, **{_own_mark(job_id): since for job_id, since in failed.items()}}.items():
+            mark = await session.get(Mark, name)
+            if mark is None:
+                session.add(Mark(name=name, at=at))
+            else:
+                mark.at = max(mark.at, at)
+
+
+async def mark_caught_up_again(store: Store, job_id: str) -> None:
+    """A job that was behind is as far as the others."""
+    async with store.transaction(lock=(CAUGHT_UP,)) as session:
+        await session.execute(delete(Mark).where(col(Mark.name) == _own_mark(job_id)))
+
+
+def _own_mark(job_id: str) -> str:
+    """An id may be longer than the name of a mark."""
+    return BEHIND + hashlib.sha256(job_id.encode()).hexdigest()[:DIGEST]
 
 
 async def recorded(store: Store, job_id: str, since: datetime) -> set[datetime]:

@@ -128,3 +128,14 @@ async def test_old_dispatches_go_when_nothing_needs_them(store: Store) -> None:
     assert pruned.dispatches == 1
     assert await queries.dispatch(store, gone.id) is None
     assert {await queries.dispatch(store, row.id) is not None for row in (waits, used)} == {True}
+
+
+async def test_a_job_that_could_not_be_looked_at_is_behind_until_it_was(store: Store) -> None:
+    long = "l" * 64
+    await occurrences.mark_caught_up(store, HOURS[2], {long: HOURS[0]})
+    behind = await occurrences.behind(store)
+    assert (behind.since(long), behind.since("load")) == (HOURS[0], None)
+    assert await occurrences.caught_up_until(store) == HOURS[2]
+    await occurrences.mark_caught_up_again(store, long)
+    assert (await occurrences.behind(store)).since(long) is None
+    assert await occurrences.caught_up_until(store) == HOURS[2]

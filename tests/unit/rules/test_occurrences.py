@@ -15,8 +15,9 @@ from hypothesis.strategies import DrawFn, composite, integers, sampled_from
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
 from deployments.compile import compile_job
-from ocs.rules.occurrences import next_occurrence, occurrences, occurrences_between
+from ocs.rules.occurrences import newest_between, next_occurrence, occurrences, occurrences_between
 from ocs.spec import Job, Schedule
+from tests.counting import calls_of
 
 # Both changes of clocks in Vienna and New York, and a zone that moves by half an hour.
 STARTS = [
@@ -187,3 +188,27 @@ def test_the_same_instants_as_prefect_when_clocks_are_set(near: tuple[str, datet
     assert found == asyncio.run(prefects(schedule, start, 12))[:8]
     assert found == sorted(set(found))
     assert [next_occurrence(schedule, after) for after in (start, *found)][:-1] == found
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    near=near_a_change(),
+    document=sampled_from([{"cron": "*/7 * * * *"}, {"cron": "0 3 * * *"}, {"every": "90m"}, {"rrule": "FREQ=HOURLY"}]),
+    hours=integers(1, 400),
+    most=integers(1, 30),
+)
+def test_the_newest_of_a_long_time_are_the_last_of_all(
+    near: tuple[str, datetime], document: dict[str, Any], hours: int, most: int
+) -> None:
+    zone, until = near
+    schedule = Schedule.model_validate({**document, "timezone": zone})
+    since = until - timedelta(hours=hours)
+    assert newest_between(schedule, since, until, most) == occurrences_between(schedule, since, until)[-most:]
+
+
+def test_the_newest_of_forty_days_of_seconds_cost_little() -> None:
+    schedule = Schedule.model_validate({"cron": "* * * * * *"})
+    until = datetime(2027, 1, 1, tzinfo=UTC)
+    found: list[datetime] = []
+    assert calls_of(lambda: found.extend(newest_between(schedule, until - timedelta(days=40), until, 1000))) < 100_000
+    assert (len(found), found[-1]) == (1000, until)

@@ -5,11 +5,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -23,6 +20,7 @@ from ocs.rules.timetable import timetable
 from ocs.spec import Schedule
 from ocs.spec.rrule import from_recently, read
 from tasks.schedules import schedule_of
+from tests.counting import calls_of
 from tests.unit.spec.documents import problems_of
 
 NOW = datetime(2026, 12, 3, 10, 17, 30, tzinfo=UTC)
@@ -114,22 +112,6 @@ def test_what_comes_next_costs_little_at_any_age_of_the_rule(rule: str) -> None:
 
 def start_of(sent: str) -> datetime:
     return read(sent).start.replace(tzinfo=UTC)
-
-
-def calls_of(work: Callable[[], Any]) -> int:
-    """How many functions are called, which is the same on every machine."""
-    count = 0
-
-    def note(_frame: object, event: str, _argument: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @pytest.mark.parametrize(

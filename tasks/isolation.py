@@ -1,0 +1,47 @@
+"""Isolation: a chore that is done for job after job. One that fails harms no other, and is told at the end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+
+import httpx
+from prefect.logging import get_logger
+
+from ocs.errors import StoreAway
+
+AWAY = (StoreAway, httpx.TransportError)
+"""The store or the server does not answer: the next job would fail in the same way."""
+
+
+class Isolation:
+    """What became of a chore's jobs so far."""
+
+    def __init__(self, chore: str) -> None:
+        self._chore = chore
+        self.failed: dict[str, Exception] = {}
+
+    @contextlib.contextmanager
+    def job(self, job_id: str) -> Generator[None]:
+        """Do it for one job; whatever that raises is kept for the end.
+
+        Raises:
+            StoreAway: for every job.
+            TransportError: for every job.
+        """
+        try:
+            yield
+        except AWAY:
+            raise
+        except Exception as failed:
+            get_logger(__name__).exception("%s: the job %s fails, the others go on", self._chore, job_id)
+            self.failed[job_id] = failed
+
+    def tell(self) -> None:
+        """Say which jobs failed, after all of them had their turn.
+
+        Raises:
+            ExceptionGroup: some did.
+        """
+        if self.failed:
+            raise ExceptionGroup(f"{self._chore} failed for {', '.join(self.failed)}", list(self.failed.values()))
