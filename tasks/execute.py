@@ -95,6 +95,7 @@ async def _shell(job: Job, context: DispatchContext, shell: Shell, timeout: time
         get_run_logger().warning("%s", warning)
     return await run_shell(
         shell,
+        run_id=str(context.run_id),
         timeout=timeout,
         output=job.output,
         secrets=values,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -17,13 +18,15 @@ from prefect.logging import get_logger
 from ocs.errors import Refused
 from ocs.rules import jitter
 from ocs.rules.dispatch import Dispatch, DispatchKind
+from ocs.rules.shell_result import not_ended
 from ocs.spec import Job
-from ocs.store import Asks, Claim, Store, claim, dispatch_of, queries
+from ocs.store import Asks, Claim, Store, claim, dispatch_of, leases, queries
 from tasks import host, owner
 from tasks.approvals import Withdrawn, at_gate, entered_again
 from tasks.cancellation import scope_of
 from tasks.deliver import deliver_soon
 from tasks.insisting import insist
+from tasks.leftovers import end_leftovers
 from tasks.naming import kind_tag, run_name
 from tasks.settle import GIVEN_BACK
 
@@ -40,7 +43,8 @@ async def prepare(job: Job) -> Claim | Withdrawn:
     Waits out the job's jitter first, so that a stock worker spreads runs too.
 
     Raises:
-        Refused: the run's parameters name another job than its deployment, or it cannot be asked for.
+        Refused: the run's parameters name another job than its deployment, it cannot be asked for, or processes of
+            an earlier start of it live on.
         Cancelled: the run was told to stop while it waited.
     """
     flow_run = current_flow_run()
@@ -51,6 +55,9 @@ async def prepare(job: Job) -> Claim | Withdrawn:
 
     dispatch = await insist("look up why this run exists", dispatched)
     await _wait_for_turn(job, dispatch, flow_run.id)
+
+    if flow_run.run_count > 1:
+        await insist("end what an earlier start has left", partial(_end_earlier_start, flow_run.id))
 
     async def claimed() -> Claim | Withdrawn:
         return await _claim(job, dispatch, flow_run, await host.store())
@@ -81,6 +88,14 @@ async def _claim(job: Job, dispatch: Dispatch, flow_run: FlowRun, store: Store) 
         shown=shown,
         entry=flow_run.run_count if await _was_asked_for(client, store, flow_run) else 1,
     )
+
+
+async def _end_earlier_start(flow_run_id: UUID) -> None:
+    """Its run may be on record as running still, of a process that is gone: what that has left must not meet this."""
+    running = [lease for lease in await leases(await host.store()) if lease.context.flow_run_id == flow_run_id]
+    survivors = await end_leftovers([lease for lease in running if owner.is_gone(lease.owner)])
+    if living := [str(process) for processes in survivors.values() for process in processes]:
+        raise Refused(f"It cannot begin again: of its earlier start {not_ended(living)}")
 
 
 async def _was_asked_for(client: PrefectClient, store: Store, flow_run: FlowRun) -> bool:

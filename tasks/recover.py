@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -13,14 +14,16 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
 
 from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.shell_result import not_ended
 from ocs.store import Lease, Outcome, Store, close_run, finish, leases
 from tasks import conditions, host, owner, settle
 from tasks.children import children_of
 from tasks.deployed import job_in
+from tasks.leftovers import end_leftovers
 from tasks.naming import page_of
 from tasks.publish import publish
 from tasks.states import state_of
-from tasks.strategies import reaper
+from tasks.strategies.sessions import Process
 
 LOOK_AGAIN = timedelta(seconds=30)
 """A lease that has run out is looked at a second time: its owner may only have been without store for a while."""
@@ -55,30 +58,45 @@ async def recover() -> Recovered:
 
 
 async def _end_all(client: PrefectClient, store: Store, lost: list[Lease]) -> int:
-    """One that cannot be ended now harms no other, and is tried again."""
+    """Their processes first: a replay, or the next of a pool, must not meet them.
+
+    A run that cannot be ended now harms no other, and is tried again.
+    """
+    survivors = await end_leftovers(lost)
     ended = 0
     for lease in lost:
         try:
-            outcome = await _end(client, store, lease)
+            outcome = await _end(client, store, lease, survivors.get(lease.context.run_id, []))
         except Exception:
             get_logger(__name__).exception("The run %s could not be recovered", lease.context.run_id)
         else:
-            ended += not outcome.stale
+            ended += outcome is not None and not outcome.stale
     return ended
 
 
-async def _end(client: PrefectClient, store: Store, lease: Lease) -> Outcome:
-    """Its processes first: a replay must not meet them."""
-    if lease.pid is not None and owner.is_of_this_host(lease.owner):
-        await asyncio.to_thread(reaper.end, lease.pid, lease.pid_started_at or 0.0)
+async def _end(client: PrefectClient, store: Store, lease: Lease, survivors: Sequence[Process]) -> Outcome | None:
+    """Record its end and what follows; None while processes of it live on, unless somebody has given it up."""
     flow_run = await flow_run_of(client, lease.context.flow_run_id)
-    outcome, deployments = await _recorded(client, store, lease, flow_run)
+    told = f" {not_ended([str(process) for process in survivors])}" if survivors else ""
+    if survivors and flow_run is not None and not _is_cancelled(flow_run):
+        get_logger(__name__).warning(
+            "The run %s of %s keeps its place:%s To go on without that, cancel it.",
+            lease.context.run_id,
+            lease.context.job_id,
+            told,
+        )
+        return None
+    outcome, deployments = await _recorded(client, store, lease, flow_run, CUT_OFF + told)
     if not outcome.stale:
         get_logger(__name__).warning("The run %s of %s: %s", lease.context.run_id, lease.context.job_id, outcome.why)
         await publish(client, store, (*outcome.consequences, *outcome.let_go), deployments=deployments)
     if flow_run is not None and flow_run.state is not None:
         await _say(client, flow_run.id, flow_run.state, outcome)
     return outcome
+
+
+def _is_cancelled(flow_run: FlowRun) -> bool:
+    return flow_run.state is not None and (flow_run.state.is_cancelled() or flow_run.state.is_cancelling())
 
 
 async def _say(client: PrefectClient, flow_run_id: UUID, state: State, outcome: Outcome) -> None:
@@ -90,21 +108,21 @@ async def _say(client: PrefectClient, flow_run_id: UUID, state: State, outcome: 
 
 
 async def _recorded(
-    client: PrefectClient, store: Store, lease: Lease, flow_run: FlowRun | None
+    client: PrefectClient, store: Store, lease: Lease, flow_run: FlowRun | None, cut_off: str
 ) -> tuple[Outcome, dict[str, UUID]]:
     now = host.clock()
     if flow_run is None:
-        why = f"{CUT_OFF} Its flow run was deleted in Prefect, so nothing follows from it."
+        why = f"{cut_off} Its flow run was deleted in Prefect, so nothing follows from it."
         return await close_run(store, lease, RunStatus.CANCELLED, why=why, now=now), {}
-    if flow_run.state is not None and (flow_run.state.is_cancelled() or flow_run.state.is_cancelling()):
-        why = f"Cancelled. {CUT_OFF}"
+    if _is_cancelled(flow_run):
+        why = f"Cancelled. {cut_off}"
         return await close_run(store, lease, RunStatus.CANCELLED, why=why, now=now), {}
     job = job_in(flow_run.parameters)
     if job is None:
-        why = f"{CUT_OFF} Its job cannot be read any more, so nothing follows from it."
+        why = f"{cut_off} Its job cannot be read any more, so nothing follows from it."
         return await close_run(store, lease, RunStatus.CRASHED, why=why, now=now), {}
     children = await children_of(client, job.id)
-    crashed = DispatchResult(RunStatus.CRASHED, error=CUT_OFF, idempotency_action=IdempotencyAction.RELEASE)
+    crashed = DispatchResult(RunStatus.CRASHED, error=cut_off, idempotency_action=IdempotencyAction.RELEASE)
     outcome = await finish(
         store,
         job,

@@ -100,6 +100,7 @@ class DispatchResult:
     `delivery_override` is told exactly as it is; `delivery_target` hears of it whatever the job's `deliver` says.
     `retry_in` asks for the same attempt once more after that time, because nothing of it was done; `retryable` is
     False when a further attempt would end the same way. `retire_job` says that the job has served its purpose.
+    `notes` are sentences on what else a person should know, however it ended.
     `session_key` is the agent's conversation, `finding` what a watchdog found. `declined` says that a person decided
     against the run: it never ran, and its failure children follow.
     """
@@ -126,6 +127,7 @@ class DispatchResult:
     retire_job: bool = False
     session_key: str | None = None
     finding: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ended_as(self) -> RunStatus:

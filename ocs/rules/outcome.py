@@ -28,7 +28,7 @@ def sentence(
         then = f"It is tried again in {_readable(following.delay)}; this is not counted as an attempt."
     else:
         then = following.why
-    return " ".join(part for part in (ended, then, *notes) if part)
+    return " ".join(part for part in (ended, then, *result.notes, *notes) if part)
 
 
 def _readable(span: timedelta) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal as signals
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,7 +14,10 @@ from ocs.rules.plain_text import without_blank_ends
 from ocs.spec import Output, format_duration
 
 MARK = "\n[... cut ...]\n"
-CANCELLED = "Cancelled; everything it had started was ended."
+ALL_ENDED = "everything it had started was ended."
+NAMED = 5
+"""How many processes are named, of however many there are."""
+CANCELLED = f"Cancelled; {ALL_ENDED}"
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 _IMAGE = re.compile(r"\[IMAGE:(/[^\]\n]+)\]")
@@ -20,12 +25,18 @@ _IMAGE = re.compile(r"\[IMAGE:(/[^\]\n]+)\]")
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the process ended. `returncode` is as the system gives it: negative for a signal."""
+    """How the process ended. `returncode` is as the system gives it: negative for a signal.
+
+    `left` are the programs that it left running when it had ended by itself, `survivors` the processes that live on
+    although they were killed, by number and name.
+    """
 
     returncode: int
     timed_out: bool
     timeout: timedelta
     cancelled: bool = False
+    left: tuple[str, ...] = ()
+    survivors: tuple[str, ...] = ()
 
 
 def cut(text: str, limit: int) -> str:
@@ -93,9 +104,9 @@ def signal_of(ending: Ending) -> str | None:
 def error_of(ending: Ending, stderr: str) -> str | None:
     """One sentence on what went wrong, None when nothing did (B-4.3)."""
     if ending.cancelled:
-        return CANCELLED
+        return f"Cancelled; {_ended(ending)}"
     if ending.timed_out:
-        return f"Timed out after {format_duration(ending.timeout)}; everything it had started was ended."
+        return f"Timed out after {format_duration(ending.timeout)}; {_ended(ending)}"
     if name := signal_of(ending):
         return f"Ended by {name}."
     match ending.returncode:
@@ -107,6 +118,36 @@ def error_of(ending: Ending, stderr: str) -> str | None:
             return f"Exited with code {code}: {why}" + (f" ({last[0]})." if last else ".")
         case code:
             return f"Exited with code {code}."
+
+
+def left_running(ending: Ending) -> str | None:
+    """What became of what the command had left running when it ended by itself, None when there was nothing."""
+    if not ending.left:
+        return None
+    one = len(ending.left) == 1
+    what = f"{_processes(len(ending.left))} that it left running"
+    if ending.survivors:
+        return f"Of {what}, {not_ended(ending.survivors)}"
+    names = [name if count == 1 else f"{name} x {count}" for name, count in Counter(ending.left).items()]
+    return f"{what} {'was' if one else 'were'} ended: {_listed(names)}; use setsid or a service."
+
+
+def not_ended(survivors: Sequence[str]) -> str:
+    """That these processes could not be ended, as the end of a sentence."""
+    return f"{_processes(len(survivors))} could not be ended: {_listed(survivors)}."
+
+
+def _ended(ending: Ending) -> str:
+    return not_ended(ending.survivors) if ending.survivors else ALL_ENDED
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def preview(stdout: StreamOutput, stderr: StreamOutput, output: Output, error: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The shell strategy: a command in its own process group and a clean environment, watched until all of it ended."""
+"""The shell strategy: a command in a session of its own and a clean environment, watched until all of it ended."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from ocs.rules.shell_result import Ending
 from ocs.spec import Output, Shell
 from tasks.strategies import environment
 from tasks.strategies.capture import Capture
-from tasks.strategies.process_group import ProcessGroup
+from tasks.strategies.command import Command
+from tasks.strategies.sessions import Process
 
 GRACE = timedelta(seconds=5)
 """Between SIGTERM and SIGKILL."""
 LINGER = timedelta(seconds=1)
 """How long what the command left running may go on, such as the end of a pipeline."""
 SPEAKS_UNTIL = 0.5
-"""Seconds for the pipes to end once the group has; a daemon that left the group may hold them for ever."""
+"""Seconds for the pipes to end once the session has; a daemon that left it may hold them for ever."""
 
 TOLD_WITHIN = 1.0
 """Seconds that what tells of the process is let finish after the process has ended."""
@@ -35,6 +36,7 @@ TOLD_WITHIN = 1.0
 async def run_shell(
     shell: Shell,
     *,
+    run_id: str,
     timeout: timedelta,
     output: Output,
     secrets: Mapping[str, str],
@@ -46,15 +48,16 @@ async def run_shell(
     """Run the command to its end, and everything it started with it (B-4.3, W40).
 
     `on_line` gets each line with the name of its stream while it runs. `on_start` is given the process id and start
-    time, and goes on beside the command, whose time it does not use up. Cancelling the task ends the whole group;
+    time, and goes on beside the command, whose time it does not use up. Cancelling the task ends the whole session;
     the result then has what was said until then.
     """
     folder = _folder(shell)
     try:
-        group = ProcessGroup(
+        command = Command(
             [shell.interpreter, "-c", shell.command],
             cwd=str(folder),
             env=environment.environment(shell, secrets),
+            run=run_id,
         )
     except OSError as failed:
         return DispatchResult(RunStatus.ERROR, error=_could_not_start(shell, folder, failed))
@@ -70,47 +73,61 @@ async def run_shell(
         for stream in ("stdout", "stderr")
     }
     try:
-        ending = await _watch(group, captures, timeout, grace, on_start)
+        ending = await _watch(command, captures, timeout, grace, on_start)
     finally:
-        group.close()
+        command.close()
     return _masked(_result(ending, captures["stdout"], captures["stderr"], output), masking)
 
 
 async def _watch(
-    group: ProcessGroup,
+    command: Command,
     captures: Mapping[str, Capture],
     timeout: timedelta,
     grace: timedelta,
     on_start: Callable[[int, float], Awaitable[None]],
 ) -> Ending:
     reading = asyncio.gather(
-        captures["stdout"].read(group.stdout), captures["stderr"].read(group.stderr), return_exceptions=True
+        captures["stdout"].read(command.stdout), captures["stderr"].read(command.stderr), return_exceptions=True
     )
-    timed_out = cancelled = False
-    telling = asyncio.ensure_future(on_start(group.pid, group.started_at))
+    by_itself = timed_out = cancelled = False
+    telling = asyncio.ensure_future(on_start(command.pid, command.started_at))
     try:
         async with asyncio.timeout(timeout.total_seconds()):
-            await group.wait()
+            await command.wait()
+            by_itself = True
     except TimeoutError:
         timed_out = True
-        await group.end(grace)
     except asyncio.CancelledError:
         cancelled = True
     finally:
-        await asyncio.shield(_end_leftovers(group, reading, grace))
-        await asyncio.wait({telling}, timeout=TOLD_WITHIN)
-        telling.cancel()  # what has ended need not be found any more
+        ending = asyncio.create_task(_end_all(command, reading, telling, grace, by_itself=by_itself))
+        while not ending.done():
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:
+                cancelled = True  # it is being ended already, and what could not be ended has to be told
         for capture in captures.values():
             capture.finish()
-    return Ending(group.returncode or 0, timed_out, timeout, cancelled)
+    left, survivors = ending.result()
+    return Ending(command.returncode or 0, timed_out, timeout, cancelled, left, survivors)
 
 
-async def _end_leftovers(group: ProcessGroup, reading: asyncio.Future[Any], grace: timedelta) -> None:
-    """A run is over when all it started is: what lingers is ended, also when the run itself was cancelled."""
-    if group.returncode is None or not await group.empty(LINGER):
-        await group.end(grace)
+async def _end_all(
+    command: Command,
+    reading: asyncio.Future[Any],
+    telling: asyncio.Future[None],
+    grace: timedelta,
+    *,
+    by_itself: bool,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A run is over when all it started is: what lingers is ended. Returns what it left running, and what lives on."""
+    left: list[Process] = await command.left(LINGER) if by_itself else []
+    survivors = await command.end(grace) if left or not by_itself else []
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(reading, SPEAKS_UNTIL)
+    await asyncio.wait({telling}, timeout=TOLD_WITHIN)
+    telling.cancel()  # what has ended need not be found any more
+    return tuple(process.name for process in left), tuple(map(str, survivors))
 
 
 def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output) -> DispatchResult:
@@ -118,12 +135,12 @@ def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output) ->
     clean, images = shell_result.take_images(without_blank_ends(stdout.text))
     errors = without_blank_ends(stderr.text)
     said, complained = stdout.stored(clean, output), stderr.stored(errors, output)
-    trouble = " ".join(filter(None, (stdout.trouble, stderr.trouble)))
+    notes = tuple(filter(None, (shell_result.left_running(ending), stdout.trouble, stderr.trouble)))
     error = shell_result.error_of(ending, errors)
     shown = shell_result.preview(said, complained, output, error)
     return DispatchResult(
         status,
-        summary=shell_result.cut(f"{shown}\n\n{trouble}" if trouble else shown, output.summary),
+        summary=shell_result.cut("\n\n".join((shown, *notes)), output.summary),
         content=shell_result.content(status, clean, errors),
         error=error,
         exit_code=ending.returncode if ending.returncode >= 0 else None,
@@ -131,6 +148,7 @@ def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output) ->
         stdout=said,
         stderr=complained,
         images=images,
+        notes=notes,
     )
 
 

@@ -28,6 +28,7 @@ from ocs.store.outbox import OPEN
 from ocs.store.running import is_unfinished
 from ocs.store.tables import DispatchRow, IdempotencyKey, Run
 from ocs.store.tables_delivery import Delivery
+from tasks.strategies import reaper
 from tests.crash.invariants import Seen, violations
 from tests.crash.nursery import Nursery
 from tests.crash.points import GO, passed
@@ -275,5 +276,5 @@ def _children(pid: int) -> list[psutil.Process]:
 
 def _is_reaper(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
-        return any(part.endswith("reaper.py") for part in process.cmdline())
+        return reaper.NAME in process.cmdline()
     return False

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -31,6 +32,7 @@ class Bench:
     lines: list[tuple[str, str]] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     pid: int = 0
+    run_id: str = field(default_factory=lambda: str(uuid4()))
     tells: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared, whoever is told of the process is never done with it."""
 
@@ -53,6 +55,7 @@ class Bench:
 
         return await run_shell(
             Shell.model_validate({"command": command, **shell}),
+            run_id=self.run_id,
             timeout=timedelta(seconds=timeout),
             output=Output(),
             secrets=secrets or {},

@@ -44,6 +44,18 @@ def test_a_cut_text_fits_and_splits_no_character(said: str, limit: int) -> None:
             "Timed out after 10s; everything it had started was ended.",
         ),
         (
+            Ending(-15, True, TEN, survivors=("123 (sudo)", "124 (sh)")),
+            RunStatus.TIMEOUT,
+            "SIGTERM",
+            "Timed out after 10s; 2 processes could not be ended: 123 (sudo), 124 (sh).",
+        ),
+        (
+            Ending(-15, False, TEN, cancelled=True, survivors=("123 (sudo)",)),
+            RunStatus.CANCELLED,
+            "SIGTERM",
+            "Cancelled; 1 process could not be ended: 123 (sudo).",
+        ),
+        (
             Ending(127, False, TEN),
             RunStatus.ERROR,
             None,
@@ -55,6 +67,24 @@ def test_how_it_ended(ending: Ending, status: RunStatus, signal: str | None, err
     assert shell_result.status_of(ending) is status
     assert shell_result.signal_of(ending) == signal
     assert shell_result.error_of(ending, "sh: nosuch: not found\n") == error
+
+
+@pytest.mark.parametrize(
+    ("left", "survivors", "said"),
+    [
+        ((), (), None),
+        (("nginx",), (), "1 process that it left running was ended: nginx; use setsid or a service."),
+        (("sh", "cat"), (), "2 processes that it left running were ended: sh, cat; use setsid or a service."),
+        (("sh",) * 7, (), "7 processes that it left running were ended: sh x 7; use setsid or a service."),
+        (
+            ("sh", "sudo"),
+            ("123 (sudo)",),
+            "Of 2 processes that it left running, 1 process could not be ended: 123 (sudo).",
+        ),
+    ],
+)
+def test_what_it_left_running_is_told(left: tuple[str, ...], survivors: tuple[str, ...], said: str | None) -> None:
+    assert shell_result.left_running(Ending(0, False, TEN, left=left, survivors=survivors)) == said
 
 
 def test_image_lines_are_collected_and_taken_out() -> None:
