@@ -95,7 +95,7 @@ def _output(title: str, stream: StreamOutput) -> str:
     lines = text.split("\n")
     kept = lines[-EXCERPT_LINES:]
     cut = f" (the last {len(kept)} of {len(lines)} lines)" if len(kept) < len(lines) else ""
-    whole = f"\n\nWhole output, {stream.bytes:,} bytes: {code(stream.path)}" if stream.path else ""
+    whole = f"\n\nWhole output, {stream.extent}: {code(stream.path)}" if stream.path else ""
     shown = code_block("\n".join(kept), "text", "~", FENCE)
     return f"### {title}{cut}\n\n{shown}{whole}"
 

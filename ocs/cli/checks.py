@@ -22,11 +22,10 @@ from ocs import settings
 from ocs.cli import session
 from ocs.cli.output import count_of
 from ocs.errors import OcsError
+from ocs.rules.disk import MIB, is_short, reserve
 
-MIB = 2**20
 GIB = 2**30
 LITTLE_DISK = GIB
-TOO_LITTLE_DISK = 100 * MIB
 FOR_OTHERS = 0o077
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 PRIMARY = 0xFF
@@ -192,11 +191,14 @@ def _ours_alone(folder: Path) -> bool:
 
 
 def _disk(there: Path, folder: Path) -> Finding:
-    free = shutil.disk_usage(there).free
-    found = f"{free / GIB:.1f} GiB are free on the disk of {folder}."
-    if free < LITTLE_DISK:
-        state = State.PROBLEM if free < TOO_LITTLE_DISK else State.WARNING
-        return Finding("disk", state, found, f"du -sh {_quoted(folder)}/*")
+    disk = shutil.disk_usage(there)
+    found = f"{disk.free / GIB:.1f} GiB are free on the disk of {folder}."
+    mend = f"du -sh {_quoted(folder)}/*"
+    if is_short(free=disk.free, total=disk.total):
+        short = f"{found} Large outputs of jobs are not kept whole until {reserve(disk.total) // MIB:,} MiB are free."
+        return Finding("disk", State.PROBLEM, short, mend)
+    if disk.free < LITTLE_DISK:
+        return Finding("disk", State.WARNING, found, mend)
     return Finding("disk", State.OK, found)
 
 

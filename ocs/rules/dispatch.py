@@ -82,12 +82,22 @@ class DispatchContext:
 
 @dataclass(frozen=True, slots=True)
 class StreamOutput:
-    """One captured stream: `text` as stored, `bytes` as produced, `path` of the whole when it was offloaded."""
+    """One captured stream: `text` as stored, `bytes` as produced, `path` of the whole when it was offloaded.
+
+    `dropped` are the bytes in its middle that the whole lacks.
+    """
 
     text: str = ""
     bytes: int = 0
     path: str | None = None
     truncated: bool = False
+    dropped: int = 0
+
+    @property
+    def extent(self) -> str:
+        """How much of it the file at `path` has."""
+        lacks = f"all but {self.dropped:,} of " if self.dropped else ""
+        return f"{lacks}{self.bytes:,} bytes"
 
 
 @dataclass(frozen=True, slots=True)

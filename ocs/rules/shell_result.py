@@ -156,7 +156,8 @@ def preview(stdout: StreamOutput, stderr: StreamOutput, output: Output, error: s
     for label, stream in (("stdout", stdout), ("stderr", stderr)):
         text = cut(without_blank_ends(stream.text), output.excerpt)
         if text:
-            whole = f"\n(all {stream.bytes:,} bytes: {stream.path})" if stream.path else ""
+            every = "" if stream.dropped else "all "
+            whole = f"\n({every}{stream.extent}: {stream.path})" if stream.path else ""
             blocks.append(f"{label}:\n{text}{whole}")
     return "\n\n".join(blocks) or error or "(no output)"
 

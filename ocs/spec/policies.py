@@ -149,6 +149,8 @@ class Output(Part):
     """At most this much in the run's summary."""
     offload: SizeFrom128 = 65536
     """A stream larger than this is kept whole in a file."""
+    keep: SizeFrom128 = 10 * 2**20
+    """At most this much of it, from its beginning and its end; none while the disk is nearly full."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Output:

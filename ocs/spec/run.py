@@ -52,14 +52,14 @@ def _with_offset(moment: datetime) -> datetime:
 
 
 class Shell(Part):
-    """A command for a shell, in a clean environment and a process group of its own."""
+    """A command for a shell, in a clean environment and a session of its own, of which nothing outlives the run."""
 
     command: Command
     """Passed to the interpreter as it stands."""
     cwd: Maybe4096 = Field(None, examples=["~/work"])
     """The folder it starts in; the user's home by default."""
     env: dict[EnvironmentName, Annotated[str, AfterValidator(no_control_characters)]] = Field(default_factory=dict)
-    """Plain values beside PATH, HOME, USER, LANG, TZ, SHELL and TMPDIR."""
+    """Plain values beside PATH, HOME, USER, LANG, TZ, SHELL, TMPDIR and OCS_RUN_ID."""
     secrets: dict[EnvironmentName, BlockName] = Field(default_factory=dict)
     """Environment name to Prefect Secret block; never stored, logged or shown."""
     inherit_env: bool = False

@@ -55,8 +55,7 @@ async def run_turn(
     token = gateway.token.get_secret_value()
     said = Capture(
         artifacts / "stdout.txt",
-        keep=output.store,
-        offload=output.offload,
+        output,
         secrets=Masking(filter(None, (token, gateway.hooks_token.get_secret_value()))),
         show=on_line,
     )
@@ -138,7 +137,7 @@ async def _next(pieces: AsyncGenerator[str], idle: timedelta) -> str | None:
 
 def _judged(result: DispatchResult, said: Capture, output: Output) -> DispatchResult:
     text = without_blank_ends(said.text)
-    result = replace(result, stdout=said.stored(text, output), content=text)
+    result = replace(result, stdout=said.stored(text), content=text)
     if result.status is RunStatus.OK:
         verdict = reply.judge(text)
         if verdict.error is not None:
@@ -147,7 +146,9 @@ def _judged(result: DispatchResult, said: Capture, output: Output) -> DispatchRe
             keep = IdempotencyAction.KEEP
             result = replace(result, skip_delivery=verdict.quiet, idempotency_action=keep)
     shown = cut(text, output.summary) or result.error or ""
-    return replace(result, summary=cut(f"{shown}\n\n{said.trouble}", output.summary) if said.trouble else shown)
+    if said.trouble is None:
+        return replace(result, summary=shown)
+    return replace(result, summary=cut(f"{shown}\n\n{said.trouble}", output.summary), notes=(said.trouble,))
 
 
 def _failed(result: DispatchResult, failed: GatewayError) -> DispatchResult:

@@ -8,31 +8,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from ocs.files import make_folder, open_file
 from ocs.rules.dispatch import StreamOutput
 from ocs.rules.masking import Masker, Masking
 from ocs.rules.shell_result import MARK, cut
 from ocs.rules.terminal import ShownPieces
 from ocs.spec import Output
 from tasks.strategies.live import LiveLines
+from tasks.strategies.whole import WholeOutput
 
 PIECE = 64 * 1024
 
 
 class Capture:
-    """What one stream said. `keep` bytes of its beginning and as many of its end stay in memory.
+    """What one stream said. As much as the store keeps of its beginning, and as much of its end, stay in memory.
 
     What was meant for a terminal is resolved first and secrets are masked next, before anything goes anywhere: so a
     colour code in a secret hides it from nobody who masks, and log, file, store and messages say the same.
     """
 
-    def __init__(self, path: Path, *, keep: int, offload: int, secrets: Masking, show: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, output: Output, *, secrets: Masking, show: Callable[[str], None]) -> None:
         self.bytes = 0
-        self.path: Path | None = None
-        self.trouble: str | None = None
-        self._target = path
-        self._keep = keep
-        self._offload = offload
+        self._output = output
+        self._whole = WholeOutput(path, output)
         self._shown = ShownPieces()
         self._masker = Masker(secrets)
         self._live = LiveLines(show)
@@ -40,8 +37,6 @@ class Capture:
         self._taken = 0
         self._head = bytearray()
         self._tail = bytearray()
-        self._until_offload = bytearray()
-        self._file: IO[bytes] | None = None
 
     async def read(self, pipe: IO[bytes]) -> None:
         """Take in everything until the stream ends."""
@@ -64,8 +59,12 @@ class Capture:
         self._take(self._masker.feed(self._shown.flush()) + self._masker.flush())
         self._live.feed(_printable(self._decoder.decode(b"", final=True)))
         self._live.finish()
-        if self._file is not None:
-            self._file.close()
+        self._whole.finish()
+
+    @property
+    def trouble(self) -> str | None:
+        """What is missing in the file of the whole, in a sentence."""
+        return self._whole.trouble
 
     @property
     def text(self) -> str:
@@ -74,48 +73,24 @@ class Capture:
             return _printable(bytes(self._head + self._tail).decode(errors="replace"))
         return _printable(self._head.decode(errors="ignore") + MARK + self._tail.decode(errors="ignore"))
 
-    def stored(self, text: str, output: Output) -> StreamOutput:
+    def stored(self, text: str) -> StreamOutput:
         """What the store keeps of it, of which `text` is the readable part."""
-        limit = min(output.store, output.excerpt) if self.path else output.store
-        kept = cut(text, limit)
-        path = str(self.path) if self.path else None
-        return StreamOutput(kept, self.bytes, path, truncated=kept != text or path is not None)
+        whole = self._whole.path
+        kept = cut(text, min(self._output.store, self._output.excerpt) if whole else self._output.store)
+        is_cut = kept != text or whole is not None
+        return StreamOutput(kept, self.bytes, str(whole) if whole else None, is_cut, self._whole.dropped)
 
     def _take(self, piece: bytes) -> None:
         if not piece:
             return
         self._taken += len(piece)
         self._live.feed(_printable(self._decoder.decode(piece)))
-        room = self._keep - len(self._head)
+        room = self._output.store - len(self._head)
         self._head += piece[:room]
         if len(piece) > room:
             self._tail += piece[room:]
-            del self._tail[: max(0, len(self._tail) - self._keep)]
-        self._write(piece)
-
-    def _write(self, piece: bytes) -> None:
-        """Small outputs never touch the disk; a large one is in the file from its first byte."""
-        if self.trouble is not None:
-            return
-        if self._file is None:
-            self._until_offload += piece
-            if len(self._until_offload) <= self._offload:
-                return
-            piece = bytes(self._until_offload)
-            self._until_offload.clear()
-        try:
-            if self._file is None:
-                self._file = self._open()
-            self._file.write(piece)
-        except OSError as failed:
-            self.trouble = f"Its whole output could not be kept in {self._target}: {failed.strerror}."
-            self.path = None
-
-    def _open(self) -> IO[bytes]:
-        make_folder(self._target.parent)
-        file = open_file(self._target, "wb")
-        self.path = self._target
-        return file
+            del self._tail[: max(0, len(self._tail) - self._output.store)]
+        self._whole.write(piece)
 
 
 def _printable(text: str) -> str:

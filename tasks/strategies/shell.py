@@ -65,8 +65,7 @@ async def run_shell(
     captures = {
         stream: Capture(
             artifacts / f"{stream}.txt",
-            keep=output.store,
-            offload=output.offload,
+            output,
             secrets=masking,
             show=partial(on_line, stream),
         )
@@ -134,7 +133,7 @@ def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output) ->
     status = shell_result.status_of(ending)
     clean, images = shell_result.take_images(without_blank_ends(stdout.text))
     errors = without_blank_ends(stderr.text)
-    said, complained = stdout.stored(clean, output), stderr.stored(errors, output)
+    said, complained = stdout.stored(clean), stderr.stored(errors)
     notes = tuple(filter(None, (shell_result.left_running(ending), stdout.trouble, stderr.trouble)))
     error = shell_result.error_of(ending, errors)
     shown = shell_result.preview(said, complained, output, error)

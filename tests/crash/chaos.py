@@ -45,7 +45,7 @@ TROUBLES = {**VICTIMS, "overload": 3}
 AT_A_RUSH = 30
 BUSY_SECONDS = 8.0
 WORKERS = ("one", "two")
-BY_HAND = ("first", "flaky", "pooled-a", "pooled-b", "queued", "sure")
+BY_HAND = ("first", "flaky", "pooled-a", "pooled-b", "queued", "sure", "apart-a", "apart-b")
 SCHEDULED = ("tick", "beat")
 UNBOUNDED = {"backoff": False, "limits": {"max_queued": 10_000}, "lifecycle": {"keep_runs": 100_000}}
 """Nothing is held back, and no record of a long run is pruned before it is looked at."""
@@ -68,6 +68,7 @@ class Chaos:
         sure = {"run": {"guarantee": "at-least-once", "max_replays": 2}}
         overlap = {"limits": {**UNBOUNDED["limits"], "overlap": "queue"}}
         pooled = {"limits": {**UNBOUNDED["limits"], "overlap": "queue", "pool": self.rig.system.id("pool")}}
+        apart = {"limits": {**UNBOUNDED["limits"], "overlap": "queue", "pool": self.rig.system.id("apart")}}
         jobs: dict[str, tuple[str, dict[str, Any]]] = {
             "tick": (LONGER, every["tick"] if scheduled else {}),
             "beat": (LONGER, {**sure, **(every["beat"] if scheduled else {})}),
@@ -81,6 +82,9 @@ class Chaos:
             "pooled-a": (LONGER, pooled),
             "pooled-b": (SOMETIMES, pooled),
             "queued": (LONGER, overlap),
+            # What is left of one must be gone before the next begins: survivors.
+            "apart-a": (self.rig.scene.alone("pool", LONGER), {**sure, **apart}),
+            "apart-b": (self.rig.scene.alone("pool", SOMETIMES), {**sure, **apart}),
             "sure": (LONGER, {**sure, **overlap}),
             "after-sure": ("true", {"after": {"job": "sure", "on": "complete"}}),
         }
@@ -101,7 +105,7 @@ class Chaos:
         if victim in ("server", "all"):
             self.rig.kill_server()
         for name in dead:
-            self.rig.kill_worker(self.workers[name], reaper_too=victim == "worker and reaper")
+            self.rig.kill_worker(self.workers[name], reaper_too=victim in ("worker and reaper", "all"))
         await asyncio.sleep(self.chance.uniform(0, 1))
         self.start_workers(*dead)
         if victim in ("server", "all"):

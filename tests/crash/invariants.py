@@ -51,7 +51,8 @@ class Seen:
 
     `executed` are the run ids that the jobs' own side effects tell, `asked` the dispatches made by hand, `alive` the
     processes of the jobs' shells. Of jobs with a schedule `occurrences` are the instants that were due. `told` are the
-    ids of the messages that a receiver got; it drops those it has had before.
+    ids of the messages that a receiver got; it drops those it has had before. `met` are the run ids of commands that
+    found another one at work which they must never meet.
     """
 
     jobs: Mapping[str, Job]
@@ -65,6 +66,7 @@ class Seen:
     occurrences: Mapping[str, Sequence[datetime]] = field(default_factory=dict[str, "Sequence[datetime]"])
     deliveries: Sequence[Delivery] = ()
     told: Set[str] = frozenset()
+    met: Sequence[UUID] = ()
 
     @property
     def claimed(self) -> list[Run]:
@@ -116,6 +118,12 @@ def _executed_once(seen: Seen) -> Iterator[Violation]:
     for run in claimed.values():
         if run.status is RunStatus.OK and not times[run.id]:
             yield Violation(Harm.LOST, f"{_name(run)} is called ok and did nothing")
+
+
+def _alone(seen: Seen) -> Iterator[Violation]:
+    """What holds a slot alone, or repeats what was cut off, never meets what had it before."""
+    for run_id in seen.met:
+        yield Violation(Harm.DOUBLED, f"the run {run_id} met processes of an earlier one that are still at work")
 
 
 def _one_run_an_occasion(seen: Seen) -> Iterator[Violation]:
@@ -244,6 +252,7 @@ RULES = (
     _unfinished,
     _left_behind,
     _executed_once,
+    _alone,
     _one_run_an_occasion,
     _every_occasion_has_its_run,
     _runs_instead,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shlex
 import signal
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -67,6 +68,16 @@ class Scene:
         run = {"shell": {"command": command, "env": {MARK: self.mark}}, **document.pop("run", {})}
         return self.system.write(name, run=run, **document)
 
+    def alone(self, what: str, then: str) -> str:
+        """Does it in a process group of its own, as the only one that holds `what`; one that meets another says so."""
+        held = f"timeout 600 flock --nonblock --conflict-exit-code 99 {self.folder / what}.lock"
+        met = f'[ $code != 99 ] || echo "${RUN_ID}" >> {self.met}'
+        return f"{held} bash -c {shlex.quote(then)}; code=$?; {met}; (exit $code)"
+
+    @property
+    def met(self) -> Path:
+        return self.folder / "met"
+
     def waiting(self) -> str:
         """What a shell does that goes on when the test wants it to."""
         return f"until [ -e {self.gate} ]; do sleep 0.05; done"
@@ -121,6 +132,7 @@ class Scene:
             alive=marked_processes(self.mark),
             occurrences=occurrences,
             deliveries=told,
+            met=_run_ids(self.met),
             told={message.headers["webhook-id"] for message in self.mailbox.received},
         )
 
@@ -137,7 +149,7 @@ class Scene:
 
     def executed(self) -> list[UUID]:
         """The run ids in the traces, in order."""
-        return [UUID(line) for line in self.traces.read_text().split()] if self.traces.exists() else []
+        return _run_ids(self.traces)
 
 
 @dataclass
@@ -237,6 +249,10 @@ class Rig:
         """On the same data and the same port."""
         self.server.start()
         assert wait_until_it_answers(self.api_url, self.server.has_ended), self.server.last_words()
+
+
+def _run_ids(path: Path) -> list[UUID]:
+    return [UUID(line) for line in path.read_text().split()] if path.exists() else []
 
 
 def kill(pid: int) -> None:

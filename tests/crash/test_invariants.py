@@ -101,6 +101,7 @@ def test_what_is_in_order_has_no_violations() -> None:
         (Harm.DOUBLED, "has 2 x message", lambda seen: telling(seen, DeliveryStatus.SENT, DeliveryStatus.SENT)),
         (Harm.LOST, "was not received", lambda seen: telling(seen, DeliveryStatus.SENT)),
         (Harm.STUCK, "waits to be sent", lambda seen: telling(seen, DeliveryStatus.PENDING)),
+        (Harm.DOUBLED, "still at work", lambda seen: replace(seen, met=[seen.runs[0].id])),
         (Harm.STUCK, "process 7", lambda seen: replace(seen, alive=[7])),
     ],
 )  # fmt: skip

@@ -57,7 +57,7 @@ class Bench:
             Shell.model_validate({"command": command, **shell}),
             run_id=self.run_id,
             timeout=timedelta(seconds=timeout),
-            output=Output(),
+            output=output or Output(),
             secrets=secrets or {},
             artifacts=self.artifacts,
             on_line=lambda stream, line: self.lines.append((stream, line)),

@@ -192,6 +192,7 @@ OUTPUTS = _group(
         "excerpt": integers(64, 5000),
         "summary": integers(5000, 9000),
         "offload": integers(128, 100_000),
+        "keep": integers(128, 100_000),
     },
 )
 LIMITS = _group(
