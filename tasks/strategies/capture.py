@@ -62,6 +62,11 @@ class Capture:
         self._whole.finish()
 
     @property
+    def path(self) -> Path | None:
+        """The file of the whole, when there is one."""
+        return self._whole.path
+
+    @property
     def trouble(self) -> str | None:
         """What is missing in the file of the whole, in a sentence."""
         return self._whole.trouble
@@ -75,10 +80,10 @@ class Capture:
 
     def stored(self, text: str) -> StreamOutput:
         """What the store keeps of it, of which `text` is the readable part."""
-        whole = self._whole.path
-        kept = cut(text, min(self._output.store, self._output.excerpt) if whole else self._output.store)
-        is_cut = kept != text or whole is not None
-        return StreamOutput(kept, self.bytes, str(whole) if whole else None, is_cut, self._whole.dropped)
+        kept = cut(text, min(self._output.store, self._output.excerpt) if self.path else self._output.store)
+        path = str(self.path) if self.path else None
+        truncated = kept != text or path is not None
+        return StreamOutput(kept, self.bytes, path, truncated, self._whole.dropped)
 
     def _take(self, piece: bytes) -> None:
         if not piece:

@@ -18,7 +18,8 @@ STARS = MASK.decode()
 
 
 def capture(path: Path, lines: list[str], *, keep: int = 1000, offload: int = 100, secret: str = SECRET) -> Capture:
-    return Capture(path / "stdout.txt", keep=keep, offload=offload, secrets=Masking([secret]), show=lines.append)
+    output = Output().model_copy(update={"store": keep, "offload": offload})
+    return Capture(path / "stdout.txt", output, secrets=Masking([secret]), show=lines.append)
 
 
 def test_a_progress_bar_is_its_last_state_in_the_log_the_store_and_the_file(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_no_way_out_has_the_secret_whatever_runs_through_it(tmp_path: Path, prin
         said.feed(raw[at : at + size])
     said.finish()
     assert said.path is not None
-    for way_out in ("".join(lines), said.text, said.path.read_text(), said.stored(said.text, Output()).text):
+    for way_out in ("".join(lines), said.text, said.path.read_text(), said.stored(said.text).text):
         assert "secret" not in way_out
         assert "ret-value" not in way_out
         assert "dmFsdW" not in way_out
@@ -69,7 +70,7 @@ def test_a_hundred_megabytes_pass_by_few_looks_at_each_byte(tmp_path: Path, monk
     masking = Masking(f"{SECRET}-{number}-{number * 7}" for number in range(50))
     begins = masking.begins_at
     monkeypatch.setattr(masking, "begins_at", lambda raw: looked.append(len(raw)) or begins(raw))
-    said = Capture(tmp_path / "stdout.txt", keep=1000, offload=10**9, secrets=masking, show=lambda _line: None)
+    said = Capture(tmp_path / "stdout.txt", Output(store=2000, offload=10**8), secrets=masking, show=lambda _line: None)
     piece = b"2026-11-24 12:00:00 a line of a log that has no secret in it\n" * 1000
     for _ in range(20):
         said.feed(piece)
