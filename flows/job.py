@@ -12,13 +12,14 @@ from prefect import State, flow
 from ocs import settings
 from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
 from ocs.spec import Job
-from ocs.store import Asks, Claimed, Declined, Deferred, Rejected
+from ocs.store import Asks, Claimed, Declined, Deferred, Forbidden, Rejected
 from tasks import cancellation
 from tasks.approval_form import suspend
 from tasks.approvals import Withdrawn
 from tasks.execute import execute
 from tasks.finalize import finalize
 from tasks.leases import leased
+from tasks.pausing import go_on_when_paused
 from tasks.prepare import current_flow_run, prepare
 from tasks.states import queued, state_of
 
@@ -34,14 +35,18 @@ async def run_job(job: Job) -> State:
 
     Safe to enter again with the same flow run id: prepare finds what was already recorded.
     """
+    go_on_when_paused()
     with cancellation.cancellable(current_flow_run().id) as scope, _stoppable_by_signal(scope):
         try:
-            claimed = await prepare(job)
+            prepared = await prepare(job)
         except cancellation.Cancelled:
             return state_of(RunStatus.CANCELLED, "Cancelled before it started; nothing was run.")
+        job, claimed = prepared.job, prepared.verdict
         match claimed:
             case Rejected(skip=skip, status=status):
                 return state_of(status, skip.why)
+            case Forbidden(why=why):
+                return state_of(RunStatus.ERROR, why)
             case Deferred(wait=wait):
                 return queued(wait.why)
             case Asks():

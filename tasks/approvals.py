@@ -20,12 +20,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
 from prefect.states import Cancelled
 
-from ocs.errors import Refused
-from ocs.rules.approval import ApprovalStatus, spec_digest, stricter
+from ocs.rules.approval import ApprovalStatus, spec_digest
 from ocs.rules.approval_text import form
-from ocs.rules.dispatch import Dispatch, DispatchKind
-from ocs.spec import Job
-from ocs.store import Shown, Store
+from ocs.rules.dispatch import DispatchKind
+from ocs.store import Store
 from ocs.store.approval_gate import request_of
 from ocs.store.approvals import Waiting, at_the_gate, expire, said_of, withdraw_approval
 from ocs.store.tables import Approval
@@ -43,29 +41,6 @@ class Withdrawn:
     """The run waited, and what it waited for is not what would run now."""
 
     why: str
-
-
-async def at_gate(client: PrefectClient, job: Job, dispatch: Dispatch, flow_run: FlowRun) -> tuple[Job, Shown]:
-    """The job with the approval it is rolled out with, and what a person is shown.
-
-    Values changed for one run cannot take the approval away (W46), so the deployment is asked where they could.
-
-    Raises:
-        Refused: it needs an approval and belongs to no deployment, so that it could not be resumed.
-    """
-    made_by_hand = dispatch.id is None and dispatch.kind is not DispatchKind.SCHEDULED
-    begun_before = flow_run.run_count > 1
-    if not (job.approval.required or dispatch.own_values or made_by_hand or begun_before):
-        return job, Shown()
-    deployment = await _deployment(client, flow_run.deployment_id)
-    deployed = job_in(deployment.parameters) if deployment else None
-    gated = stricter(job, deployed) if deployed else job
-    if gated.approval.required and flow_run.deployment_id is None:
-        raise Refused(
-            f"A run of {job.id} needs an approval, and this one belongs to no deployment.",
-            hint="Roll the job out, and run it from there: ocs jobs run",
-        )
-    return gated, Shown(deployed, page_of(flow_run.id))
 
 
 async def entered_again(client: PrefectClient, store: Store, flow_run: FlowRun) -> Withdrawn | None:

@@ -10,17 +10,17 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
-from ocs.errors import Refused
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store import LateComer, Store, pass_over
 from tasks import host
 from tasks.deployed import job_in
-from tasks.prepare import check_identity, dispatch_behind
+from tasks.origin import dispatch_of_flow_run
 from tasks.states import state_of
 
 BATCH = 50
 """Recorded in one transaction."""
 AT_ONCE = 4
+JOB_TAG = "job:"
 
 
 async def pass_over_overtaken(flow_runs: Sequence[FlowRun]) -> set[UUID]:
@@ -46,11 +46,10 @@ async def _late_comer(store: Store, flow_run: FlowRun) -> LateComer | None:
     job = job_in(flow_run.parameters)
     if job is None:
         return None
-    try:
-        check_identity(job, flow_run)
-    except Refused:
+    named = [tag for tag in flow_run.tags if tag.startswith(JOB_TAG)]
+    if named and f"{JOB_TAG}{job.id}" not in named:
         return None
-    dispatch = await dispatch_behind(flow_run, store)
+    dispatch = await dispatch_of_flow_run(store, flow_run, job.id)
     return LateComer(flow_run.id, job, dispatch) if dispatch.kind is DispatchKind.SCHEDULED else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
@@ -13,80 +13,89 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
-from prefect.logging import get_logger
+from prefect.logging import get_logger, get_run_logger
 
 from ocs.errors import Refused
 from ocs.rules import jitter
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.rules.shell_result import not_ended
 from ocs.spec import Job
-from ocs.store import Asks, Claim, Store, claim, dispatch_of, leases, queries
+from ocs.store import Asks, Claim, Shown, Store, claim, leases, queries
 from tasks import host, owner
-from tasks.approvals import Withdrawn, at_gate, entered_again
+from tasks.approvals import Withdrawn, entered_again
 from tasks.cancellation import scope_of
 from tasks.deliver import deliver_soon
 from tasks.insisting import insist
 from tasks.leftovers import end_leftovers
-from tasks.naming import kind_tag, run_name
+from tasks.naming import kind_tag, page_of, run_name
+from tasks.origin import Origin, origin_of
 from tasks.settle import GIVEN_BACK
 
 LATE = "Late"
 OURS = (GIVEN_BACK, "The process that had taken it is gone.")
 """What we say ourselves of a flow run that is to start (again)."""
-JOB_TAG = "job:"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was decided about a flow run, and the job that it runs, which its own parameters need not say."""
+
+    job: Job
+    verdict: Claim | Withdrawn
 
 
 @task(name="prepare", task_run_name="prepare", cache_policy=NO_CACHE, persist_result=False)
-async def prepare(job: Job) -> Claim | Withdrawn:
+async def prepare(job: Job) -> Prepared:
     """Claim this flow run for execution, record what stood against it, put it in line, or have a person asked.
 
     Waits out the job's jitter first, so that a stock worker spreads runs too.
 
     Raises:
-        Refused: the run's parameters name another job than its deployment, it cannot be asked for, or processes of
-            an earlier start of it live on.
+        Refused: nobody knows any more what the run is to do, it cannot be asked for, or processes of an earlier start
+            of it live on.
         Cancelled: the run was told to stop while it waited.
     """
     flow_run = current_flow_run()
-    check_identity(job, flow_run)
 
-    async def dispatched() -> Dispatch:
-        return await dispatch_behind(flow_run, await host.store())
+    async def looked_up() -> Origin:
+        return await origin_of(host.flow_client(), await host.store(), flow_run, job)
 
-    dispatch = await insist("look up why this run exists", dispatched)
-    await _wait_for_turn(job, dispatch, flow_run.id)
+    origin = await insist("look up why this run exists", looked_up)
+    if origin.job.run != job.run:
+        get_run_logger().warning("It runs what it was dispatched for, not what this flow run's parameters say.")
+    await _wait_for_turn(origin.job, origin.dispatch, flow_run.id)
 
     if flow_run.run_count > 1:
         await insist("end what an earlier start has left", partial(_end_earlier_start, flow_run.id))
 
     async def claimed() -> Claim | Withdrawn:
-        return await _claim(job, dispatch, flow_run, await host.store())
+        return await _claim(origin, flow_run, await host.store())
 
-    naming = asyncio.create_task(_name(job, dispatch, flow_run))
+    naming = asyncio.create_task(_name(origin.job, origin.dispatch, flow_run))
     try:
         verdict = await insist("claim this run", claimed)
     finally:
         await naming
     if isinstance(verdict, Asks) and verdict.tells:
         await deliver_soon(verdict.run_id)
-    return verdict
+    return Prepared(origin.job, verdict)
 
 
-async def _claim(job: Job, dispatch: Dispatch, flow_run: FlowRun, store: Store) -> Claim | Withdrawn:
+async def _claim(origin: Origin, flow_run: FlowRun, store: Store) -> Claim | Withdrawn:
     client = host.flow_client()
-    gated, shown = await at_gate(client, job, dispatch, flow_run)
-    may_have_waited = gated.approval.required or flow_run.run_count > 1
+    may_have_waited = origin.job.approval.required or flow_run.run_count > 1
     if may_have_waited and (withdrawn := await entered_again(client, store, flow_run)):
         return withdrawn
     return await claim(
         store,
-        gated,
-        dispatch,
+        origin.job,
+        origin.dispatch,
         flow_run_id=flow_run.id,
         owner=owner.me(),
         now=host.clock(),
-        shown=shown,
+        shown=Shown(origin.deployed, page_of(flow_run.id)),
         entry=flow_run.run_count if await _was_asked_for(client, store, flow_run) else 1,
+        against=origin.against,
     )
 
 
@@ -117,33 +126,6 @@ def current_flow_run() -> FlowRun:
     if context is None or context.flow_run is None:
         raise RuntimeError("a task of run_job was called outside of its flow")
     return context.flow_run
-
-
-def check_identity(job: Job, flow_run: FlowRun) -> None:
-    """A custom run may change anything of the job but which job it is."""
-    deployed = [tag.removeprefix(JOB_TAG) for tag in flow_run.tags if tag.startswith(JOB_TAG)]
-    if deployed and job.id not in deployed:
-        raise Refused(
-            f'This run\'s parameters say id "{job.id}", but it belongs to the job "{deployed[0]}".',
-            hint="Leave the id as it is; to run another job, start that job.",
-        )
-
-
-async def dispatch_behind(flow_run: FlowRun, store: Store) -> Dispatch:
-    """The dispatch this run was published for; a run nobody dispatched is the schedule's or a person's."""
-    expected = flow_run.expected_start_time or host.clock()
-    scheduled_for = datetime.fromtimestamp(expected.timestamp(), UTC)
-    if flow_run.auto_scheduled:
-        return Dispatch(DispatchKind.SCHEDULED, scheduled_for)
-    known = await dispatch_of(store, published_as) if (published_as := _dispatch_id(flow_run)) else None
-    return known or Dispatch(DispatchKind.MANUAL, scheduled_for)
-
-
-def _dispatch_id(flow_run: FlowRun) -> UUID | None:
-    try:
-        return UUID((flow_run.idempotency_key or "").partition(":")[0])
-    except ValueError:
-        return None
 
 
 async def _wait_for_turn(job: Job, dispatch: Dispatch, flow_run_id: UUID) -> None:

@@ -16,6 +16,7 @@ from prefect.states import Scheduled
 
 from ocs import settings
 from ocs.errors import StoreAway
+from ocs.rules.origin import key_of
 from ocs.store import PendingDispatch, Store, abandon, let_all_go_on, mark_published, pending_dispatches
 from tasks import host
 from tasks.naming import kind_tag, lineage_tags, run_name
@@ -118,9 +119,5 @@ async def _create(client: PrefectClient, dispatch: PendingDispatch, deployment: 
         state=Scheduled(scheduled_time=dispatch.scheduled_for),
         name=run_name(dispatch.job_id, dispatch.kind, dispatch.attempt, dispatch.scheduled_for),
         tags=[kind_tag(dispatch.kind), *lineage_tags(dispatch.source_run, dispatch.retry_of)],
-        idempotency_key=_key(dispatch),
+        idempotency_key=key_of(dispatch.id, dispatch.turn),
     )
-
-
-def _key(dispatch: PendingDispatch) -> str:
-    return f"{dispatch.id}:{dispatch.turn}" if dispatch.turn else str(dispatch.id)

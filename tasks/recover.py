@@ -18,9 +18,9 @@ from ocs.rules.shell_result import not_ended
 from ocs.store import Lease, Outcome, Store, close_run, finish, leases
 from tasks import conditions, host, owner, settle
 from tasks.children import children_of
-from tasks.deployed import job_in
 from tasks.leftovers import end_leftovers
 from tasks.naming import page_of
+from tasks.origin import job_behind
 from tasks.publish import publish
 from tasks.states import state_of
 from tasks.strategies.sessions import Process
@@ -117,7 +117,7 @@ async def _recorded(
     if _is_cancelled(flow_run):
         why = f"Cancelled. {cut_off}"
         return await close_run(store, lease, RunStatus.CANCELLED, why=why, now=now), {}
-    job = job_in(flow_run.parameters)
+    job = await job_behind(client, store, flow_run, lease.context.dispatch.id)
     if job is None:
         why = f"{cut_off} Its job cannot be read any more, so nothing follows from it."
         return await close_run(store, lease, RunStatus.CRASHED, why=why, now=now), {}

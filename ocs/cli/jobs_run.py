@@ -17,7 +17,7 @@ from ocs.cli.output import SHORT, answer, count_of, fail, local, say, tell
 from ocs.cli.stopping import stop_jobs
 from ocs.cli.views import run_views
 from ocs.errors import InvalidJob, Refused, UsageError
-from ocs.spec import Job, violations
+from ocs.spec import Job, unsupported, violations
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -150,6 +150,8 @@ async def start(
     from ocs.store import queries
 
     chosen = _changed(job, changes) if changes else job
+    if refused := unsupported(chosen):
+        raise InvalidJob(f"{job.id} cannot be run like that; nothing was run.", problems=refused)
     parameters = {"job": chosen.document()} if changes else None
     pending, flow_run = await dispatch(client, chosen, parameters=parameters, after=after)
     link = session.flow_run_link(flow_run.id) if flow_run else None

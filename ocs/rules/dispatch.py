@@ -54,8 +54,7 @@ class Dispatch:
     `id` is the store's dispatch row, or None when Prefect's scheduler or its UI made the run.
     `scheduled_for` is the instant it was meant for (UTC). `source_run` is the run that caused it,
     `retry_of` the failed run this is a further attempt of. `attempt` counts from 1, `replays` how often it was
-    begun again because its worker had died. `own_values` says that it carries a job document of its own, which may
-    differ from the one that is rolled out.
+    begun again because its worker had died.
     """
 
     kind: DispatchKind
@@ -65,7 +64,6 @@ class Dispatch:
     retry_of: UUID | None = None
     attempt: int = 1
     replays: int = 0
-    own_values: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,13 @@ class Refuse:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Forbid:
+    """It may not run as it is, whoever agrees. `why` says what is wrong with it."""
+
+    why: str
+
+
 Verdict = Proceed | Skip | Wait | Ask | Refuse
 
 

@@ -1,7 +1,7 @@
 """The store: what Prefect does not promise. Runs, the idempotency ledger, the outbox, whose turn it is."""
 
 from ocs.store.approval_gate import Asks, Declined, Shown
-from ocs.store.claim import Claim, Claimed, Deferred, Rejected, claim, dispatch_of
+from ocs.store.claim import Claim, Claimed, Deferred, Dispatched, Forbidden, Rejected, claim, dispatch_of, dispatched
 from ocs.store.engine import Store, open_store
 from ocs.store.finish import Outcome, close_run, finish
 from ocs.store.leases import LEASE, Lease, leases, record_process, record_session, renew_leases
@@ -26,6 +26,8 @@ __all__ = [
     "Claimed",
     "Declined",
     "Deferred",
+    "Dispatched",
+    "Forbidden",
     "LateComer",
     "Lease",
     "Outcome",
@@ -38,6 +40,7 @@ __all__ = [
     "claim",
     "close_run",
     "dispatch_of",
+    "dispatched",
     "enqueue",
     "finish",
     "leases",

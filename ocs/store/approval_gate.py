@@ -117,9 +117,8 @@ async def ask(
         before.asked += 1
         before.flow_run_id = run.flow_run_id
         return _asks(before, shown, tells=False)
-    if before is not None and before.status is ApprovalStatus.PENDING:
-        before.status, before.decided_at = ApprovalStatus.WITHDRAWN, now
-        before.reason = "What would run was changed, so it was asked for anew."
+    if asked is not None:
+        drop(asked, "What would run was changed, so it was asked for anew.", now)
     request = await _request(session, job, dispatch, run, shown, now)
     session.add(request)
     record(
@@ -173,6 +172,12 @@ async def _asker(session: AsyncSession, dispatch: Dispatch) -> str | None:
         AuditEvent.job_id == row.job_id, AuditEvent.at == row.created_at, col(AuditEvent.action).in_(("run", "retry"))
     )
     return (await session.scalars(asked.limit(1))).first()
+
+
+def drop(asked: Asked, why: str, now: datetime) -> None:
+    """The run ends without a decision, so nobody is to be asked for one any more."""
+    if asked.approval.status is ApprovalStatus.PENDING:
+        asked.approval.status, asked.approval.decided_at, asked.approval.reason = ApprovalStatus.WITHDRAWN, now, why
 
 
 def _asks(request: Approval, shown: Shown, *, tells: bool) -> Asks:

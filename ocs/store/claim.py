@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,7 +12,7 @@ from sqlmodel import col, func, select
 
 from ocs.rules import guards, idempotency, misfire
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
-from ocs.rules.guards import Ask, Refuse, Skip, SkipReason, Snapshot, Wait
+from ocs.rules.guards import Ask, Forbid, Refuse, Skip, SkipReason, Snapshot, Wait
 from ocs.spec import Job
 from ocs.store.approval_gate import (
     Asked,
@@ -21,6 +22,7 @@ from ocs.store.approval_gate import (
     ask,
     asked_before,
     carried_over,
+    drop,
     pending_of_job,
     waits_with_key,
 )
@@ -58,7 +60,15 @@ class Deferred:
     wait: Wait
 
 
-Claim = Claimed | Rejected | Deferred | Asks | Declined
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """It may not run as it is; the run's record says why. Nothing follows from it."""
+
+    run_id: UUID
+    why: str
+
+
+Claim = Claimed | Rejected | Deferred | Asks | Declined | Forbidden
 NOTHING_SHOWN = Shown()
 
 
@@ -72,12 +82,14 @@ async def claim(
     now: datetime,
     shown: Shown = NOTHING_SHOWN,
     entry: int | None = None,
+    against: str | None = None,
 ) -> Claim:
     """Ask the guards, and write the run's row, its idempotency key and the dispatch's end, all at once.
 
     A flow run that was here before goes on where it was, or is a further attempt: a person pressed Retry. `shown` is
     for people who are asked to approve it. `entry` counts the starts of the flow run, this one included, where
-    that is known: two workers that took the same start have the same count.
+    that is known: two workers that took the same start have the same count. `against` is why the run may not be at
+    all, whatever the guards say.
     """
     async with store.transaction(lock=locks(job.id, job.limits.pool)) as session:
         if (line := await _in_line(session, dispatch, flow_run_id)) is not None:
@@ -92,7 +104,7 @@ async def claim(
             dispatch = dispatch_behind(asked.run)
         key = idempotency.key_for(job.id, dispatch, flow_run_id)
         snapshot = await _snapshot(session, job, dispatch, key, asked, now)
-        verdict = guards.decide(job, dispatch, snapshot, now)
+        verdict = Forbid(against) if against else guards.decide(job, dispatch, snapshot, now)
         if isinstance(verdict, Wait):
             return Deferred(await _wait(session, job, dispatch, verdict, asked, flow_run_id, now), verdict)
         run = _going_on_from(asked, flow_run_id, now) if asked else run_row(job, dispatch, flow_run_id, now)
@@ -105,26 +117,38 @@ async def claim(
             return await ask(session, job, dispatch, run, asked, shown, now)
         if isinstance(verdict, Refuse):
             return Declined(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now), verdict.why)
-        if isinstance(verdict, Skip):
-            skip(run, verdict.reason, verdict.why, now)
-            run.in_its_way = verdict.in_its_way
-            return Rejected(run.id, verdict)
+        if isinstance(verdict, Skip | Forbid):
+            return _closed(run, asked, verdict, now)
         run.status, run.owner, run.lease_until, run.idempotency_key = RunStatus.RUNNING, owner, now + LEASE, key
         await session.flush()
         await _claim_key(session, key, job, run.id, now)
         return Claimed(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now))
 
 
-async def dispatch_of(store: Store, dispatch_id: UUID) -> Dispatch | None:
-    """The dispatch of that id, None when it is not one of ours."""
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """A dispatch as it is written: of which job, for which turn, and with which values where it has its own."""
+
+    dispatch: Dispatch
+    job_id: str
+    turn: int
+    parameters: dict[str, Any] | None
+
+
+async def dispatched(store: Store, dispatch_id: UUID) -> Dispatched | None:
+    """What is written of that dispatch, None when it is not one of ours."""
     async with store.reading() as session:
         row = await session.get(DispatchRow, dispatch_id)
     if row is None:
         return None
-    own_values = row.parameters is not None
-    return Dispatch(
-        row.kind, row.scheduled_for, row.id, row.source_run, row.retry_of, row.attempt, row.replays, own_values
-    )
+    dispatch = Dispatch(row.kind, row.scheduled_for, row.id, row.source_run, row.retry_of, row.attempt, row.replays)
+    return Dispatched(dispatch, row.job_id, row.turn, row.parameters)
+
+
+async def dispatch_of(store: Store, dispatch_id: UUID) -> Dispatch | None:
+    """The dispatch of that id, None when it is not one of ours."""
+    found = await dispatched(store, dispatch_id)
+    return found.dispatch if found else None
 
 
 async def _in_line(session: AsyncSession, dispatch: Dispatch, flow_run_id: UUID) -> Deferred | None:
@@ -250,6 +274,18 @@ async def _wait(
     row.status, row.waits_for, row.pool = DispatchStatus.WAITING, wait.waits_for, job.limits.pool
     row.waiting_since, row.flow_run_id = row.waiting_since or now, flow_run_id
     return row.id
+
+
+def _closed(run: Run, asked: Asked | None, verdict: Skip | Forbid, now: datetime) -> Rejected | Forbidden:
+    """The record of a run that is not run."""
+    if asked is not None:
+        drop(asked, verdict.why, now)
+    if isinstance(verdict, Forbid):
+        run.status, run.summary, run.error, run.finished_at = RunStatus.ERROR, verdict.why, verdict.why, now
+        return Forbidden(run.id, verdict.why)
+    skip(run, verdict.reason, verdict.why, now)
+    run.in_its_way = verdict.in_its_way
+    return Rejected(run.id, verdict)
 
 
 def _going_on_from(asked: Asked, flow_run_id: UUID, now: datetime) -> Run:

@@ -134,10 +134,18 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
         raise AssertionError("pauses never end")
 
     async def _propose(self, state: State[Any], force: bool) -> State[Any]:
-        """From Cancelling the server lets a run become Cancelled only; one that had ended by itself has ended so."""
-        answer = await super().set_state(state, force)
-        came_too_late = answer.is_cancelling() and state.is_final() and not self.told_to_stop
-        return await super().set_state(state, force=True) if came_too_late else answer
+        """A run that has ended by itself has ended so, though somebody cancels or pauses it at that moment.
+
+        From Cancelling the server lets a run become Cancelled only, and from a pause that has timed out only Failed.
+        """
+        try:
+            answer = await super().set_state(state, force)
+        except Pause:
+            if not state.is_final() or self.told_to_stop:
+                raise
+            return await super().set_state(state, force=True)
+        is_untrue = state.is_final() and answer.type != state.type and not answer.is_scheduled()
+        return await super().set_state(state, force=True) if is_untrue and not self.told_to_stop else answer
 
     async def handle_crash(self, exc: BaseException) -> None:
         """A run whose task was cancelled because it was told to stop has not crashed."""

@@ -162,3 +162,12 @@ def test_three_broken_files_among_thirty_are_named_and_nothing_is_rolled_out(up:
     assert up.json("jobs", "show", names[0])["job"]["deployment_id"] is None
     for name in names:
         (up.folder / "deployments" / "jobs" / f"{name}.yaml").unlink()
+
+
+@pytest.mark.parametrize("value", ["identity.run_as=nobody", "contract.sandbox=strict", "child_credentials=inherit"])
+def test_what_a_rollout_refuses_is_refused_for_one_run(up: Ocs, value: str) -> None:
+    before = up.json("runs", "list", "--job", "hello")["runs"]
+    refused = up.json("jobs", "run", "hello", "--set", value, status=1)
+    assert [problem["path"] for problem in refused["errors"]] == [value.partition(".")[0].partition("=")[0]]
+    assert up.json("runs", "list", "--job", "hello")["runs"] == before
+    assert up.json("queue", "list")["queue"] == []

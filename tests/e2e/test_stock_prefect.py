@@ -146,7 +146,9 @@ async def test_the_same_jobs_run_under_the_stock_process_worker(
                 assert (first.status, second.status) == (RunStatus.OK, RunStatus.OK)
                 assert second.parent_run == first.id
 
-                await ocs.run("guarded")
+                guarded_by = await ocs.client.read_deployment_by_name(f"job/{ocs.id('guarded')}")
+                open_door = {"id": ocs.id("guarded"), "run": "echo ran", "approval": {"required": False}}
+                await ocs.client.create_flow_run_from_deployment(guarded_by.id, parameters={"job": open_door})
                 await ocs.eventually(lambda: suspended(ocs, "guarded"))
                 (waiting,) = await ocs.runs_of("guarded")
                 await ocs.client.resume_flow_run(waiting.flow_run_id, {"decision": "approve", "by": "ann"})
