@@ -13,12 +13,15 @@ from uuid import uuid4
 from ruamel.yaml.error import YAMLError
 
 from deployments import yaml_text
+from deployments.reading import read_text, unreadable
 from ocs.errors import InvalidJob, NotFound, Problem
 from ocs.files import READABLE, make_folder, open_file
-from ocs.spec import Job, check_catalogue, violations
+from ocs.spec import Job, check_catalogue, format_size, violations
 
 JOBS = Path("deployments") / "jobs"
 SETTINGS = "prefect.yaml"
+MOST_FILES = 10_000
+MOST_TEXT = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +55,16 @@ def read(project: Path) -> Catalogue:
     return _examine(project, {path.name: path for path in _job_files(project)})
 
 
-def read_files(texts: Mapping[str, str]) -> Catalogue:
-    """Check documents on their own, by name; parents may stand elsewhere."""
+def read_files(texts: Mapping[str, str], unread: Sequence[Problem] = ()) -> Catalogue:
+    """Check documents on their own, by name; parents may stand elsewhere. `unread` is wrong with further ones."""
     jobs: dict[str, Job] = {}
-    problems: list[Problem] = []
+    problems = [*unread]
     for name, text in texts.items():
         job, found = _job(text, name, None)
         problems += found
         if job is not None:
             jobs[job.id] = job
-    return Catalogue(Path(), "", jobs, tuple(problems), len(texts))
+    return Catalogue(Path(), "", jobs, tuple(problems), len(texts) + len(unread))
 
 
 def parse_text(text: str, name: str) -> dict[str, Any]:
@@ -77,27 +80,6 @@ def parse_text(text: str, name: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidJob(f"{name} is not a job; it has to be keys and values such as  id: my-job")
     return cast("dict[str, Any]", document)
-
-
-def read_text(path: Path, shown: str) -> str:
-    """A file's text; `shown` is what messages call it.
-
-    Raises:
-        InvalidJob: it cannot be read, or is not UTF-8 text.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as failed:
-        problem = Problem("", f"cannot be read: {failed.strerror}", shown)
-        raise InvalidJob(f"{shown} cannot be read.", problems=[problem]) from failed
-    except UnicodeDecodeError as binary:
-        raise not_text(shown) from binary
-
-
-def not_text(shown: str) -> InvalidJob:
-    """What is said of bytes that are no text; `shown` is where they are from."""
-    problem = Problem("", "is not UTF-8 text; save it as UTF-8", shown, 1)
-    return InvalidJob(f"{shown} cannot be read.", problems=[problem])
 
 
 def path_of(project: Path, job_id: str) -> Path:
@@ -146,7 +128,7 @@ def set_values(project: Path, job_id: str, values: Mapping[str, Any]) -> Catalog
     path = path_of(project, job_id)
     if not path.exists():
         raise NotFound(f'There is no job "{job_id}".', hint="See all: ocs jobs list")
-    return write(project, job_id, yaml_text.with_values(path.read_text(encoding="utf-8"), values))
+    return write(project, job_id, yaml_text.with_values(read_text(path, str(JOBS / path.name)), values))
 
 
 def remove(project: Path, job_id: str) -> Catalogue:
@@ -158,7 +140,10 @@ def remove(project: Path, job_id: str) -> Catalogue:
     path = path_of(project, job_id)
     files = {found.name: found for found in _job_files(project) if found != path}
     changed = _examine(project, files).checked()
-    path.unlink()
+    try:
+        path.unlink()
+    except OSError as failed:
+        raise unreadable(str(JOBS / path.name), f"cannot be removed: {failed.strerror}") from failed
     return changed
 
 
@@ -170,13 +155,18 @@ def _examine(project: Path, files: Mapping[str, Path | str]) -> Catalogue:
     jobs: dict[str, Job] = {}
     texts: dict[str, str] = {}
     problems: list[Problem] = []
-    for name, source in sorted(files.items()):
+    left = MOST_TEXT
+    for number, (name, source) in enumerate(sorted(files.items()), start=1):
         shown = str(JOBS / name)
         try:
+            if number > MOST_FILES or left < 0:
+                bound = f"{MOST_FILES:,} files and {format_size(MOST_TEXT)} of text are read"
+                raise unreadable(shown, f"is not read: of a project at most {bound}")
             texts[shown] = source if isinstance(source, str) else read_text(source, shown)
+            left -= len(texts[shown])
             job, found = _job(texts[shown], shown, name)
-        except InvalidJob as unreadable:
-            job, found = None, unreadable.problems
+        except InvalidJob as unread:
+            job, found = None, unread.problems
         problems += found
         if job is not None and job.id in jobs:
             twice = f"stands in {job.id}.yaml too; a job has one file, keep one of the two"
@@ -214,15 +204,16 @@ def _job(text: str, shown: str, name: str | None) -> tuple[Job | None, Sequence[
 
 
 def _project_name(project: Path) -> str:
-    with contextlib.suppress(OSError, YAMLError):
-        document: Any = yaml_text.load((project / SETTINGS).read_text(encoding="utf-8"))
+    with contextlib.suppress(InvalidJob, YAMLError):
+        document: Any = yaml_text.load(read_text(project / SETTINGS, SETTINGS))
         if isinstance(document, dict) and (name := cast("dict[str, Any]", document).get("name")):
             return str(name)
     return project.resolve().name
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a file so that a crash leaves the old or the new one, never half of it."""
+    """Write a file so that a crash leaves the old or the new one, never half of it. A link stays one."""
+    path = path.resolve()
     make_folder(path.parent, READABLE)
     with _temporary_beside(path) as temporary:
         with open_file(temporary, "x", READABLE, encoding="utf-8") as file:

@@ -18,6 +18,7 @@ ENTRYPOINT = "flows.job.run_job"
 DIGEST_LENGTH = 16
 FENCE = 4
 """So many marks at least enclose a command; with others the description of a job that is rolled out would differ."""
+TRIGGER = ": event "
 JOB_VARIABLES = {"env": {"PYTHONSAFEPATH": "1"}}
 """Under Prefect's process worker a `tasks.py` in the current folder must not stand in for ours."""
 
@@ -100,9 +101,14 @@ def _tags(job: Job, project: str) -> list[str]:
     return ["ocs", project_tag(project), f"job:{job.id}", *family, *job.tags]
 
 
+def is_trigger_of(job_id: str | None, name: str) -> bool:
+    """Whether an automation of that name is one that a rollout of the job makes."""
+    return job_id is not None and name.startswith(f"{job_id}{TRIGGER}")
+
+
 def _trigger(job: Job, number: int, trigger: EventTrigger) -> dict[str, Any]:
     return {
-        "name": f"{job.id}: event {number}",
+        "name": f"{job.id}{TRIGGER}{number}",
         "type": "event",
         "enabled": job.enabled,
         "expect": [trigger.expect] if isinstance(trigger.expect, str) else list(trigger.expect),

@@ -14,6 +14,7 @@ from ocs.spec.cron_fields import not_standard
 from ocs.spec.values import no_control_characters
 
 FIELDS = 5
+MOST_VARIABLES = 100
 ZONES = ("CRON_TZ", "TZ")
 _ASSIGNMENT = re.compile(
     r"""(?:"([^"=]*)"|'([^'=]*)'|([A-Za-z_][A-Za-z0-9_]*))\s*=\s*(?:"([^"]*)"|'([^']*)'|([^"'\s].*)?)"""
@@ -68,13 +69,21 @@ def parse(text: str, *, with_user: bool = False) -> Crontab:
         try:
             no_control_characters(stripped)
             if assigned := _ASSIGNMENT.fullmatch(stripped):
-                environment |= _assignment(assigned)
+                environment = _with(environment, _assignment(assigned))
             else:
-                entries.append(_entry(number, stripped, comment, dict(environment), with_user=with_user))
+                entries.append(_entry(number, stripped, comment, environment, with_user=with_user))
         except ValueError as wrong:
             left.append(Left(number, stripped, str(wrong)))
         comment = None
     return Crontab(tuple(entries), tuple(left))
+
+
+def _with(environment: Mapping[str, str], assigned: Mapping[str, str]) -> dict[str, str]:
+    """The entries before keep theirs."""
+    changed = {**environment, **assigned}
+    if len(changed) > MOST_VARIABLES:
+        raise ValueError(f"is one variable more than the {MOST_VARIABLES} that are read")
+    return changed
 
 
 def _prose(comment: str) -> str | None:

@@ -13,19 +13,43 @@ from prefect.client.schemas.responses import DeploymentResponse
 from deployments.compile import CompiledDeployment
 from tasks.schedules import key_of, keys_of, schedule_of
 
+DEFAULT_QUEUE = "default"
+NO_PATH = (None, "", ".")
 
-def edited_there(deployed: DeploymentResponse, compiled: CompiledDeployment) -> tuple[str, ...]:
-    """What differs although the same document was rolled out; empty when another one was."""
+
+def edited_there(
+    deployed: DeploymentResponse, compiled: CompiledDeployment, schema: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """What differs although the same document was rolled out; empty when another one was.
+
+    Everything that a rollout sets is compared, and everything that decides whether and how a run of it is executed.
+    `schema` is the one of its flow's parameters. Its automations are compared by `triggers`.
+    """
     if deployed.version != compiled.version:
         return ()
     differs = {
         "parameters": deployed.parameters != compiled.parameters,
-        "schedules": keys_of(deployed.schedules) != keys_of(map(schedule_of, compiled.schedules)),
+        "schedules": not _as_scheduled(deployed.schedules, compiled),
         "tags": set(deployed.tags) != set(compiled.tags),
         "description": (deployed.description or "") != compiled.description,
         "entrypoint": deployed.entrypoint != compiled.entrypoint,
+        "work pool": deployed.work_pool_name != compiled.work_pool,
+        "work queue": deployed.work_pool_name == compiled.work_pool and deployed.work_queue_name != DEFAULT_QUEUE,
+        "job variables": deployed.job_variables != compiled.job_variables,
+        "concurrency limit": deployed.global_concurrency_limit is not None or deployed.concurrency_options is not None,
+        "path": deployed.path not in NO_PATH,
+        "pull steps": bool(deployed.pull_steps),
+        "storage": deployed.storage_document_id is not None or deployed.infrastructure_document_id is not None,
+        "schema": deployed.parameter_openapi_schema != schema,
+        "schema enforcement": not deployed.enforce_parameter_schema,
     }
     return tuple(name for name, changed in differs.items() if changed)
+
+
+def _as_scheduled(schedules: Sequence[DeploymentSchedule], compiled: CompiledDeployment) -> bool:
+    """Whether it runs when it was rolled out to, each time with the deployment's own parameters."""
+    bare = not any(schedule.parameters or schedule.max_scheduled_runs for schedule in schedules)
+    return bare and keys_of(schedules) == keys_of(map(schedule_of, compiled.schedules))
 
 
 def paused_there(deployed: DeploymentResponse, compiled: CompiledDeployment) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,17 +14,17 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.events import DeploymentTriggerTypes
+from prefect.events import Automation
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.utilities.callables import parameter_schema
-from pydantic import TypeAdapter
 
 from blocks import BLOCKS
+from deployments import triggers
 from deployments.catalogue import JOBS, Catalogue
 from deployments.compile import CompiledDeployment, compile_job, project_tag
 from deployments.drift import document_of, edited_there, keeping_pauses, paused_there
 from deployments.send import send_deployment
-from deployments.upkeep import ensure_maintenance
+from deployments.upkeep import ensure_maintenance, maintenance_differs
 from flows.job import run_job
 from ocs import settings
 from ocs.errors import InvalidJob, NotFound, Problem, Refused
@@ -65,10 +66,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a rollout would do. Removals happen only when asked for."""
+    """What a rollout would do. Removals happen only when asked for.
+
+    `maintenance` names what differs of the deployment that keeps the house; a rollout sets it back.
+    """
 
     project: str
     steps: tuple[Step, ...]
+    maintenance: tuple[str, ...] = ()
 
     def having(self, *actions: Action) -> list[Step]:
         return [step for step in self.steps if step.action in actions]
@@ -94,14 +99,15 @@ async def plan(
     mine = {found.name: found async for found in tagged_deployments(client, "ocs", project_tag(catalogue.name))}
     missing = [job.id for job in jobs if job.id not in mine]
     await _refuse_taken(client, missing, catalogue.name)
-    steps = [_step(job, catalogue.name, mine.get(job.id), retired.get(job.id)) for job in jobs]
+    automations = await triggers.automations_of(client, {found.id: found.name for found in mine.values()})
+    steps = [_step(job, catalogue.name, mine.get(job.id), retired.get(job.id), automations) for job in jobs]
     if not only:
         steps += [
             Step(name, Action.REMOVE, deployment_id=deployment.id, before=document_of(deployment))
             for name, deployment in sorted(mine.items())
             if name not in catalogue.jobs and DYNAMIC_TAG not in deployment.tags
         ]
-    return Plan(catalogue.name, tuple(steps))
+    return Plan(catalogue.name, tuple(steps), await maintenance_differs(client))
 
 
 async def apply(
@@ -118,12 +124,11 @@ async def apply(
     if not wanted:
         return
     flow_id = await client.create_flow_from_name(settings.FLOW_NAME)
-    schema = parameter_schema(run_job).model_dump_for_openapi()
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def take(step: Step) -> None:
         async with gate:
-            await _send(client, step, flow_id, schema)
+            await _send(client, step, flow_id)
             if on_progress is not None:
                 on_progress(step)
 
@@ -137,11 +142,20 @@ async def remove(client: PrefectClient, deployment_id: UUID) -> None:
 
 
 async def resume(client: PrefectClient, deployment_id: UUID) -> None:
-    """Undo a person's pause, of the whole job and of single schedules."""
+    """Undo a person's pause, of the whole job, of single schedules and of automations."""
+    deployment = await client.read_deployment(deployment_id)
     await client.resume_deployment(deployment_id)
+    for automation in (await triggers.automations_of(client, {deployment_id: deployment.name})).get(deployment_id, ()):
+        await client.resume_automation(automation.id)
     for schedule in await client.read_deployment_schedules(deployment_id):
         if not schedule.active:
             await client.update_deployment_schedule(deployment_id, schedule.id, active=True)
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The schema of a deployment's parameters."""
+    return parameter_schema(run_job).model_dump_for_openapi()
 
 
 async def ensure_work_pool(client: PrefectClient) -> None:
@@ -207,42 +221,40 @@ async def _refuse_taken(client: PrefectClient, job_ids: Iterable[str], project: 
             )
 
 
-def _step(job: Job, project: str, deployed: DeploymentResponse | None, retired: str | None) -> Step:
+def _step(
+    job: Job,
+    project: str,
+    deployed: DeploymentResponse | None,
+    retired: str | None,
+    automations: Mapping[UUID, Sequence[Automation]],
+) -> Step:
     compiled = compile_job(job, project)
     if deployed is None and compiled.version == retired:
         return Step(job.id, Action.DONE, compiled)
     if deployed is None:
         run_now = job.schedule is not None and job.schedule.run_now
         return Step(job.id, Action.CREATE, compiled, run_now=run_now)
-    edited = edited_there(deployed, compiled)
+    events = automations.get(deployed.id, ())
+    edited = edited_there(deployed, compiled, schema())
+    if deployed.version == compiled.version and triggers.differ(events, compiled, deployed.id):
+        edited += ("events",)
     action = Action.UNCHANGED if deployed.version == compiled.version and not edited else Action.UPDATE
     return Step(
         job.id,
         action,
         keeping_pauses(deployed, compiled),
         deployed.id,
-        paused_there(deployed, compiled),
+        paused_there(deployed, compiled) or bool(triggers.paused(events, compiled)),
         edited,
         document_of(deployed),
     )
 
 
-async def _send(client: PrefectClient, step: Step, flow_id: UUID, schema: dict[str, Any]) -> None:
+async def _send(client: PrefectClient, step: Step, flow_id: UUID) -> None:
     if step.compiled is None:
         if step.deployment_id is not None:
             await remove(client, step.deployment_id)
         return
     compiled = step.compiled
-    deployment_id = await send_deployment(client, compiled, flow_id, schema)
-    await _send_triggers(client, deployment_id, compiled, is_new=step.action is Action.CREATE)
-
-
-async def _send_triggers(
-    client: PrefectClient, deployment_id: UUID, compiled: CompiledDeployment, *, is_new: bool
-) -> None:
-    if not is_new:
-        await client.delete_resource_owned_automations(f"prefect.deployment.{deployment_id}")
-    for spec in compiled.triggers:
-        trigger = TypeAdapter[DeploymentTriggerTypes](DeploymentTriggerTypes).validate_python(spec)
-        trigger.set_deployment_id(deployment_id)
-        await client.create_automation(trigger.as_automation())
+    deployment_id = await send_deployment(client, compiled, flow_id, schema())
+    await triggers.send_triggers(client, deployment_id, compiled, is_new=step.action is Action.CREATE)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping
 from typing import Any, cast
@@ -13,6 +14,8 @@ from ruamel.yaml.constructor import DuplicateKeyError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 
+from deployments import yaml_bounds
+from deployments.yaml_bounds import TooMuch
 from deployments.yaml_comments import move_comment, settle
 from ocs.errors import Problem
 
@@ -24,9 +27,13 @@ def load(text: str) -> Any:
     """The values of a document.
 
     Raises:
-        YAMLError: it is not YAML.
+        YAMLError: it is not YAML, or more than any job is (`TooMuch`).
     """
-    return _plain().load(text)
+    yaml_bounds.check(text)
+    try:
+        return _plain().load(text)
+    except (ValueError, OverflowError, RecursionError) as failed:  # a tag such as !!float on what is none
+        raise YAMLError(f"a value cannot be read: {failed}") from failed
 
 
 def dump(document: Mapping[str, Any]) -> str:
@@ -53,6 +60,8 @@ def problem_of(broken: YAMLError, shown: str) -> Problem:
     if not isinstance(broken, MarkedYAMLError) or broken.problem_mark is None:
         return Problem("", f"is not YAML: {broken}", shown, 1)
     mark = broken.problem_mark
+    if isinstance(broken, TooMuch):
+        return Problem("", str(broken.problem), shown, mark.line + 1)
     if isinstance(broken, DuplicateKeyError):
         quoted = str(broken.problem).split('"')
         key = f'"{quoted[1]}"' if len(quoted) > 1 else "a key"
@@ -63,10 +72,7 @@ def problem_of(broken: YAMLError, shown: str) -> Problem:
 def line_of(text: str, dotted: str) -> int:
     """The line of a dotted path, or of the nearest group around it that is there."""
     line = 1
-    try:
-        here: Any = _round_trip().load(text)
-    except YAMLError:
-        return line
+    here = _with_lines(text)
     for step in filter(None, dotted.split(".")):
         try:
             if isinstance(here, CommentedMap):
@@ -78,6 +84,15 @@ def line_of(text: str, dotted: str) -> int:
         except (KeyError, IndexError, ValueError):
             break
     return line
+
+
+@functools.lru_cache(maxsize=8)
+def _with_lines(text: str) -> Any:
+    """The document with the line of each value: read once for all that is wrong with it."""
+    try:
+        return _round_trip().load(text)
+    except (YAMLError, ValueError, RecursionError):
+        return None
 
 
 def _set(document: Any, path: list[str], value: Any) -> None:
@@ -109,12 +124,22 @@ def _opened(document: Any, group: str) -> Any:
 class _TimesAsText(SafeConstructor):
     """Moments stay as they are written: the job document reads them itself, with its own time zone."""
 
+    def construct_yaml_int(self, node: Any) -> int:
+        yaml_bounds.checked_digits(node)
+        return super().construct_yaml_int(node)
+
+    def construct_yaml_float(self, node: Any) -> float:
+        yaml_bounds.checked_digits(node)
+        return super().construct_yaml_float(node)
+
 
 def _as_text(_constructor: SafeConstructor, node: ScalarNode) -> str:
     return str(node.value)
 
 
 _TimesAsText.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
+_TimesAsText.add_constructor("tag:yaml.org,2002:int", _TimesAsText.construct_yaml_int)
+_TimesAsText.add_constructor("tag:yaml.org,2002:float", _TimesAsText.construct_yaml_float)
 
 
 def _plain() -> Any:

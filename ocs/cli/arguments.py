@@ -99,9 +99,12 @@ def _value(text: str) -> Any:
     from ruamel.yaml.error import YAMLError
 
     from deployments import yaml_text
+    from deployments.yaml_bounds import TooMuch
 
     try:
         value: Any = yaml_text.load(text)
+    except TooMuch as bomb:
+        raise UsageError(f"--set: the value {yaml_text.problem_of(bomb, text).message}.") from bomb
     except YAMLError:
         return text
     plain = not isinstance(value, dict | list)

@@ -166,11 +166,24 @@ async def _workers(client: PrefectClient) -> AsyncIterator[Finding]:
     if pool.is_paused:
         resume = f"prefect work-pool resume {settings.WORK_POOL}"
         yield Finding("workers", State.PROBLEM, f"The work pool {pool.name} is paused: nothing runs.", resume)
+    lost = [job async for job in _without_a_pool(client)]
+    if lost:
+        found = f"{_named(sorted(lost))}: in no work pool, so that no run of them is ever executed."
+        yield Finding("workers", State.PROBLEM, found, "ocs deploy")
     online = [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
     if online:
         yield Finding("workers", State.OK, f"Online: {', '.join(online)}.")
     else:
         yield Finding("workers", State.PROBLEM, "No worker is online, so nothing runs.", "ocs worker")
+
+
+async def _without_a_pool(client: PrefectClient) -> AsyncIterator[str]:
+    """Jobs, of whatever project, whose work pool was deleted: one of the same name does not take its place."""
+    from tasks.deployed import tagged_deployments
+
+    async for deployment in tagged_deployments(client, "ocs"):
+        if deployment.work_pool_name is None:
+            yield deployment.name
 
 
 async def _drift(client: PrefectClient) -> AsyncIterator[Finding]:
@@ -196,11 +209,16 @@ def _differences(planned: Plan) -> Iterator[Finding]:
         (Action.REMOVE, "rolled out without a file", "ocs deploy --prune"),
     ):
         if steps := planned.having(action):
-            yield Finding("drift", State.WARNING, f"{_named([step.job_id for step in steps])}: {said}.", mend)
+            edited = sorted({what for step in steps for what in step.edited_in_ui})
+            there = f" (edited on the server: {', '.join(edited)})" if edited else ""
+            yield Finding("drift", State.WARNING, f"{_named([step.job_id for step in steps])}: {said}{there}.", mend)
     if paused := [step.job_id for step in planned.steps if step.paused_in_ui]:
         mend = "; ".join(f"ocs jobs enable {job}" for job in paused[:NAMED])
         yield Finding("drift", State.WARNING, f"{_named(paused)}: paused in the UI.", mend)
-    if not planned.having(Action.CREATE, Action.UPDATE, Action.REMOVE) and not paused:
+    if planned.maintenance:
+        kept = f"The deployment that keeps the house is not as it was rolled out: {', '.join(planned.maintenance)}."
+        yield Finding("drift", State.WARNING, kept, "ocs deploy")
+    if not planned.having(Action.CREATE, Action.UPDATE, Action.REMOVE) and not paused and not planned.maintenance:
         yield Finding("drift", State.OK, "What is rolled out is what the catalogue says.")
 
 

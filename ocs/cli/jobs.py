@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from ocs.cli.arguments import JobId
 from ocs.cli.group import group
 from ocs.cli.output import answer, count_of, fail, local, say, table, tell, utc
 from ocs.cli.views import job_view, schedule_text
-from ocs.errors import InvalidJob, NotFound, ServerUnreachable
+from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable
 from ocs.rules.occurrences import occurrences
 from ocs.spec import Job, unsupported
 
@@ -198,25 +197,32 @@ async def _live_of_all() -> tuple[dict[str, JobState], dict[str, DeploymentRespo
 def _of_files(names: list[str]) -> Catalogue:
     from deployments.catalogue import read_files
 
-    return read_files({name: read_text(name) for name in names})
+    texts: dict[str, str] = {}
+    unread: list[Problem] = []
+    for name in names:
+        try:
+            texts[name] = read_text(name)
+        except InvalidJob as unreadable:
+            unread += unreadable.problems
+    return read_files(texts, unread)
 
 
 def read_text(name: str) -> str:
     """A file's text, or what stands on standard input for `-`.
 
     Raises:
-        NotFound: it cannot be read.
-        InvalidJob: it is not UTF-8 text.
+        NotFound: there is no such file.
+        InvalidJob: it cannot be read, is no regular file, too large, or not UTF-8 text.
     """
-    from deployments.catalogue import not_text
+    from deployments import reading
 
+    if name == "-":
+        return reading.read_input(name)
     try:
-        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return raw.decode("utf-8")
+        Path(name).stat()
     except OSError as failed:
         raise NotFound(f"{name} cannot be read: {failed.strerror}.") from failed
-    except UnicodeDecodeError as binary:
-        raise not_text(name) from binary
+    return reading.read_text(Path(name), name)
 
 
 def _marked(job: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -36,11 +37,12 @@ def register(app: typer.Typer) -> None:
 def edit(job: JobId, values: Settings = None, no_deploy: NoDeploy = False) -> None:
     """Change a job: values with --set, or its file in $EDITOR. Comments and order stay; a bad edit changes nothing."""
     from deployments import catalogue, yaml_text
+    from deployments.reading import read_text
 
     found = session.catalogue()
     chosen = session.pick(job, session.ids_of(found))
     path = catalogue.path_of(found.project, chosen)
-    before = catalogue.read_text(path, str(path.relative_to(found.project)))
+    before = read_text(path, str(path.relative_to(found.project)))
     changes = settings_of(values)
     if changes.get("id", chosen) != chosen:
         raise UsageError("--set: an id cannot be changed, its history hangs on it.", hint="Add a new job instead.")
@@ -66,13 +68,16 @@ def disable(job: JobId, no_deploy: NoDeploy = False) -> None:
 def remove(job: JobId, no_deploy: NoDeploy = False) -> None:
     """Remove a job: its file and its deployment; what runs or waits of it is ended. Its history stays."""
     from deployments import catalogue, prefect_yaml
+    from deployments.reading import read_bytes
 
     found = session.catalogue()
     chosen = session.pick(job, session.ids_of(found))
     children = sorted(other.id for other in found.jobs.values() if other.after and other.after.job == chosen)
     if children:
         raise Refused(f'"{chosen}" has jobs that run after it: {", ".join(children)}.', hint="Remove those first.")
-    before = catalogue.path_of(found.project, chosen).read_bytes()
+    path, before = catalogue.path_of(found.project, chosen), b""
+    with contextlib.suppress(InvalidJob):  # what cannot be read can be removed
+        before = read_bytes(path, path.name)
     changed = catalogue.remove(found.project, chosen)
     prefect_yaml.regenerate(changed)
     why_not = NOT_ASKED
@@ -137,10 +142,13 @@ def _edit_in_editor(project: Path, job_id: str, before: str, *, no_deploy: bool)
 
 
 def _read_draft(draft: Path) -> str:
+    from deployments.reading import read_bytes
+
     try:
-        return draft.read_text(encoding="utf-8", errors="replace")
-    except OSError as gone:
-        raise Refused(f"The editor left no file behind ({gone.strerror}); nothing was changed.") from gone
+        return read_bytes(draft, draft.name).decode("utf-8", errors="replace")
+    except InvalidJob as unread:
+        why = ", ".join(problem.message for problem in unread.problems)
+        raise Refused(f"What the editor left {why}; nothing was changed.") from unread
 
 
 def _open_editor(draft: Path) -> None:

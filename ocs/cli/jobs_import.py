@@ -159,7 +159,7 @@ def _say_next(new: Sequence[object], *, dry_run: bool) -> None:
 
 
 def _own() -> Source:
-    from deployments.catalogue import not_text
+    from deployments.reading import decoded
 
     program = shutil.which("crontab")
     if program is None:
@@ -168,10 +168,7 @@ def _own() -> Source:
     if ended.returncode != 0:
         why = ended.stderr.decode("utf-8", errors="replace").strip()
         raise NotFound(f"{OWN}: {why}", hint="Is there a crontab of yours?")
-    try:
-        return Source(OWN, ended.stdout.decode("utf-8"))
-    except UnicodeDecodeError as binary:
-        raise not_text(OWN) from binary
+    return Source(OWN, decoded(ended.stdout, OWN))
 
 
 def _system(etc: Path) -> list[Source]:

@@ -143,6 +143,7 @@ def _run(arguments: list[str]) -> int:
     Mode.json = "--json" in ours
     kept = [argument for argument in ours if argument != "--json"]
     try:
+        _check_text(arguments)
         result = app([*kept, *rest], prog_name="ocs", standalone_mode=False)
     except OcsError as refused:
         return fail(refused)
@@ -162,6 +163,13 @@ def _run(arguments: list[str]) -> int:
     except Exception as bug:  # a person never sees a traceback they did not ask for
         return _report_bug(bug)
     return result if isinstance(result, int) else 0
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Bytes that are no text stand in arguments as half characters, which no database, no file and no JSON takes."""
+    for number, argument in enumerate(arguments, start=1):
+        if "\0" in argument or any("\ud800" <= character <= "\udfff" for character in argument):
+            raise UsageError(f"Argument {number} is not UTF-8 text.", hint="Type it as UTF-8.")
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -184,8 +183,10 @@ def _read(given: str | None) -> str:
     """
     if given != FROM_INPUT:
         return given or ""
+    from deployments.reading import input_bytes
+
     try:
-        return sys.stdin.buffer.read().decode()
+        return input_bytes("Standard input").decode()
     except UnicodeDecodeError:
         hint = "Put it into a file, and send its name."
         raise Refused("What stands on standard input is not UTF-8 text.", hint=hint) from None

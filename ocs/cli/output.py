@@ -43,6 +43,8 @@ SHORT = 8
 """Characters of an id that tell it from others where people read it."""
 GAP = 2
 """Between two columns."""
+LONGEST_SENTENCE = 2000
+HALF = 900
 
 
 def _console(*, stderr: bool) -> Console:
@@ -96,10 +98,15 @@ def fail(error: OcsError, more: Mapping[str, Any] | None = None) -> int:
         print_json({"ok": False, "error": said, "errors": problems, **(more or {})})
         return error.exit_status
     for problem in error.problems:
-        tell(str(problem))
-    message, hint = escape(uncoloured(error.message)), escape(uncoloured(error.hint or ""))
+        tell(_cut(str(problem)))
+    message, hint = escape(_cut(uncoloured(error.message))), escape(_cut(uncoloured(error.hint or "")))
     err.print(f"[red]{message}[/red]" + (f"  {hint}" if hint else ""), soft_wrap=True)
     return error.exit_status
+
+
+def _cut(text: str) -> str:
+    """An error repeats what was typed, and that may be a whole file."""
+    return text if len(text) <= LONGEST_SENTENCE else f"{text[:HALF]} [...] {text[-HALF:]}"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]], spare: Sequence[str] = ()) -> None:

@@ -32,10 +32,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Pat
     """Make a new project: a folder with prefect.yaml and three commented jobs to learn from."""
     from deployments import catalogue, prefect_yaml, yaml_text
 
-    root = folder.expanduser().resolve()
-    jobs = root / catalogue.JOBS
-    if jobs.exists() or (root / catalogue.SETTINGS).exists():
-        raise Refused(f"{root} is a project already.", hint="Add a job to it with: ocs jobs add")
+    root, jobs = _new_project(folder)
     files = {
         **{jobs / name: text for name, text in _starter()},
         jobs.parent / SCHEMA_FILE: json.dumps(job_schema(), indent=2) + "\n",
@@ -62,6 +59,22 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Pat
         say(f"Next:  {away}ocs up --detach && ocs jobs run hello --wait")
 
     answer({"project": str(root), "files": made}, people)
+
+
+def _new_project(folder: Path) -> tuple[Path, Path]:
+    """The folder of a project that is to be made, and that of its jobs."""
+    from deployments import catalogue
+
+    try:
+        root = folder.expanduser().resolve()
+        jobs = root / catalogue.JOBS
+        is_there = jobs.exists() or (root / catalogue.SETTINGS).exists()
+    except (OSError, RuntimeError) as failed:
+        why = failed.strerror if isinstance(failed, OSError) else failed
+        raise Refused(f"{folder} cannot be a project's folder: {why}.", hint="Name another folder.") from failed
+    if is_there:
+        raise Refused(f"{root} is a project already.", hint="Add a job to it with: ocs jobs add")
+    return root, jobs
 
 
 def _starter() -> list[tuple[str, str]]:

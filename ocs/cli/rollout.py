@@ -162,13 +162,17 @@ def _show(planned: Plan, *, done: bool, prune: bool) -> None:
         for step in planned.steps:
             if step.paused_in_ui:
                 tell(f"{step.job_id} was paused in the UI and stays paused; go on with: ocs jobs enable {step.job_id}")
+        if planned.maintenance:
+            how = "was set back" if done else "would be set back"
+            say(f"The deployment that keeps the house {how}: {', '.join(planned.maintenance)}.")
         gone = planned.having(Action.REMOVE)
         sent = planned.having(Action.CREATE, Action.UPDATE)
         verb, removed = ("Rolled out", "Removed") if done else ("Would change", "Would remove")
         of_all = f"{len(sent)} of {len(planned.steps) - len(gone)} jobs of {planned.project}."
         say(f"{verb}: {of_all}" + (f"  {removed}: {len(gone)}." if prune and gone else ""))
 
-    answer({"project": planned.project, "applied": done, "steps": steps}, people)
+    maintenance = list(planned.maintenance)
+    answer({"project": planned.project, "applied": done, "steps": steps, "maintenance": maintenance}, people)
 
 
 def _remark(step: Step, *, prune: bool) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 app = group("Delivery targets: whom jobs tell how they ended. A job names one in deliver.to.")
 Name = Annotated[str, typer.Argument(help="Its name, as in deliver.to.")]
 FROM_INPUT = "-"
+LONGEST_LINE = 100_000
 
 
 @app.command("list", epilog="Example:  ocs targets list")
@@ -187,7 +188,12 @@ def _check_name(name: str) -> None:
 
 
 def _read(given: str | None) -> str | None:
-    return sys.stdin.readline().strip() if given == FROM_INPUT else given
+    if given != FROM_INPUT:
+        return given
+    try:
+        return sys.stdin.buffer.readline(LONGEST_LINE).decode().strip()
+    except UnicodeDecodeError:
+        raise Refused("What stands on standard input is not UTF-8 text.", hint="Type it as UTF-8.") from None
 
 
 def _secret(variable: str) -> str:

@@ -20,8 +20,8 @@ def _from_text(blob: Any) -> Any:
         return blob
     try:
         return json.loads(blob)
-    except ValueError as wrong:
-        raise ValueError(f"is text, but not JSON ({wrong}); write a group of keys") from None
+    except (ValueError, RecursionError) as wrong:
+        raise ValueError(f"is text, but not JSON ({on_a_line(wrong)}); write a group of keys") from None
 
 
 def _small_json(blob: JsonT) -> JsonT:

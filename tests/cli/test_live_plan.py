@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -108,3 +109,108 @@ def test_a_persons_pause_stays_until_they_end_it(up: Ocs, way: str) -> None:
     assert (state["paused"], [schedule["active"] for schedule in state["schedules"]]) == (False, [True])
     assert up.json("jobs", "show", "halted")["job"]["next_run"]
     up.json("jobs", "remove", "halted")
+
+
+def moved(ui: Ui) -> dict[str, Any]:
+    """Into a queue that the worker is not asked to serve, as the form of a deployment does it."""
+    pool = ui.state()["work_pool_name"]
+    return {"work_pool_name": pool, "work_queue_name": "elsewhere"}
+
+
+EVERYTHING: dict[str, Any] = {
+    "parameters": {"parameters": {"job": {"id": "set-back", "run": {"shell": {"command": "echo theirs"}}}}},
+    "tags": {"tags": ["ocs", "project:live", "job:set-back", "theirs"]},
+    "description": {"description": "theirs"},
+    "entrypoint": {"entrypoint": "theirs.flow"},
+    "work queue": moved,
+    "job variables": {"job_variables": {"env": {"THEIRS": "1"}}},
+    "concurrency limit": {"concurrency_limit": 1},
+    "path": {"path": "/theirs"},
+    "pull steps": {"pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": "/tmp"}}]},
+    "schema enforcement": {"enforce_parameter_schema": False},
+    "schedules": {"parameters": {"job": {"id": "set-back", "run": "true", "approval": {"required": False}}}},
+}
+
+
+@pytest.fixture(scope="module")
+def set_back(up: Ocs) -> Iterator[Ui]:
+    up.json("jobs", "add", "set-back", "--shell", "echo ours", "--cron", "@yearly")
+    yield Ui(up, "set-back")
+    up.json("jobs", "remove", "set-back")
+
+
+@pytest.mark.parametrize("what", EVERYTHING)
+def test_whatever_was_edited_is_shown_and_set_back(up: Ocs, set_back: Ui, what: str) -> None:
+    values = EVERYTHING[what]
+    if what == "schedules":
+        (schedule,) = set_back.state()["schedules"]
+        httpx.patch(f"{set_back.address}/schedules/{schedule['id']}", json=values).raise_for_status()
+    else:
+        set_back.change(**(values(set_back) if callable(values) else values))
+    step = steps(up, "--plan")["set-back"]
+    assert (step["action"], step["edited_in_ui"]) == ("update", [what])
+    assert any(what in check["finding"] for check in up("--json", "doctor").json["checks"] if check["name"] == "drift")
+    up.json("deploy")
+    assert steps(up, "--plan")["set-back"]["action"] == "unchanged"
+
+
+def automations(ui: Ui, job: str) -> list[dict[str, Any]]:
+    found = httpx.post(f"{ui.api}/automations/filter", json={"limit": 200}).raise_for_status().json()
+    return [automation for automation in found if automation["name"].startswith(f"{job}: event")]
+
+
+@pytest.mark.parametrize("way", ["deleted", "edited", "renamed"])
+def test_an_automation_that_was_edited_is_made_anew(up: Ocs, way: str) -> None:
+    up.write("on-event", "id: on-event\nrun: true\non_event: [{expect: theirs.happened}]\n")
+    up.json("deploy", "on-event")
+    ui = Ui(up, "on-event")
+    (automation,) = automations(ui, "on-event")
+    address = f"{ui.api}/automations/{automation['id']}"
+    if way == "deleted":
+        httpx.delete(address).raise_for_status()
+    else:
+        changed = {key: value for key, value in automation.items() if key not in ("id", "created", "updated")}
+        if way == "renamed":
+            changed["name"] = "theirs"
+        else:
+            changed["trigger"]["expect"] = ["something.else"]
+        httpx.put(address, json=changed).raise_for_status()
+    step = steps(up, "--plan")["on-event"]
+    assert (step["action"], step["edited_in_ui"]) == ("update", ["events"])
+    up.json("deploy")
+    (again,) = automations(ui, "on-event")
+    assert (again["trigger"]["expect"], again["enabled"]) == (["theirs.happened"], True)
+    assert steps(up, "--plan")["on-event"]["action"] == "unchanged"
+    up.json("jobs", "remove", "on-event")
+    assert not automations(ui, "on-event")
+
+
+def test_an_automation_that_a_person_paused_stays_paused_until_they_end_it(up: Ocs) -> None:
+    up.write("waits", "id: waits\nrun: echo 1\non_event: [{expect: theirs.happened}]\n")
+    up.json("deploy", "waits")
+    ui = Ui(up, "waits")
+    (automation,) = automations(ui, "waits")
+    httpx.patch(f"{ui.api}/automations/{automation['id']}", json={"enabled": False}).raise_for_status()
+    step = steps(up, "--plan")["waits"]
+    assert (step["action"], step["paused_in_ui"]) == ("unchanged", True)
+    up.json("jobs", "edit", "waits", "--set", "run=echo 2")
+    assert [each["enabled"] for each in automations(ui, "waits")] == [False]
+    up.json("jobs", "enable", "waits")
+    assert [each["enabled"] for each in automations(ui, "waits")] == [True]
+    up.json("jobs", "remove", "waits")
+
+
+def test_a_work_pool_that_was_deleted_is_told_and_a_rollout_brings_its_jobs_back(up: Ocs, set_back: Ui) -> None:
+    """The worker makes a pool of that name again, which no deployment is in."""
+    httpx.delete(f"{set_back.api}/work_pools/openclaw").raise_for_status()
+    step = steps(up, "--plan")["set-back"]
+    assert (step["action"], step["edited_in_ui"]) == ("update", ["work pool"])
+    said = up("deploy", "--plan").out
+    assert "keeps the house" in said
+    assert up.json("deploy", "--plan")["maintenance"] == ["work pool"]
+    unwell = up("--json", "doctor").json["checks"]
+    assert any("no work pool" in check["finding"] and check["mend"] for check in unwell)
+    up.json("deploy")
+    planned = up.json("deploy", "--plan")
+    assert ({step["action"] for step in planned["steps"]}, planned["maintenance"]) == ({"unchanged"}, [])
+    assert up.json("jobs", "run", "set-back", "--wait")["run"]["status"] == "ok"
