@@ -144,6 +144,8 @@ def _edit_in_editor(project: Path, job_id: str, before: str, *, no_deploy: bool)
 def _read_draft(draft: Path) -> str:
     from deployments.reading import read_bytes
 
+    if not draft.exists():
+        raise Refused("The editor left no file behind; nothing was changed.")
     try:
         return read_bytes(draft, draft.name).decode("utf-8", errors="replace")
     except InvalidJob as unread:
