@@ -50,16 +50,7 @@ def read_input(shown: str) -> str:
     Raises:
         InvalidJob: it is too large, or not UTF-8 text.
     """
-    return decoded(input_bytes(shown), shown)
-
-
-def input_bytes(shown: str) -> bytes:
-    """The same before it is text.
-
-    Raises:
-        InvalidJob: it is too large.
-    """
-    return _bounded(sys.stdin.buffer, shown)
+    return decoded(_bounded(sys.stdin.buffer, shown), shown)
 
 
 def decoded(raw: bytes, shown: str) -> str:

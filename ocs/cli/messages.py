@@ -21,6 +21,8 @@ def _name(given: str) -> str:
 
 app = group("Messages to agents: their turns are shown what waits for them. Nothing is started because of a message.")
 FROM_INPUT = "-"
+MOST_INPUT = 2**24
+"""No message is so long; what never ends is not read for ever."""
 MessageId = Annotated[str, typer.Argument(help="The message's id, or the beginning of it.")]
 Reader = Annotated[
     str, typer.Argument(help="Whose: an agent's id, or another name that messages are sent to.", callback=_name)
@@ -183,10 +185,8 @@ def _read(given: str | None) -> str:
     """
     if given != FROM_INPUT:
         return given or ""
-    from deployments.reading import input_bytes
-
     try:
-        return input_bytes("Standard input").decode()
+        return sys.stdin.buffer.read(MOST_INPUT).decode()
     except UnicodeDecodeError:
         hint = "Put it into a file, and send its name."
         raise Refused("What stands on standard input is not UTF-8 text.", hint=hint) from None
