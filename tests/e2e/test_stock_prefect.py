@@ -147,7 +147,7 @@ async def test_the_same_jobs_run_under_the_stock_process_worker(
                 assert second.parent_run == first.id
 
                 guarded_by = await ocs.client.read_deployment_by_name(f"job/{ocs.id('guarded')}")
-                open_door = {"id": ocs.id("guarded"), "run": "echo ran", "approval": {"required": False}}
+                open_door = {"id": ocs.id("guarded"), "run": {"shell": {"command": "echo ran"}}}
                 await ocs.client.create_flow_run_from_deployment(guarded_by.id, parameters={"job": open_door})
                 await ocs.eventually(lambda: suspended(ocs, "guarded"))
                 (waiting,) = await ocs.runs_of("guarded")
