@@ -86,9 +86,9 @@ async def _measure(system: System, jobs: int, seconds: float, home: Path) -> Ove
     for number in range(jobs):
         job = f"bench-every-{number}"
         deployments.append(await system.deploy(job, "true", schedule={"every": f"{round(every)}s"}))
-    began = datetime.now(UTC)
     for deployment in deployments:
         await system.client.create_deployment_schedules(deployment, [DeploymentScheduleCreate(schedule=interval)])
+    began = datetime.now(UTC)
     before, asked = system.cpu(), Counter(system.proxy.requests)
     await asyncio.sleep(seconds)
     until, cpu, asked = datetime.now(UTC), _used(before, system.cpu()), system.proxy.requests - asked
