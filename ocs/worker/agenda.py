@@ -72,7 +72,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Overtaken:
-    """What of one line made way when it was looked at, and which of its taken runs had ended by then."""
+    """What of one line made way when it was looked at; if that was all, which of its taken runs had ended by then."""
 
     line: UUID
     held: Sequence[Held]
@@ -134,19 +134,21 @@ class Agenda:
         self._forget_what_is_over()
 
     def overtaken(self, now: datetime, most: int) -> list[Overtaken]:
-        """Late occurrences that make way for one that was taken, of whole lines, until they are `most` or more."""
+        """Late occurrences that make way for one that was taken, at most so many, the oldest of each line first."""
         found: list[Overtaken] = []
         for key, line in self._lines.items():
-            if sum(len(each.held) for each in found) >= most:
-                break
-            if line.taken and (held := line.overtaken(now)):
-                found.append(Overtaken(key, held, frozenset(line.ended)))
+            if most > 0 and line.taken and (held := line.overtaken(now)):
+                found.append(Overtaken(key, held[:most], frozenset(line.ended if len(held) <= most else ())))
+                most -= len(held)
         return found
 
     def looked_at(self, found: Sequence[Overtaken], gone: AbstractSet[UUID]) -> None:
         """Some of what was overtaken is gone; the rest needs to make way no longer for what had ended by then."""
         for each in found:
-            line = self._lines[each.line]
+            line = self._lines.pop(each.line, None)
+            if line is None:
+                continue
+            self._lines[each.line] = line  # behind the others: each is looked at in its turn
             line.held = {key: held for key, held in line.held.items() if key not in gone}
             line.taken = {key: taken for key, taken in line.taken.items() if key not in each.ended}
             line.ended -= each.ended

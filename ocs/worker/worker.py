@@ -39,7 +39,7 @@ PAGE = 200
 RESTS = 4.0
 """Asking and passing over take a fifth of the time at most, however long a machine under load takes to answer."""
 PASS_OVER_SECONDS = 1.0
-PASSED_OVER_AT_ONCE = 100
+PASSED_OVER_AT_ONCE = 50
 SWEEP_SECONDS = 10.0
 TICK_SECONDS = 30.0
 TICK_TAKES = 180.0
@@ -136,11 +136,15 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
             except ObjectNotFound:
                 found = []  # the pool is made with the next heartbeat
             held = [_held(entry.flow_run, now) for entry in found]
-            if not (is_complete := len(found) < PAGE) and not self._queues:
-                held += [_held(flow_run, now) for flow_run in await newest_of_late(self.client, self._pool, held, now)]
+            is_complete = len(found) < PAGE
             new = self._agenda.update(held, complete=is_complete, except_for=self._begun)
-        self._asked_at = time.monotonic()
-        self._changed.set()
+            self._asked_at = time.monotonic()
+            self._changed.set()
+            if not is_complete and not self._queues:
+                newest = await newest_of_late(self.client, self._pool, held, now)
+                also = [_held(flow_run, now) for flow_run in newest]
+                new += self._agenda.update(also, complete=False, except_for=self._begun)
+                self._changed.set()
         return [held.flow_run for held in new]
 
     async def sync_with_backend(self) -> None:
@@ -198,7 +202,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
     async def _work_once(self) -> None:
         try:
             await self.get_and_submit_flow_runs()
-            async with _running(self._dispatch()):
+            async with _running(self._dispatch(), self._pass_over()):
                 while self._agenda or self._executions:  # noqa: ASYNC110
                     await asyncio.sleep(BREATH)
         finally:
@@ -208,19 +212,19 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         """Begin what is due, as long as there are slots."""
         while True:
             self._changed.clear()
-            while self._has_slot() and (held := self._agenda.take(before=datetime.now(UTC) + LEAD)):
+            before = datetime.now(UTC) + LEAD
+            while self._has_slot() and (held := self._agenda.take(before)):
                 self._begin(held)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._until_next()):
+                async with asyncio.timeout(self._until_next(before)):
                     await self._changed.wait()
 
     def _has_slot(self) -> bool:
         return self._most is None or len(self._executions) < self._most
 
-    def _until_next(self) -> float | None:
-        now = datetime.now(UTC)
-        starts_at = self._agenda.next_start(now + LEAD) if self._has_slot() else None
-        return (starts_at - LEAD - now).total_seconds() if starts_at else None
+    def _until_next(self, taken_before: datetime) -> float | None:
+        starts_at = self._agenda.next_start(taken_before) if self._has_slot() else None
+        return (starts_at - LEAD - datetime.now(UTC)).total_seconds() if starts_at else None
 
     def _begin(self, held: Held) -> Execution:
         self._flows = self._flows or Flows(self.client)

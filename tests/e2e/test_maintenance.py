@@ -72,6 +72,8 @@ async def test_of_five_occurrences_that_were_missed_one_runs_and_the_others_say_
     *past, newest = sorted(await ocs.ended("hourly", count=5), key=lambda run: run.scheduled_for)
     assert (newest.scheduled_for, newest.status) == (hour, RunStatus.OK)
     assert [(run.scheduled_for, run.skip_reason) for run in past] == [(at, SkipReason.MISSED) for at in missed[:-1]]
+    begun = [flow_run.id for flow_run in await ocs.flow_runs_of("hourly") if flow_run.run_count]
+    assert begun == [newest.flow_run_id], "what is left out is not begun for it"
 
 
 async def test_what_was_due_before_a_schedule_was_rolled_out_is_not_made_up_for(here: RunningSystem) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prefect.client.schemas.objects import FlowRun
 
-from ocs.worker.agenda import Agenda, Held
+from ocs.worker.agenda import REST, Agenda, Held
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 NOTHING: frozenset[UUID] = frozenset()
@@ -79,6 +79,48 @@ def test_dropping_and_clearing() -> None:
     assert len(agenda) == 2
     assert agenda.clear() == 2
     assert taken(agenda) == []
+
+
+def occurrence(number: int, minute: int, line: int = 1) -> Held:
+    at = NOON + timedelta(minutes=minute)
+    flow_run = FlowRun(id=UUID(int=number), flow_id=UUID(int=1), deployment_id=UUID(int=line))
+    return Held(flow_run, at, NOON + timedelta(hours=1), late_from=at + timedelta(minutes=1))
+
+
+def test_what_is_overtaken_makes_way_until_it_was_looked_at_after_the_newer_one_has_ended() -> None:
+    agenda, later = Agenda(), NOON + timedelta(hours=2)
+    agenda.update([occurrence(number, number) for number in range(1, 6)], complete=True, except_for=NOTHING)
+    assert taken(agenda, later) == [5]
+    (found,) = agenda.overtaken(later, 2)
+    assert [each.id.int for each in found.held] == [1, 2]
+    agenda.ended(UUID(int=5))
+    agenda.looked_at([found], {UUID(int=1)})
+    assert taken(agenda, later) == [], "it was looked at before the end, and not at all of it"
+    (found,) = agenda.overtaken(later, 10)
+    agenda.looked_at([found], {UUID(int=2)})
+    assert taken(agenda, later) == [4], "the next newest, for the other was not claimed after all"
+
+
+def test_each_line_is_looked_at_in_its_turn() -> None:
+    agenda, later = Agenda(), NOON + timedelta(hours=2)
+    lines = [occurrence(10 * line + minute, minute, line) for line in (1, 2) for minute in range(5)]
+    agenda.update(lines, complete=True, except_for=NOTHING)
+    taken(agenda, later)
+    seen: list[int] = []
+    for _ in range(2):
+        found = agenda.overtaken(later, 3)
+        seen += [each.line.int for each in found]
+        agenda.looked_at(found, NOTHING)
+    assert seen == [1, 2]
+
+
+def test_a_late_one_rests_when_it_is_first_seen() -> None:
+    agenda, seen_at = Agenda(), NOON + timedelta(hours=1)
+    agenda.update([occurrence(1, 1)], complete=True, except_for=NOTHING)
+    assert taken(agenda, seen_at) == []
+    assert agenda.next_start(seen_at) == seen_at + REST
+    agenda.update([occurrence(2, 2)], complete=False, except_for=NOTHING)
+    assert taken(agenda, seen_at + REST) == [2]
 
 
 answers = st.lists(st.dictionaries(st.integers(1, 9), st.integers(0, 60), max_size=9), max_size=5)
