@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from ocs.patience import is_outage, pauses
 
+LONGEST_REST = 30.0
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
@@ -27,8 +28,8 @@ async def keep_doing(
     """Do it for ever, every so many seconds, or when woken; what goes wrong is told once and tried again.
 
     A round that takes longer than `within` is given up: the client's own retries would outlast a restarted server.
-    After each round the next one rests `rests` times as long as that took, up to `every`: what a machine under load
-    answers slowly must not keep it busy with nothing but answering.
+    After a round the next one is put off by `rests` times what that took: what a machine under load answers slowly must
+    not keep it busy with nothing but answering.
     """
     wake = wake or asyncio.Event()
     pausing: Iterator[float] | None = None
@@ -46,7 +47,8 @@ async def keep_doing(
             if pausing is not None:
                 logger.info("Could %s again", what)
             pausing = None
-        await asyncio.sleep(max(at_least_apart, min(every, rests * (time.monotonic() - began))))
+            await asyncio.sleep(min(LONGEST_REST, rests * (time.monotonic() - began)))
+        await asyncio.sleep(at_least_apart)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(every, next(pausing)) if pausing else every):
                 await wake.wait()
