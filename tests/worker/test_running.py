@@ -77,9 +77,9 @@ async def test_a_run_starts_when_it_is_due_and_never_before(rig: Rig) -> None:
 
 async def test_a_run_that_is_put_off_is_held_to_its_new_time(rig: Rig) -> None:
     async with rig.worker() as worker:
-        flow_run = await rig.run(await rig.deploy("three_tasks"), at=soon(3))
+        flow_run = await rig.run(await rig.deploy("three_tasks"), at=soon(8))
         await rig.eventually(lambda: len(worker._agenda))
-        later = soon(5)
+        later = soon(10)
         await rig.client.set_flow_run_state(flow_run.id, Scheduled(scheduled_time=later), force=True)
         await rig.ends(flow_run)
         assert rig.noted_at("started") >= later
@@ -88,10 +88,11 @@ async def test_a_run_that_is_put_off_is_held_to_its_new_time(rig: Rig) -> None:
 async def test_a_run_that_was_deleted_while_it_was_held_is_not_run(rig: Rig) -> None:
     async with rig.worker() as worker:
         deployment = await rig.deploy("three_tasks")
-        flow_run = await rig.run(deployment, at=soon(2), to=str(rig.folder / "deleted"))
+        due = soon(8)
+        flow_run = await rig.run(deployment, at=due, to=str(rig.folder / "deleted"))
         await rig.eventually(lambda: len(worker._agenda))
         await rig.client.delete_flow_run(flow_run.id)
-        await rig.ends(await rig.run(deployment, at=soon(3)))
+        await rig.ends(await rig.run(deployment, at=due + timedelta(seconds=1)))
     assert not (rig.folder / "deleted").exists()
 
 
