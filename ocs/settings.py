@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from uuid import UUID
 
 import platformdirs
 
@@ -40,6 +41,11 @@ def store_url() -> str:
 def artifacts_dir() -> Path:
     """Where large outputs are kept whole."""
     return home() / "artifacts"
+
+
+def outputs_of(run_id: UUID) -> Path:
+    """The folder of one run's large outputs."""
+    return artifacts_dir() / "runs" / str(run_id)
 
 
 def api_url() -> str | None:

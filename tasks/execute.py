@@ -99,7 +99,7 @@ async def _shell(job: Job, context: DispatchContext, shell: Shell, timeout: time
         timeout=timeout,
         output=job.output,
         secrets=values,
-        artifacts=settings.artifacts_dir() / "runs" / str(context.run_id),
+        artifacts=settings.outputs_of(context.run_id),
         on_line=_show(),
         on_start=_recorder(context),
     )

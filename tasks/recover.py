@@ -18,7 +18,7 @@ from ocs.rules.shell_result import not_ended
 from ocs.store import Lease, Outcome, Store, close_run, finish, leases
 from tasks import conditions, host, owner, settle
 from tasks.children import children_of
-from tasks.leftovers import end_leftovers
+from tasks.leftovers import end_leftovers, remove_outputs
 from tasks.naming import page_of
 from tasks.origin import job_behind
 from tasks.publish import publish
@@ -90,6 +90,7 @@ async def _end(client: PrefectClient, store: Store, lease: Lease, survivors: Seq
     if not outcome.stale:
         get_logger(__name__).warning("The run %s of %s: %s", lease.context.run_id, lease.context.job_id, outcome.why)
         await publish(client, store, (*outcome.consequences, *outcome.let_go), deployments=deployments)
+        await asyncio.to_thread(remove_outputs, lease)
     if flow_run is not None and flow_run.state is not None:
         await _say(client, flow_run.id, flow_run.state, outcome)
     return outcome

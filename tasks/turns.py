@@ -50,7 +50,7 @@ async def _turn(
         idle=task.idle_timeout,
         timeout=job.run.timeout,
         output=job.output,
-        artifacts=settings.artifacts_dir() / "runs" / str(context.run_id),
+        artifacts=settings.outputs_of(context.run_id),
         on_line=show,
     )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
     from deployments.rollout import Plan
-    from ocs.store import Store
+    from ocs.store import Lease, Store
 
 UNSENT = timedelta(minutes=5)
 """Workers send what is left in the outbox every half minute; older rows are stuck."""
@@ -102,26 +102,26 @@ async def _of(name: str, findings: AsyncIterator[Finding]) -> AsyncIterator[Find
 
 
 async def _orphans(store: Store) -> list[Finding]:
-    from ocs.rules.dispatch import RunStatus
-    from ocs.store import queries
+    from ocs.store import leases
 
     now = session.now()
-    running = await queries.runs(store, status=[RunStatus.RUNNING], limit=1000)
-    orphans = [run for run in running if run.lease_until is not None and run.lease_until < now]
-    found = [
-        Finding(
-            "runs",
-            State.WARNING,
-            f"Run {str(run.id)[:8]} of {run.job_id} says it is running, and nobody executes it.",
-            f"ocs runs cancel {str(run.id)[:8]}",
-        )
-        for run in orphans[:NAMED]
-    ]
+    orphans = [lease for lease in await leases(store) if lease.until < now]
+    found = [_orphan(lease) for lease in orphans[:NAMED]]
     more = len(orphans) - NAMED
     if more > 0:
         said = f"So {'does' if more == 1 else 'do'} {count_of(more, 'further run')}."
         found.append(Finding("runs", State.WARNING, said, "ocs runs list --status running"))
     return found or [Finding("runs", State.OK, "Every run that says it is running is executed.")]
+
+
+def _orphan(lease: Lease) -> Finding:
+    from tasks.leftovers import living
+
+    short = str(lease.context.run_id)[:8]
+    said = f"Run {short} of {lease.context.job_id} says it is running, and nobody executes it."
+    if left := living(lease):
+        said += f" Of it there are still: {_named([str(process) for process in left])}."
+    return Finding("runs", State.WARNING, said, f"ocs runs cancel {short}")
 
 
 async def _outbox(store: Store) -> Finding:
@@ -236,6 +236,6 @@ def _normal(api_url: str) -> str:
     return api_url.rstrip("/").replace("//localhost:", "//127.0.0.1:")
 
 
-def _named(jobs: list[str]) -> str:
-    more = f" and {len(jobs) - NAMED} more" if len(jobs) > NAMED else ""
-    return ", ".join(jobs[:NAMED]) + more
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

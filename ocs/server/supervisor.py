@@ -122,7 +122,10 @@ class Supervisor:
             server_pid=self._server.pid,
             worker_pid=self._worker.pid,
         )
-        state.write(self.config.home, now_running)
+        try:
+            state.write(self.config.home, now_running)
+        except OSError as failed:  # a full disk: what was written before stands, and all goes on
+            self._tell(f"It could not be written down which processes run: {failed.strerror}.")
 
     def _tell(self, what: str) -> None:
         say(what)
@@ -135,8 +138,9 @@ class Supervisor:
 
 
 def say(what: str) -> None:
-    """To the log."""
-    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {what}", file=sys.stderr, flush=True)
+    """To the log, unless its disk is full."""
+    with contextlib.suppress(OSError):
+        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {what}", file=sys.stderr, flush=True)
 
 
 def main() -> int:

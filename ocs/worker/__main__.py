@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import atexit
+import contextlib
 import gc
 import socket
 
@@ -28,9 +29,15 @@ async def work(pool: str, name: str, limit: int) -> None:
     try:
         await host.store()
         async with watched():
-            await OpenClawWorker(pool, name=name, limit=limit).start()
+            await OpenClawWorker(pool, name=name, limit=limit).start(printer=say)
     finally:
         await host.close_store()
+
+
+def say(what: str) -> None:
+    """To the log, unless its disk is full."""
+    with contextlib.suppress(OSError):
+        print(what, flush=True)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -25,6 +26,8 @@ from ocs.cli.output import Mode
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store import open_store
 from ocs.store.tables import DispatchRow, DispatchStatus, Run
+from tasks import owner
+from tasks.strategies import sessions
 from tests.cli.command import Ocs
 from tests.cli.live import eventually, running
 
@@ -221,6 +224,20 @@ async def test_what_a_dead_program_left_in_the_store_is_named(ocs: Ocs) -> None:
     assert "2 further runs" in more["finding"]
     (outbox,) = found["outbox"]
     assert (outbox["state"], outbox["finding"].endswith("1 run of stuck.")) == ("warning", True)
+
+
+async def test_what_lives_of_a_run_that_nobody_executes_is_named(ocs: Ocs) -> None:
+    left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        gone = orphan("lost")
+        gone.owner = owner.me().rpartition(":")[0] + ":1"
+        gone.pid, gone.pid_started_at = left.pid, sessions.started_at(left.pid)
+        await write_rows(ocs.home, gone)
+        (named,) = findings(ocs)["runs"]
+        assert f"Of it there are still: {left.pid} (sleep)." in named["finding"]
+    finally:
+        left.kill()
+        left.wait()
 
 
 def test_a_gateway_that_is_named_is_asked(ocs: Ocs) -> None:

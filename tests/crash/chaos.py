@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,14 +38,16 @@ A_KILL_TAKES = 20.0
 WORK_WITHIN = 10.0
 REST_WITHIN = 300.0
 """Seconds, for every kill and for the end: whoever has not come to rest by then is stuck."""
-VICTIMS = {"worker": 10, "worker and reaper": 4, "server": 4, "all": 3}
-"""Who is killed, and how often."""
+VICTIMS = {"worker": 10, "worker and reaper": 4, "server": 4, "all": 3, "survivors": 3}
+"""Who is killed, and how often; survivors are commands that left their group, when nobody is left to end them."""
 TROUBLES = {**VICTIMS, "overload": 3}
 """What happens, and how often: somebody is killed, or nobody and there is another kind of trouble."""
 AT_A_RUSH = 30
 BUSY_SECONDS = 8.0
 WORKERS = ("one", "two")
-BY_HAND = ("first", "flaky", "pooled-a", "pooled-b", "queued", "sure", "apart-a", "apart-b")
+WITH_REAPERS = ("worker and reaper", "all", "survivors")
+APART = ("apart-a", "apart-b")
+BY_HAND = ("first", "flaky", "pooled-a", "pooled-b", "queued", "sure", *APART)
 SCHEDULED = ("tick", "beat")
 UNBOUNDED = {"backoff": False, "limits": {"max_queued": 10_000}, "lifecycle": {"keep_runs": 100_000}}
 """Nothing is held back, and no record of a long run is pruned before it is looked at."""
@@ -101,11 +103,14 @@ class Chaos:
         if victim == "overload":
             await self._overload()
             return
-        dead = {"server": (), "all": WORKERS}.get(victim, (self.chance.choice(WORKERS),))
+        if victim == "survivors":
+            await self._ask(2, APART)
+            await self._some_work(runs=1)
+        dead = {"server": (), "all": WORKERS, "survivors": WORKERS}.get(victim, (self.chance.choice(WORKERS),))
         if victim in ("server", "all"):
             self.rig.kill_server()
         for name in dead:
-            self.rig.kill_worker(self.workers[name], reaper_too=victim in ("worker and reaper", "all"))
+            self.rig.kill_worker(self.workers[name], reaper_too=victim in WITH_REAPERS)
         await asyncio.sleep(self.chance.uniform(0, 1))
         self.start_workers(*dead)
         if victim in ("server", "all"):
@@ -135,9 +140,9 @@ class Chaos:
                 while len(self.rig.scene.executed()) < begun:
                     await asyncio.sleep(0.05)
 
-    async def _ask(self, count: int) -> None:
+    async def _ask(self, count: int, among: Sequence[str] = BY_HAND) -> None:
         """By hand, as `ocs jobs run` does; what the server does not take waits in the outbox."""
-        for name in self.chance.choices(BY_HAND, k=count):
+        for name in self.chance.choices(among, k=count):
             scene = self.rig.scene
             row = await enqueue(
                 scene.system.store, scene.system.id(name), now=datetime.now(UTC), actor="chaos", source="chaos"

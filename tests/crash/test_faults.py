@@ -151,6 +151,24 @@ async def test_a_full_disk_loses_nothing_that_there_was_room_for(
         await all_is_well(rig)
 
 
+async def test_a_job_that_prints_more_than_the_disk_holds_harms_nobody(
+    crash_server: tuple[str, Child], small_disk: Path, tmp_path: Path
+) -> None:
+    """Its output is not kept whole, and takes nobody's room."""
+    async with rig_with(crash_server, tmp_path) as rig:
+        rig.start_worker()
+        rig.scene.write("load", "head -c 20000000 /dev/zero | tr '\\0' 'x'")
+        rig.scene.write("next", after={"job": "load", "on": "complete"})
+        rig.scene.write("other")
+        await rig.system.deploy()
+        await rig.scene.run("load")
+        run = await rig.system.ended_run("load")
+        assert (run.stdout_bytes, run.stdout_path) == (20_000_000, None)
+        assert "make room there" in run.summary
+        assert not [path for path in (small_disk / "artifacts").rglob("*") if path.is_file()]
+        await all_is_well(rig)
+
+
 def fill(path: Path) -> None:
     """Write until there is no more room."""
     with path.open("wb", buffering=0) as file:

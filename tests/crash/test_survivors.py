@@ -11,6 +11,7 @@ import pytest
 from prefect.states import Cancelled
 
 from deployments import catalogue
+from ocs import settings
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
 from ocs.store import Claimed, claim, queries, record_process
 from tasks import host, leftovers, owner, recover
@@ -84,7 +85,11 @@ async def held(
     shell = await asyncio.create_subprocess_shell(command, start_new_session=True)
     started_at = sessions.started_at(shell.pid) or 0.0
     await record_process(rig.system.store, claimed.context.run_id, shell.pid, started_at)
+    outputs = settings.outputs_of(claimed.context.run_id)
+    outputs.mkdir(parents=True)
+    (outputs / "stdout.txt").write_text("half of it")
     yield claimed.context
+    assert not outputs.exists()
     refusals.undo()
     sessions.end([sessions.Session("", shell.pid, started_at)], 0)
     await shell.wait()
@@ -97,6 +102,7 @@ async def test_a_run_whose_processes_cannot_be_ended_keeps_its_place(
     await recover.recover()
     (run,) = await rig.system.runs_of("load")
     assert run.status is RunStatus.RUNNING
+    assert len(marked_processes(rig.scene.mark)) == 3
     assert await queries.queue(rig.system.store, job=held.job_id) == []
     refusals.undo()
     await recover.recover()
