@@ -11,8 +11,6 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
-    FlowRunFilter,
-    FlowRunFilterId,
 )
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
@@ -31,6 +29,7 @@ from tasks import host
 from tasks.approval_form import answer_of, give_form, has_form, hear
 from tasks.deployed import job_in
 from tasks.naming import page_of
+from tasks.pages import flow_runs_by_id
 
 PAGE = 100
 GATE = "gate"
@@ -69,7 +68,7 @@ async def settle_approvals() -> int:
     waiting = [each for each in await at_the_gate(store) if not each.in_line]
     if waiting:
         async with get_client() as client:
-            flow_runs = await _flow_runs(client, [each.flow_run_id for each in waiting])
+            flow_runs = await flow_runs_by_id(client, [each.flow_run_id for each in waiting])
             deployments = await _deployments(client, flow_runs)
             for each in waiting:
                 flow_run = flow_runs.get(each.flow_run_id)
@@ -83,7 +82,7 @@ async def settle_one(client: PrefectClient, store: Store, request: Approval) -> 
     for waiting in await at_the_gate(store, flow_run_ids=[request.flow_run_id]):
         if waiting.in_line:
             continue
-        flow_run = (await _flow_runs(client, [waiting.flow_run_id])).get(waiting.flow_run_id)
+        flow_run = (await flow_runs_by_id(client, [waiting.flow_run_id])).get(waiting.flow_run_id)
         deployment = await _deployment(client, flow_run.deployment_id) if flow_run else None
         if flow_run and flow_run.state and not flow_run.state.is_paused() and not waiting.is_decided:
             await hear(client, store, waiting.approval)  # decided in the UI, and no worker has come yet
@@ -150,14 +149,6 @@ async def _deployment(client: PrefectClient, deployment_id: UUID | None) -> Depl
         return await client.read_deployment(deployment_id) if deployment_id else None
     except ObjectNotFound:
         return None
-
-
-async def _flow_runs(client: PrefectClient, ids: list[UUID]) -> dict[UUID, FlowRun]:
-    found: dict[UUID, FlowRun] = {}
-    for start in range(0, len(ids), PAGE):
-        page = FlowRunFilter(id=FlowRunFilterId(any_=ids[start : start + PAGE]))
-        found |= {flow_run.id: flow_run for flow_run in await client.read_flow_runs(flow_run_filter=page, limit=PAGE)}
-    return found
 
 
 async def _deployments(client: PrefectClient, flow_runs: Mapping[UUID, FlowRun]) -> dict[UUID, DeploymentResponse]:

@@ -20,7 +20,9 @@ from ocs.store import PendingDispatch, Store, occurrences
 from tasks import host
 from tasks.deployed import Deployed, deployed_jobs
 from tasks.isolation import Isolation
+from tasks.pages import all_flow_runs
 from tasks.publish import publish
+from tasks.states import is_broken
 
 SETTLED = timedelta(seconds=30)
 """Prefect makes runs ahead of time, and a few seconds after a schedule was changed."""
@@ -85,11 +87,16 @@ async def _due(job: Job, since: datetime, until: datetime) -> list[datetime]:
 
 
 async def _coming(client: PrefectClient, deployed: Deployed, due: list[datetime]) -> set[datetime]:
-    """Those that are flow runs and have not begun: they are late, and begin without our help."""
+    """Those that are flow runs to come, late perhaps, and begin without our help; or that somebody has cancelled.
+
+    One that has failed or crashed and left no record with us has not had its turn, whatever Prefect calls it.
+    """
     span = FlowRunFilterExpectedStartTime.model_validate({"after_": due[0], "before_": due[-1]})
-    flow_runs = await client.read_flow_runs(
+    flow_runs = await all_flow_runs(
+        client,
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployed.deployment.id])),
         flow_run_filter=FlowRunFilter(expected_start_time=span),
     )
-    starts = (flow_run.expected_start_time for flow_run in flow_runs if flow_run.auto_scheduled)
+    standing = (each for each in flow_runs if each.auto_scheduled and each.state and not is_broken(each.state))
+    starts = (flow_run.expected_start_time for flow_run in standing)
     return {datetime.fromtimestamp(start.timestamp(), UTC) for start in starts if start is not None}

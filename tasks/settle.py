@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
@@ -16,23 +15,24 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
 from ocs import settings
 from ocs.rules.dispatch import RunStatus
-from ocs.store import Store, abandon, published_dispatches, queries
+from ocs.rules.sent_again import Sending, sending
+from ocs.store import Store, abandon, published_dispatches, queries, send_again
 from ocs.store.tables import Run
 from tasks import host, owner
-from tasks.states import SKIPPED, state_of
+from tasks.pages import all_flow_runs, flow_runs_by_id
+from tasks.states import SKIPPED, is_broken, state_of
 
 SILENT = timedelta(minutes=5)
 """A flow run of another host that has run so long without a run in the store, or with an ended one, is left."""
 PUBLISHED = timedelta(minutes=2)
 """A dispatch that was due and sent so long ago has become a run, or something is wrong with its flow run."""
 LATELY = timedelta(minutes=5)
-"""A flow run that became Skipped longer ago was looked at before."""
+"""A flow run that ended longer ago was looked at before."""
 GIVEN_BACK = "The process that had begun it is gone; nothing had been run, so it begins again."
 
 
@@ -45,14 +45,16 @@ async def settle(client: PrefectClient, store: Store) -> int:
         settled += await _settle(client, flow_run, runs.get(flow_run.id))
     for flow_run in await _left(client, settings.MAINTENANCE_FLOW):
         await client.set_flow_run_state(flow_run.id, state_of(RunStatus.CRASHED, "Its worker is gone."))
-    return settled + await _settle_dispatches(client, store) + await _settle_skipped(client, store)
+    return settled + await _settle_dispatches(client, store) + await _settle_untrue(client, store)
 
 
 async def _left(client: PrefectClient, flow: str) -> list[FlowRun]:
     """The flow runs that are Running for Prefect and whose process is gone."""
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
-    found = await client.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])), flow_run_filter=FlowRunFilter(state=running)
+    found = await all_flow_runs(
+        client,
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
+        flow_run_filter=FlowRunFilter(state=running),
     )
     return [flow_run for flow_run in found if flow_run.state is not None and _is_left(flow_run.state)]
 
@@ -87,39 +89,53 @@ async def _is_still_left(client: PrefectClient, flow_run: FlowRun) -> bool:
     return state is not None and state.is_running() and _is_left(state)
 
 
-async def _settle_skipped(client: PrefectClient, store: Store) -> int:
-    """A worker that took a flow run too late may have called it Skipped after another one's run of it had ended."""
-    skipped = FlowRunFilterState(name=FlowRunFilterStateName(any_=[SKIPPED]))
+async def _settle_untrue(client: PrefectClient, store: Store) -> int:
+    """What Prefect says of a run's end and the store does not.
+
+    A worker that took a flow run too late may have called it Skipped after another one's run of it had ended; and one
+    that was ended before it could tell the end it had recorded has left a Crashed.
+    """
     lately = FlowRunFilterEndTime.model_validate({"after_": host.clock() - LATELY})
-    found = await client.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=[settings.FLOW_NAME])),
-        flow_run_filter=FlowRunFilter(state=skipped, end_time=lately),
-        sort=FlowRunSort.END_TIME_DESC,
-    )
+    of_jobs = FlowFilter(name=FlowFilterName(any_=[settings.FLOW_NAME]))
+    found: list[FlowRun] = []
+    for doubtful in (
+        FlowRunFilterState(name=FlowRunFilterStateName(any_=[SKIPPED])),
+        FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])),
+    ):
+        wanted = FlowRunFilter(state=doubtful, end_time=lately)
+        found += await all_flow_runs(client, flow_filter=of_jobs, flow_run_filter=wanted)
+    runs = await queries.newest_by_flow_run(store, [flow_run.id for flow_run in found])
     settled = 0
-    for run in (await queries.newest_by_flow_run(store, [flow_run.id for flow_run in found])).values():
-        if run.status.final and run.status is not RunStatus.SKIPPED:
-            ended = state_of(run.status, run.error or run.summary)
-            await client.set_flow_run_state(run.flow_run_id, ended, force=True)
+    for flow_run in found:
+        run = runs.get(flow_run.id)
+        if run is None or not run.status.final or flow_run.state is None:
+            continue
+        ended = state_of(run.status, run.error or run.summary)
+        if (flow_run.state.type, flow_run.state.name) != (ended.type, ended.name):
+            await client.set_flow_run_state(flow_run.id, ended, force=True)
             settled += 1
     return settled
 
 
 async def _settle_dispatches(client: PrefectClient, store: Store) -> int:
-    """A flow run that was deleted or ended in Prefect before it began leaves a dispatch that would wait for ever."""
-    before = host.clock() - PUBLISHED
+    """A flow run that will never begin leaves a dispatch that would wait for ever.
+
+    One that was deleted, cancelled or otherwise ended in Prefect is somebody's decision, and the dispatch is given up.
+    One that broke before it was claimed is nobody's: it is made anew, for some time.
+    """
+    sent = await published_dispatches(store, before=host.clock() - PUBLISHED)
+    flow_runs = await flow_runs_by_id(client, [each.flow_run_id for each in sent])
     settled = 0
-    for dispatch_id, flow_run_id in await published_dispatches(store, before=before):
-        why = await _why_it_never_begins(client, flow_run_id)
-        if why is not None:
-            await abandon(store, dispatch_id, why=why, now=host.clock())
-            settled += 1
+    for each in sent:
+        flow_run = flow_runs.get(each.flow_run_id)
+        state = flow_run.state if flow_run else None
+        if flow_run is not None and (state is None or not state.is_final()):
+            continue
+        next_one = sending(each.ready_at, each.sent_at, host.clock()) if state and is_broken(state) else Sending.NEVER
+        if next_one is Sending.AGAIN:
+            await send_again(store, each)
+        elif next_one is Sending.NEVER:
+            why = f"its flow run ended as {state.name}" if state else "its flow run was deleted in Prefect"
+            await abandon(store, each.id, why=why, now=host.clock())
+        settled += next_one is not Sending.LATER
     return settled
-
-
-async def _why_it_never_begins(client: PrefectClient, flow_run_id: UUID) -> str | None:
-    try:
-        state = (await client.read_flow_run(flow_run_id)).state
-    except ObjectNotFound:
-        return "its flow run was deleted in Prefect"
-    return f"its flow run ended as {state.name}" if state is not None and state.is_final() else None

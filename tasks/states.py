@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, StateType
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from ocs.rules.dispatch import RunStatus
@@ -31,3 +31,13 @@ def state_of(status: RunStatus, why: str) -> State:
 def queued(why: str) -> State:
     """The state of a flow run whose dispatch waits for its turn, and goes on in another one."""
     return Completed(name="Queued", message=why)
+
+
+def is_broken(state: State) -> bool:
+    """Whether a flow run that has left no record ended because something broke, and by nobody's decision.
+
+    Of such a one only the store knows whether its occasion was had. Cancelled is what a person makes of a flow run that
+    has not begun, and Completed it becomes by hand, or after its end was recorded: that stands, whatever became of the
+    record.
+    """
+    return state.type in (StateType.FAILED, StateType.CRASHED)

@@ -7,11 +7,13 @@ from ocs.store.finish import Outcome, close_run, finish
 from ocs.store.leases import LEASE, Lease, leases, record_process, record_session, renew_leases
 from ocs.store.outbox import (
     PendingDispatch,
+    Sent,
     abandon,
     enqueue,
     mark_published,
     pending_dispatches,
     published_dispatches,
+    send_again,
     withdraw,
     withdraw_one,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "PendingDispatch",
     "PoolUse",
     "Rejected",
+    "Sent",
     "Shown",
     "Store",
     "abandon",
@@ -54,6 +57,7 @@ __all__ = [
     "record_process",
     "record_session",
     "renew_leases",
+    "send_again",
     "set_slots",
     "withdraw",
     "withdraw_one",

@@ -27,7 +27,7 @@ OPEN = (DispatchStatus.PENDING, DispatchStatus.WAITING, DispatchStatus.PUBLISHED
 class PendingDispatch:
     """An outbox row as publish needs it. `parameters` replace the deployment's own for this run.
 
-    `turn` counts how often it waited and was let go on; each turn is a flow run of its own.
+    `turn` counts how often it waited and was let go on, or was sent again; each turn is a flow run of its own.
     """
 
     id: UUID
@@ -39,6 +39,16 @@ class PendingDispatch:
     attempt: int = 1
     parameters: dict[str, Any] | None = None
     turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A dispatch that has a flow run and is no run yet: since when it could be one, and when it was sent."""
+
+    id: UUID
+    flow_run_id: UUID
+    ready_at: datetime
+    sent_at: datetime
 
 
 async def enqueue(
@@ -93,17 +103,34 @@ async def pending_dispatches(store: Store, *, created_before: datetime, limit: i
         return [pending(row) for row in await readable(session, DispatchRow, waiting)]
 
 
-async def published_dispatches(store: Store, *, before: datetime, limit: int = 100) -> list[tuple[UUID, UUID]]:
+async def published_dispatches(store: Store, *, before: datetime) -> list[Sent]:
     """Dispatches that were due and sent before then and have become no run, each with its flow run."""
     sent = (
-        select(DispatchRow.id, DispatchRow.flow_run_id)
+        select(DispatchRow)
         .where(DispatchRow.status == DispatchStatus.PUBLISHED)
         .where(col(DispatchRow.published_at) < before, col(DispatchRow.scheduled_for) < before)
         .order_by(col(DispatchRow.scheduled_for))
-        .limit(limit)
     )
     async with store.reading() as session:
-        return [(dispatch_id, flow_run_id) for dispatch_id, flow_run_id in await session.execute(sent) if flow_run_id]
+        rows = await readable(session, DispatchRow, sent)
+    return [
+        Sent(row.id, row.flow_run_id, _ready(row), row.published_at)
+        for row in rows
+        if row.flow_run_id is not None and row.published_at is not None
+    ]
+
+
+def _ready(row: DispatchRow) -> datetime:
+    """Since when it can run: it was due, written, and let go on."""
+    return max(row.scheduled_for, row.created_at, row.released_at or row.created_at)
+
+
+async def send_again(store: Store, sent: Sent) -> None:
+    """Have it published as a further flow run, unless it has become a run or was withdrawn meanwhile."""
+    async with store.transaction() as session:
+        row = await session.get_one(DispatchRow, sent.id, with_for_update=True)
+        if row.status is DispatchStatus.PUBLISHED and row.flow_run_id == sent.flow_run_id:
+            row.status, row.turn = DispatchStatus.PENDING, row.turn + 1
 
 
 async def mark_published(store: Store, dispatch: PendingDispatch, flow_run_id: UUID, now: datetime) -> None:

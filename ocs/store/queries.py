@@ -19,6 +19,7 @@ from ocs.store.tables import DispatchRow, JobState, Run
 from ocs.store.waiting import newest_running
 
 SHORTEST_ID = 4
+AT_ONCE = 500
 
 
 async def runs(
@@ -67,9 +68,13 @@ async def run(store: Store, run_id: UUID) -> Run | None:
 
 async def newest_by_flow_run(store: Store, flow_run_ids: Sequence[UUID]) -> dict[UUID, Run]:
     """The last attempt of each of these flow runs that has become a run."""
-    of_them = select(Run).where(col(Run.flow_run_id).in_(flow_run_ids)).order_by(col(Run.attempt))
+    found: dict[UUID, Run] = {}
     async with store.reading() as session:
-        return {run.flow_run_id: run for run in await readable(session, Run, of_them)}
+        for start in range(0, len(flow_run_ids), AT_ONCE):
+            some = col(Run.flow_run_id).in_(flow_run_ids[start : start + AT_ONCE])
+            of_them = select(Run).where(some).order_by(col(Run.attempt))
+            found |= {run.flow_run_id: run for run in await readable(session, Run, of_them)}
+    return found
 
 
 async def said_before(store: Store, job_id: str, *, before: UUID, limit: int) -> list[Run]:

@@ -84,6 +84,7 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
     """The engine without what it does on the assumption that the process is its own."""
 
     told_to_stop = False
+    code_has_begun = False
     code_has_ended = False
     abandoned = False
     """The process ends: what the server does not take now is lost."""
@@ -106,6 +107,7 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
                 while self.is_running():
                     self._spare_the_look_up()
                     async with self.run_context():
+                        self.code_has_begun = True
                         await self.call_flow_fn()
         except Pause:
             return

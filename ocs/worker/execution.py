@@ -84,6 +84,16 @@ class Execution:
         if self._engine is None or self._engine.stop():
             self.task.cancel()
 
+    def leave(self) -> None:
+        """The process is to end: stop what has begun. A run that has not is left, Pending or Crashed, to others.
+
+        Nobody has decided against it, as Cancelled would say.
+        """
+        if self._engine is not None and self._engine.code_has_begun:
+            self.stop()
+        else:
+            self.task.cancel()
+
     def abandon(self) -> None:
         """The process ends, and does not wait for it any longer."""
         if self._engine is not None:

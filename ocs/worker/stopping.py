@@ -9,7 +9,6 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
-    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     WorkPoolFilter,
@@ -22,6 +21,7 @@ from prefect.states import Cancelled, Scheduled
 from ocs.worker import engine
 from ocs.worker.execution import UNSTARTED, Execution, taker_of
 from tasks import owner
+from tasks.pages import all_flow_runs, flow_runs_by_id
 
 OTHERS_HAVE = timedelta(minutes=2)
 """How long another worker may take to end a run before nobody is believed to execute it."""
@@ -63,7 +63,8 @@ class Stopping:
     async def sweep(self) -> None:
         """Find what no event has told of."""
         states = FlowRunFilterStateType(any_=[StateType.CANCELLING, StateType.PENDING])
-        found = await self._client.read_flow_runs(
+        found = await all_flow_runs(
+            self._client,
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=states)),
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self._pool])),
         )
@@ -80,8 +81,7 @@ class Stopping:
     async def _sweep_executions(self, flow_run_ids: list[UUID]) -> None:
         """Runs that are suspended and that nobody executes may be thousands: only ours are asked for."""
         suspended = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
-        ours = FlowRunFilter(id=FlowRunFilterId(any_=flow_run_ids), state=suspended)
-        for flow_run in await self._client.read_flow_runs(flow_run_filter=ours):
+        for flow_run in (await flow_runs_by_id(self._client, flow_run_ids, state=suspended)).values():
             if flow_run.state is not None:
                 engine.suspend(flow_run.id, flow_run.state)
 

@@ -321,7 +321,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
 
     async def _end_runs(self) -> None:
         for execution in list(self._executions.values()):
-            execution.stop()
+            execution.leave()
         tasks = {execution.task for execution in self._executions.values()}
         if tasks:
             await asyncio.wait(tasks, timeout=END_SECONDS)

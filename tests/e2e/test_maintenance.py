@@ -8,19 +8,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled, Scheduled
+from prefect.states import Cancelled, Crashed, Failed, Scheduled
 
 from deployments import catalogue, rollout
 from deployments.rollout import Action
+from ocs.rules import sent_again
 from ocs.rules.dispatch import Dispatch, DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.rules.misfire import CatchUp
 from ocs.store import audit, claim, enqueue, lifecycle, occurrences, queries
-from tasks import catch_up, host, owner, recover, settle
+from tasks import catch_up, host, owner, pages, recover, settle
 from tasks.lifecycle import end_jobs
 from tasks.publish import publish
 from tasks.states import state_of
@@ -207,6 +208,64 @@ async def test_a_dispatch_whose_flow_run_was_ended_before_it_began_is_given_up(h
     assert row is not None
     assert row.status == "cancelled"
     assert not await here.runs_of("later")
+
+
+@pytest.mark.parametrize("broken", [Crashed(), Failed()], ids=["crashed", "failed"])
+async def test_a_dispatch_whose_flow_run_broke_before_it_began_is_sent_again_and_runs_once(
+    here: RunningSystem, monkeypatch: pytest.MonkeyPatch, broken: State
+) -> None:
+    """As when its worker had to end before it could claim it. Only the store knows whether a dispatch was had."""
+    monkeypatch.setattr(sent_again, "FIRST_PAUSE", timedelta(0))
+    job = here.write("later", run="true")
+    await here.deploy()
+    pending = await enqueue(here.store, job, now=here.now(), actor="test", source="test")
+    soon = replace(pending, scheduled_for=here.now() + timedelta(days=1))
+    flow_run = (await publish(here.client, here.store, [soon]))[pending.id]
+    await here.client.set_flow_run_state(flow_run.id, broken, force=True)
+    await settle.settle(here.client, here.store)
+    run = await here.ended_run("later")
+    assert (run.dispatch_id, run.status) == (pending.id, RunStatus.OK)
+    assert run.flow_run_id != flow_run.id
+
+
+@pytest.mark.parametrize(
+    ("ended", "runs"), [(Crashed(), 1), (Failed(), 1), (Cancelled(), 0)], ids=["crashed", "failed", "cancelled"]
+)
+async def test_an_occurrence_whose_flow_run_broke_is_made_up_for_and_one_that_somebody_cancelled_is_not(
+    here: RunningSystem, ended: State, runs: int
+) -> None:
+    """What has no record with us has not had its turn; a person who cancels it before it begins has decided."""
+    moment = here.now().replace(microsecond=0) + timedelta(seconds=20)
+    job = here.write("soon", schedule={"at": moment.isoformat()}, run="true")
+    await here.deploy()
+    (flow_run,) = await here.eventually(lambda: here.flow_runs_of("soon"))
+    await here.client.set_flow_run_state(flow_run.id, ended, force=True)
+
+    async def is_past() -> bool:
+        return here.now() > moment
+
+    await here.eventually(is_past)
+    await catch_up.catch_up()
+    missed = [event.after for event in await audit.events(here.store, job=job) if event.action == "occurrences-missed"]
+    assert len(missed) == runs
+    if runs:
+        run = await here.ended_run("soon")
+        assert (run.kind, run.scheduled_for, run.status) == (DispatchKind.SCHEDULED, moment, RunStatus.OK)
+
+
+async def test_all_flow_runs_of_a_question_are_found_however_many_a_page_holds(
+    here: RunningSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PAGE", 2)
+    job = here.write("many", run="true")
+    await here.deploy()
+    deployment = await here.client.read_deployment_by_name(f"job/{job}")
+    later = Scheduled(scheduled_time=here.now() + timedelta(days=1))
+    made = {(await here.client.create_flow_run_from_deployment(deployment.id, state=later)).id for _ in range(5)}
+    of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+    found = await pages.all_flow_runs(here.client, deployment_filter=of_it)
+    assert {flow_run.id for flow_run in found} == made
+    assert (await pages.flow_runs_by_id(here.client, [*made])).keys() == made
 
 
 @pytest.mark.parametrize("when", ["before it is recovered", "afterwards"])

@@ -18,6 +18,7 @@ from ocs.store import (
     Lease,
     Outcome,
     Rejected,
+    Sent,
     Store,
     abandon,
     claim,
@@ -28,10 +29,12 @@ from ocs.store import (
     leases,
     ledger,
     mark_published,
+    pending_dispatches,
     published_dispatches,
     queries,
     record_process,
     renew_leases,
+    send_again,
 )
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -163,7 +166,7 @@ async def test_a_dispatch_whose_flow_run_never_began_is_found_and_given_up(store
     flow_run = uuid4()
     await mark_published(store, row, flow_run, NOW)
     assert await published_dispatches(store, before=NOW) == []
-    assert await published_dispatches(store, before=LATER) == [(row.id, flow_run)]
+    assert await published_dispatches(store, before=LATER) == [Sent(row.id, flow_run, NOW, NOW)]
     if became == "a run":
         dispatch = await dispatch_of(store, row.id)
         await begun(store, job(), dispatch, flow_run=flow_run)
@@ -172,6 +175,24 @@ async def test_a_dispatch_whose_flow_run_never_began_is_found_and_given_up(store
     found = await queries.dispatch(store, row.id)
     assert found is not None
     assert found.status == ("done" if became == "a run" else "cancelled")
+
+
+@pytest.mark.parametrize("became", ["nothing", "a run", "withdrawn"])
+async def test_a_dispatch_whose_flow_run_broke_is_sent_as_another_one_unless_it_has_become_a_run(
+    store: Store, became: str
+) -> None:
+    row = await enqueue(store, "load", now=NOW, actor="ann", source="cli")
+    flow_run = uuid4()
+    await mark_published(store, row, flow_run, NOW)
+    (sent,) = await published_dispatches(store, before=LATER)
+    if became == "a run":
+        await begun(store, job(), await dispatch_of(store, row.id), flow_run=flow_run)
+    if became == "withdrawn":
+        await abandon(store, row.id, why="nobody wants it", now=NOW)
+    for _ in range(2):  # two workers see it at the same time
+        await send_again(store, sent)
+    again = await pending_dispatches(store, created_before=NOW, limit=10)
+    assert [(each.id, each.turn) for each in again] == ([(row.id, 1)] if became == "nothing" else [])
 
 
 async def test_one_start_of_a_flow_run_has_one_run_and_another_start_is_a_further_attempt(store: Store) -> None:
