@@ -99,7 +99,7 @@ async def _send_parts(store: Store, sending: Sending) -> bool:
     done = sending.parts_sent if sending.parts == len(parts) else 0
 
     async def still_ours(sent: int) -> bool:
-        return await deliveries.note_part(store, sending, sent=sent, parts=len(parts), now=host.clock())
+        return await deliveries.note_part(store, sending, sent=sent, parts=len(parts))
 
     # Asked before the first part too: looking up the target may have taken longer than the lease.
     if not await still_ours(done):

@@ -37,7 +37,7 @@ async def _renew(context: DispatchContext) -> None:
     while True:
         await asyncio.sleep(pause.total_seconds())
         try:
-            ours = await renew_leases(await host.store(), [context.run_id], host.clock())
+            ours = await renew_leases(await host.store(), [context.run_id])
         except Exception as failed:
             get_logger(__name__).debug("The lease of run %s was not renewed: %r", context.run_id, failed)
             pause = SOON

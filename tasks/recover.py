@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
 
-from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.rules.shell_result import not_ended
 from ocs.store import Lease, Outcome, Store, close_run, finish, leases
 from tasks import conditions, host, owner, settle
@@ -49,7 +49,7 @@ async def recover() -> Recovered:
         gone = [lease for lease in held if owner.is_gone(lease.owner)]
         crashed = await _end_all(client, store, gone)
         settled = await settle.settle(client, store)
-        silent = [lease for lease in held if lease not in gone and lease.until < host.clock()]
+        silent = [lease for lease in held if lease not in gone and lease.has_run_out]
         if silent:
             await asyncio.sleep(LOOK_AGAIN.total_seconds())
             unchanged = set(await leases(store))
@@ -123,7 +123,7 @@ async def _recorded(
         why = f"{cut_off} Its job cannot be read any more, so nothing follows from it."
         return await close_run(store, lease, RunStatus.CRASHED, why=why, now=now), {}
     children = await children_of(client, job.id)
-    crashed = DispatchResult(RunStatus.CRASHED, error=cut_off, idempotency_action=IdempotencyAction.RELEASE)
+    crashed = DispatchResult(RunStatus.CRASHED, error=cut_off)
     outcome = await finish(
         store,
         job,

@@ -9,7 +9,6 @@ import typer
 
 from ocs.cli import session
 from ocs.cli.output import SHORT, answer, count_of, first_line, local, say, table, utc
-from ocs.errors import NotFound
 
 if TYPE_CHECKING:
     from ocs.store import Store
@@ -52,14 +51,11 @@ async def by_prefix(store: Store, prefix: str) -> Delivery:
         NotFound: none does, or several do.
     """
     from ocs.store import deliveries
+    from ocs.store.shortened import that_begin, the_one
 
-    cleaned = prefix.strip().lower()
-    found = [row for row in await deliveries.unsent(store) if str(row.id).startswith(cleaned)]
-    if len(found) == 1 and cleaned:
-        return found[0]
-    if found:
-        raise NotFound(f'"{prefix}" is not enough to tell a delivery.', hint="Give more of the id.")
-    raise NotFound(f'No delivery that waits or was given up begins with "{prefix}".', hint="See them: ocs queue list")
+    found = that_begin(await deliveries.unsent(store), prefix, by=lambda row: row.id)
+    hint = "See what waits or was given up: ocs queue list"
+    return the_one(found, prefix, "delivery", by=lambda row: row.id, hint=hint)
 
 
 def delivery_view(row: Delivery) -> dict[str, Any]:

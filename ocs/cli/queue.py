@@ -84,10 +84,10 @@ def cancel(
 async def _is_delivery(store: Store, prefix: str) -> bool:
     """Whether an id begins so of a delivery, and of no dispatch."""
     from ocs.store import deliveries, queries
+    from ocs.store.shortened import that_begin
 
-    cleaned = prefix.strip().lower()
-    dispatches = [row for row in await queries.queue(store) if str(row.id).startswith(cleaned)]
-    return not dispatches and any(str(row.id).startswith(cleaned) for row in await deliveries.unsent(store))
+    dispatches = that_begin(await queries.queue(store), prefix, by=lambda row: row.id)
+    return not dispatches and bool(that_begin(await deliveries.unsent(store), prefix, by=lambda row: row.id))
 
 
 async def _end_flow_run(flow_run_id: UUID) -> None:

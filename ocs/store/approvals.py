@@ -19,10 +19,9 @@ from ocs.store import deliveries
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN
+from ocs.store.shortened import that_begin, the_one
 from ocs.store.tables import Approval, DispatchRow, Run
 from ocs.store.waiting import locks
-
-SHORTEST_ID = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +174,12 @@ async def approval_by(store: Store, given: str) -> Approval:
     if waiting:
         ids = ", ".join(str(each.id)[:8] for each in waiting)
         raise NotFound(f"{len(waiting)} runs of {given} wait for approval: {ids}.", hint="Name one of them.")
-    cleaned = given.strip().lower()
-    begun = [each for each in found if len(cleaned) >= SHORTEST_ID and str(each.id).startswith(cleaned)]
-    if len(begun) == 1:
-        return begun[0]
-    if begun:
-        raise NotFound(f'"{given}" is not enough to tell an approval.', hint="Give more of the id.")
-    if of_job:
+    begun = that_begin(found, given, by=lambda each: each.id)
+    if of_job and not begun:
         raise NotFound(f"No run of {given} waits for approval.", hint=f"See: ocs approvals list --all --job {given}")
-    raise NotFound(f'No approval and no waiting job "{given}".', hint="See what waits: ocs approvals list")
+    if not begun:
+        raise NotFound(f'No approval and no waiting job "{given}".', hint="See what waits: ocs approvals list")
+    return the_one(begun, given, "approval", by=lambda each: each.id, hint="See what waits: ocs approvals list")
 
 
 async def approvals_of_run(store: Store, run_id: UUID) -> list[Approval]:

@@ -27,9 +27,9 @@ from ocs.store.approval_gate import (
     waits_with_key,
 )
 from ocs.store.by_hand import note_start
+from ocs.store.clock import database_clock
 from ocs.store.engine import Store
 from ocs.store.leases import LEASE, context_of, dispatch_behind
-from ocs.store.ledger import release_key_of
 from ocs.store.outbox import backlog
 from ocs.store.overtaken import newer_claimed, run_row, skip
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, JobState, KeyStatus, Run
@@ -96,10 +96,10 @@ async def claim(
             return line
         asked = await asked_before(session, dispatch.id, flow_run_id, now)
         previous = await _newest_run(session, flow_run_id) if asked is None else None
-        if (been := await _been(session, previous, flow_run_id, owner, entry, now)) is not None:
+        if (been := await _been(session, previous, flow_run_id, owner, entry)) is not None:
             return been
         if previous is not None:
-            dispatch = await _further_attempt(session, dispatch, previous, now)
+            dispatch = _further_attempt(dispatch, previous, now)
         if asked is not None:
             dispatch = dispatch_behind(asked.run)
         key = idempotency.key_for(job.id, dispatch, flow_run_id)
@@ -119,7 +119,8 @@ async def claim(
             return Declined(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now), verdict.why)
         if isinstance(verdict, Skip | Forbid):
             return _closed(run, asked, verdict, now)
-        run.status, run.owner, run.lease_until, run.idempotency_key = RunStatus.RUNNING, owner, now + LEASE, key
+        run.status, run.owner, run.idempotency_key = RunStatus.RUNNING, owner, key
+        run.lease_until = await database_clock(session) + LEASE
         await session.flush()
         await _claim_key(session, key, job, run.id, now)
         return Claimed(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now))
@@ -165,12 +166,12 @@ async def _newest_run(session: AsyncSession, flow_run_id: UUID) -> Run | None:
 
 
 async def _been(
-    session: AsyncSession, previous: Run | None, flow_run_id: UUID, owner: str, entry: int | None, now: datetime
+    session: AsyncSession, previous: Run | None, flow_run_id: UUID, owner: str, entry: int | None
 ) -> Claimed | Rejected | None:
     """The run that this start of the flow run has already; None when it is to get one."""
     if previous is None:
         return None
-    if previous.status is RunStatus.RUNNING and _is_executed(previous, now):
+    if previous.status is RunStatus.RUNNING and await _is_executed(session, previous):
         return _going_on(previous, owner)
     if previous.status.final and await _has_been(session, flow_run_id, entry):
         had = Skip(SkipReason.DUPLICATE, previous.error or "Another worker has run it; nothing runs twice.")
@@ -185,8 +186,8 @@ async def _has_been(session: AsyncSession, flow_run_id: UUID, entry: int | None)
     return (await session.scalars(select(func.count()).where(Run.flow_run_id == flow_run_id))).one() >= entry
 
 
-def _is_executed(run: Run, now: datetime) -> bool:
-    return run.lease_until is not None and run.lease_until > now
+async def _is_executed(session: AsyncSession, run: Run) -> bool:
+    return run.lease_until is not None and run.lease_until > await database_clock(session)
 
 
 def _going_on(run: Run, owner: str) -> Claimed | Rejected:
@@ -196,11 +197,10 @@ def _going_on(run: Run, owner: str) -> Claimed | Rejected:
     return Rejected(run.id, Skip(SkipReason.DUPLICATE, f"It is already being executed, by {run.owner}."))
 
 
-async def _further_attempt(session: AsyncSession, dispatch: Dispatch, previous: Run, now: datetime) -> Dispatch:
+def _further_attempt(dispatch: Dispatch, previous: Run, now: datetime) -> Dispatch:
     if not previous.status.final:
         previous.status, previous.finished_at, previous.lease_until = RunStatus.CRASHED, now, None
         previous.error = "Its worker ended before it did."
-        await release_key_of(session, previous, now)
     return replace(
         dispatch,
         id=None,

@@ -19,6 +19,7 @@ from sqlmodel import col, select
 from ocs.errors import Refused
 from ocs.rules.delivery import printable
 from ocs.store.audit import record
+from ocs.store.clock import database_clock
 from ocs.store.engine import Store
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
 
@@ -86,28 +87,31 @@ async def take_due(store: Store, *, now: datetime, limit: int, run_id: UUID | No
 
     What is written twice (the same `dedup`) is taken out on the way.
     """
-    due = select(Delivery).where(_is_due(now)).order_by(col(Delivery.created_at), col(Delivery.id)).limit(limit)
-    if run_id is not None:
-        due = due.where(Delivery.run_id == run_id)
     taken: list[Delivery] = []
     async with store.transaction(lock=(LOCK,)) as session:
+        clock = await database_clock(session)
+        oldest_first = select(Delivery).order_by(col(Delivery.created_at), col(Delivery.id)).limit(limit)
+        due = oldest_first.where(_is_due(now), _is_free(clock))
+        if run_id is not None:
+            due = due.where(Delivery.run_id == run_id)
         for row in list(await session.scalars(due.with_for_update(skip_locked=True))):
             if await _is_repetition(session, row):
                 await session.delete(row)
                 continue
-            row.attempts, row.lease_until = row.attempts + 1, now + LEASE
+            row.attempts, row.lease_until = row.attempts + 1, clock + LEASE
             await session.flush()
             taken.append(row)
         return [_sending(row) for row in taken]
 
 
-async def note_part(store: Store, sending: Sending, *, sent: int, parts: int, now: datetime) -> bool:
+async def note_part(store: Store, sending: Sending, *, sent: int, parts: int) -> bool:
     """Note that so many of its parts were acknowledged. False when it is no longer ours to send."""
     async with store.transaction() as session:
         row = await _ours(session, sending)
         if row is None:
             return False
-        row.parts, row.parts_sent, row.lease_until = parts, sent, now + LEASE
+        row.parts, row.parts_sent = parts, sent
+        row.lease_until = await database_clock(session) + LEASE
         return True
 
 
@@ -196,8 +200,12 @@ async def prune_deliveries(store: Store, *, before: datetime) -> int:
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
-    free = or_(col(Delivery.lease_until).is_(None), col(Delivery.lease_until) <= now)
-    return and_(col(Delivery.status) == DeliveryStatus.PENDING, col(Delivery.next_attempt_at) <= now, free)
+    return and_(col(Delivery.status) == DeliveryStatus.PENDING, col(Delivery.next_attempt_at) <= now)
+
+
+def _is_free(clock: datetime) -> ColumnElement[bool]:
+    """Nobody is sending it, by the clock that gives the leases."""
+    return or_(col(Delivery.lease_until).is_(None), col(Delivery.lease_until) <= clock)
 
 
 async def _is_repetition(session: AsyncSession, row: Delivery) -> bool:

@@ -20,7 +20,6 @@ from ocs.store import deliveries, inbox
 from ocs.store.by_hand import note_cancel
 from ocs.store.engine import Store
 from ocs.store.leases import Lease, last_sign_of
-from ocs.store.ledger import release_key_of
 from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
 from ocs.store.tables import DispatchRow, IdempotencyKey, JobState, KeyStatus, Run
 from ocs.store.waiting import let_go_on, locks
@@ -98,7 +97,10 @@ async def finish(
 
 
 async def close_run(store: Store, lease: Lease, status: RunStatus, *, why: str, now: datetime) -> Outcome:
-    """End a run that its owner has lost and that has no consequences: it was cancelled, or its job is unknown."""
+    """End a run that its owner has lost and that has no consequences: it was cancelled, or its job is unknown.
+
+    Its key stays: the occasion was had, whatever came of it.
+    """
     job_id = lease.context.job_id
     async with store.reading() as session:
         found = await session.get(Run, lease.context.run_id)
@@ -108,7 +110,6 @@ async def close_run(store: Store, lease: Lease, status: RunStatus, *, why: str, 
             return _stale(run)
         run.status, run.finished_at, run.lease_until = status, now, None
         run.summary = run.error = why
-        await release_key_of(session, run, now)
         await session.flush()
         let_go = await let_go_on(session, job_id, run.pool, now)
         return Outcome(status, why, let_go=tuple(pending(row) for row in let_go))

@@ -1,4 +1,7 @@
-"""Leases: who executes a run, and until when that is believed without a further sign of life."""
+"""Leases: who executes a run, and until when that is believed without a further sign of life.
+
+They are given and judged by the database's clock: an owner's own may be wrong.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from uuid import UUID
 from sqlmodel import col, select
 
 from ocs.rules.dispatch import Dispatch, DispatchContext
+from ocs.store.clock import database_clock
 from ocs.store.engine import Store
 from ocs.store.readable import readable
 from ocs.store.running import is_running
@@ -21,11 +25,15 @@ LEASE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A run that has not ended, who executes it, and which process it is (None before it has started one)."""
+    """A run that has not ended, who executes it, and which process it is (None before it has started one).
+
+    It `has_run_out` when that was asked: by the clock that gave it.
+    """
 
     context: DispatchContext
     owner: str
     until: datetime
+    has_run_out: bool = False
     pid: int | None = None
     pid_started_at: float | None = None
 
@@ -33,15 +41,17 @@ class Lease:
 async def leases(store: Store) -> list[Lease]:
     """Every run that is executed, or was when its owner ended."""
     async with store.reading() as session:
-        return [_lease(run) for run in await readable(session, Run, select(Run).where(is_running()))]
+        now = await database_clock(session)
+        return [_lease(run, now) for run in await readable(session, Run, select(Run).where(is_running()))]
 
 
-async def renew_leases(store: Store, run_ids: Sequence[UUID], now: datetime) -> set[UUID]:
+async def renew_leases(store: Store, run_ids: Sequence[UUID]) -> set[UUID]:
     """Say that these runs are executed; returns those that still are ours to execute."""
     async with store.transaction() as session:
         held = list(await session.scalars(select(Run).where(col(Run.id).in_(run_ids), is_running())))
+        until = await database_clock(session) + LEASE
         for run in held:
-            run.lease_until = now + LEASE
+            run.lease_until = until
         return {run.id for run in held}
 
 
@@ -77,5 +87,6 @@ def last_sign_of(run: Run) -> datetime:
     return run.lease_until or run.started_at
 
 
-def _lease(run: Run) -> Lease:
-    return Lease(context_of(run), run.owner or "", last_sign_of(run), run.pid, run.pid_started_at)
+def _lease(run: Run, now: datetime) -> Lease:
+    until = last_sign_of(run)
+    return Lease(context_of(run), run.owner or "", until, until < now, run.pid, run.pid_started_at)

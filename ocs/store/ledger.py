@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import datetime
 
 from sqlalchemy import delete, or_
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from ocs.errors import NotFound, Refused
+from ocs.errors import Refused
 from ocs.store.audit import record
 from ocs.store.engine import Store
-from ocs.store.tables import IdempotencyKey, KeyStatus, Run
+from ocs.store.shortened import SEVERAL, begins, the_one
+from ocs.store.tables import IdempotencyKey, KeyStatus
 
 
 async def keys(store: Store, *, job: str | None = None, limit: int = 100) -> list[IdempotencyKey]:
@@ -30,17 +29,11 @@ async def key_by_prefix(store: Store, prefix: str) -> IdempotencyKey:
     Raises:
         NotFound: none does, or several do.
     """
-    begins = select(IdempotencyKey).where(col(IdempotencyKey.key).startswith(prefix.lower())).limit(2)
     async with store.reading() as session:
-        found = list(await session.scalars(begins))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise NotFound(f'"{prefix}" is not enough to tell a key.', hint="Give more of it.")
-    known = [row.key for row in await keys(store)]
-    nearest = difflib.get_close_matches(prefix, known, n=1)
-    hint = f"Nearest: {nearest[0]}." if nearest else "See all: ocs idem list"
-    raise NotFound(f'No idempotency key begins with "{prefix}".', hint=hint)
+        found = list(
+            await session.scalars(select(IdempotencyKey).where(begins(col(IdempotencyKey.key), prefix)).limit(SEVERAL))
+        )
+    return the_one(found, prefix, "idempotency key", by=lambda row: row.key, hint="See all: ocs idem list")
 
 
 async def release_key(store: Store, key: str, *, actor: str, source: str, now: datetime) -> IdempotencyKey:
@@ -66,13 +59,6 @@ async def release_key(store: Store, key: str, *, actor: str, source: str, now: d
             after={"key": key, "status": KeyStatus.RELEASED},
         )
         return ledger
-
-
-async def release_key_of(session: AsyncSession, run: Run, now: datetime) -> None:
-    """Free the key of a run that came to nothing, as part of the transaction that ends it."""
-    ledger = await session.get(IdempotencyKey, run.idempotency_key) if run.idempotency_key else None
-    if ledger is not None and ledger.run_id == run.id and ledger.status is KeyStatus.CLAIMED:
-        ledger.status, ledger.released_at = KeyStatus.RELEASED, now
 
 
 async def prune_keys(store: Store, *, now: datetime) -> int:

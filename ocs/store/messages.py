@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, String, and_, cast, delete, exists, func, or_
+from sqlalchemy import ColumnElement, and_, delete, exists, or_
 from sqlmodel import col, select
 
 from ocs.errors import NotFound, Refused
 from ocs.rules.messages import BROADCAST, READ_EVENTS, Draft, Event, Kind, checked, checked_detail, checked_name
 from ocs.store.engine import Store
+from ocs.store.shortened import SEVERAL, begins, the_one
 from ocs.store.tables_messages import Message, MessageReceipt
 
 READ_KEPT = timedelta(days=30)
@@ -19,7 +20,6 @@ DELIVERED_KEPT = timedelta(days=3)
 """After it was read or has expired, and after a turn was shown it (B-7.3)."""
 SHORTLIVED = (Kind.SYSTEM, Kind.RESULT)
 """Kinds of which nobody asks any more after those three days."""
-SHORTEST_ID = 4
 
 
 async def send(store: Store, draft: Draft, *, now: datetime) -> Message:
@@ -56,16 +56,10 @@ async def by_prefix(store: Store, prefix: str) -> Message:
     Raises:
         NotFound: none does, or several do; they are named.
     """
-    cleaned = prefix.strip().lower().replace("-", "")
-    text = func.lower(func.replace(cast(col(Message.id), String), "-", ""))
     async with store.reading() as session:
-        found = list(await session.scalars(select(Message).where(text.startswith(cleaned, autoescape=True)).limit(6)))
-    if len(found) == 1 and len(cleaned) >= SHORTEST_ID:
-        return found[0]
-    if not found:
-        raise NotFound(f'No message begins with "{prefix}".', hint="See them: ocs messages inbox main --all")
-    several = ", ".join(str(message.id)[:13] for message in found)
-    raise NotFound(f'"{prefix}" is not enough to tell a message: {several}.', hint="Give more of the id.")
+        found = list(await session.scalars(select(Message).where(begins(col(Message.id), prefix)).limit(SEVERAL)))
+    hint = "See them: ocs messages inbox main --all"
+    return the_one(found, prefix, "message", by=lambda message: message.id, hint=hint)
 
 
 async def outbox(store: Store, sender: str, *, limit: int = 50) -> list[Message]:

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import String, cast, func
 from sqlmodel import col, select
 
-from ocs.errors import NotFound
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN, PendingDispatch, pending
 from ocs.store.readable import readable
 from ocs.store.running import is_running
+from ocs.store.shortened import SEVERAL, begins, that_begin, the_one
 from ocs.store.tables import DispatchRow, JobState, Run
 from ocs.store.waiting import newest_running
 
-SHORTEST_ID = 4
 AT_ONCE = 500
 
 
@@ -48,16 +46,9 @@ async def run_by_prefix(store: Store, prefix: str) -> Run:
     Raises:
         NotFound: none does, or several do; they are named.
     """
-    cleaned = prefix.strip().lower().replace("-", "")
-    text = func.lower(func.replace(cast(col(Run.id), String), "-", ""))
     async with store.reading() as session:
-        found = list(await session.scalars(select(Run).where(text.startswith(cleaned)).limit(6)))
-    if len(found) == 1 and len(cleaned) >= SHORTEST_ID:
-        return found[0]
-    if not found:
-        raise NotFound(f'No run begins with "{prefix}".', hint="See the newest: ocs runs list")
-    several = ", ".join(str(run.id)[:13] for run in found)
-    raise NotFound(f'"{prefix}" is not enough to tell a run: {several}.', hint="Give more of the id.")
+        found = list(await session.scalars(select(Run).where(begins(col(Run.id), prefix)).limit(SEVERAL)))
+    return the_one(found, prefix, "run", by=lambda run: run.id, hint="See the newest: ocs runs list")
 
 
 async def run(store: Store, run_id: UUID) -> Run | None:
@@ -168,13 +159,8 @@ async def dispatch_by_prefix(store: Store, prefix: str) -> DispatchRow:
     Raises:
         NotFound: none does, or several do.
     """
-    cleaned = prefix.strip().lower()
-    found = [row for row in await queue(store) if str(row.id).startswith(cleaned)]
-    if len(found) == 1 and cleaned:
-        return found[0]
-    if found:
-        raise NotFound(f'"{prefix}" is not enough to tell what waits.', hint="Give more of the id.")
-    raise NotFound(f'Nothing that waits begins with "{prefix}".', hint="See what waits: ocs queue list")
+    found = that_begin(await queue(store), prefix, by=lambda row: row.id)
+    return the_one(found, prefix, "waiting dispatch", by=lambda row: row.id, hint="See what waits: ocs queue list")
 
 
 async def dispatch(store: Store, dispatch_id: UUID) -> DispatchRow | None:

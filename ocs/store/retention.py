@@ -15,6 +15,7 @@ from ocs.store.deliveries import prune_deliveries
 from ocs.store.engine import Store
 from ocs.store.ledger import prune_keys
 from ocs.store.messages import prune_messages
+from ocs.store.occurrences import caught_up_until
 from ocs.store.outbox import OPEN
 from ocs.store.running import is_unfinished
 from ocs.store.tables import Approval, DispatchRow, Run
@@ -39,13 +40,14 @@ class Pruned:
 
 async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: datetime) -> Pruned:
     """Keep the newest runs of each job (`keep`, or `otherwise`), keys that still block, and what waits (B-7.3)."""
+    looked_at = await caught_up_until(store)
     async with store.reading() as session:
         counts = (await session.execute(select(Run.job_id, func.count()).group_by(col(Run.job_id)))).all()
     runs = 0
     for job_id, count in counts:
         if count > (kept := keep.get(job_id, otherwise)):
-            runs += await _prune_runs(store, job_id, kept)
-    keys, dispatches = await prune_keys(store, now=now), await _prune_dispatches(store, now)
+            runs += await _prune_runs(store, job_id, kept, looked_at)
+    keys, dispatches = await prune_keys(store, now=now), await _prune_dispatches(store, now, looked_at)
     return Pruned(
         runs,
         keys,
@@ -67,22 +69,27 @@ async def known_runs(store: Store, run_ids: Iterable[UUID]) -> set[UUID]:
     return found
 
 
-async def _prune_runs(store: Store, job_id: str, kept: int) -> int:
+async def _prune_runs(store: Store, job_id: str, kept: int, looked_at: datetime | None) -> int:
+    """But for those of occurrences that catch-up has not looked at yet: without a record it would make up for them."""
     ended = (Run.job_id == job_id, ~is_unfinished())
-    past = select(Run.id).where(*ended).order_by(col(Run.started_at).desc()).offset(kept).limit(AT_ONCE)
+    past = select(Run.id).where(*ended).order_by(col(Run.started_at).desc()).offset(kept)
+    if looked_at is not None:
+        past = select(Run.id).where(col(Run.id).in_(past), col(Run.scheduled_for) < looked_at)
     async with store.transaction() as session:
-        ids = list(await session.scalars(past))
+        ids = list(await session.scalars(past.limit(AT_ONCE)))
         await session.execute(delete(Run).where(col(Run.id).in_(ids)))
     return len(ids)
 
 
-async def _prune_dispatches(store: Store, now: datetime) -> int:
+async def _prune_dispatches(store: Store, now: datetime, looked_at: datetime | None) -> int:
     used = select(Run.dispatch_id).where(col(Run.dispatch_id).is_not(None))
     past = delete(DispatchRow).where(
         col(DispatchRow.status).not_in(OPEN),
         col(DispatchRow.created_at) < now - DISPATCHES_KEPT,
         col(DispatchRow.id).not_in(used),
     )
+    if looked_at is not None:
+        past = past.where(col(DispatchRow.scheduled_for) < looked_at)
     async with store.transaction() as session:
         return int(getattr(await session.execute(past), "rowcount", 0))
 

@@ -98,10 +98,6 @@ def _unfinished(seen: Seen) -> Iterator[Violation]:
 
 
 def _left_behind(seen: Seen) -> Iterator[Violation]:
-    ended_badly = {run.id: run for run in seen.runs if run.status is RunStatus.CRASHED}
-    for key in seen.keys:
-        if key.status is KeyStatus.CLAIMED and key.run_id in ended_badly:
-            yield Violation(Harm.STUCK, f"{_name(ended_badly[key.run_id])} still has its key")
     for pid in seen.alive:
         yield Violation(Harm.STUCK, f"the process {pid} of a job is still there")
 
@@ -138,6 +134,14 @@ def _one_run_an_occasion(seen: Seen) -> Iterator[Violation]:
         for (job_id, which), count in counted.items():
             if count > 1:
                 yield Violation(Harm.DOUBLED, f"{job_id} ran {count} times for the {occasion} {which}")
+
+
+def _a_crash_keeps_its_key(seen: Seen) -> Iterator[Violation]:
+    """A replay has a key of its own: under the crashed run's the occasion could be had again."""
+    crashed = {run.id: run for run in seen.runs if run.status is RunStatus.CRASHED}
+    for key in seen.keys:
+        if key.status is KeyStatus.RELEASED and key.run_id in crashed:
+            yield Violation(Harm.DOUBLED, f"{_name(crashed[key.run_id])} has lost its key")
 
 
 def _every_occasion_has_its_run(seen: Seen) -> Iterator[Violation]:
@@ -254,6 +258,7 @@ RULES = (
     _executed_once,
     _alone,
     _one_run_an_occasion,
+    _a_crash_keeps_its_key,
     _every_occasion_has_its_run,
     _runs_instead,
     _consequences,

@@ -96,7 +96,7 @@ def test_what_is_in_order_has_no_violations() -> None:
         (Harm.STUCK, "running in the store", lambda seen: replace(seen, runs=[*seen.runs, running()])),
         (Harm.STUCK, "is pending", lambda seen: replace(seen, dispatches=[*seen.dispatches, unsent()])),
         (Harm.STUCK, "is Running in Prefect", lambda seen: in_prefect(seen, Running())),
-        (Harm.STUCK, "still has its key", lambda seen: with_key(ended(seen, RunStatus.CRASHED))),
+        (Harm.DOUBLED, "has lost its key", lambda seen: with_key(ended(seen, RunStatus.CRASHED), KeyStatus.RELEASED)),
         (Harm.LOST, "has no message", lambda seen: replace(seen, runs=[*seen.runs, loud()])),
         (Harm.DOUBLED, "has 2 x message", lambda seen: telling(seen, DeliveryStatus.SENT, DeliveryStatus.SENT)),
         (Harm.LOST, "was not received", lambda seen: telling(seen, DeliveryStatus.SENT)),
@@ -130,8 +130,10 @@ def telling(seen: Seen, *statuses: DeliveryStatus) -> Seen:
     return replace(seen, runs=[*seen.runs, run], deliveries=rows)
 
 
-def with_key(seen: Seen) -> Seen:
-    return replace(seen, keys=[key_of(seen.runs[0])])
+def with_key(seen: Seen, status: KeyStatus) -> Seen:
+    key = key_of(seen.runs[0])
+    key.status = status
+    return replace(seen, keys=[key])
 
 
 def running() -> Run:

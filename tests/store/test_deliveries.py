@@ -13,9 +13,10 @@ from ocs.errors import Refused
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.spec import Job
 from ocs.store import Claimed, Outcome, Store, claim, deliveries, finish, open_store
-from ocs.store.deliveries import LEASE, Sending
+from ocs.store.deliveries import Sending
 from ocs.store.retention import prune
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
+from tests.store.expiry import leases_run_out
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FAILED = DispatchResult(RunStatus.ERROR, error="Exited with code 3.", exit_code=3, images=("/tmp/chart.png",))
@@ -126,14 +127,15 @@ async def test_what_two_wrote_at_the_same_time_is_sent_once(store: Store, store_
 async def test_a_sender_that_died_is_followed_after_its_lease_by_one_that_goes_on(store: Store) -> None:
     await write(store)
     (first,) = await take(store)
-    assert await deliveries.note_part(store, first, sent=1, parts=3, now=NOW)
-    assert await take(store, NOW + LEASE - timedelta(seconds=1)) == []
-    (second,) = await take(store, NOW + LEASE)
+    assert await deliveries.note_part(store, first, sent=1, parts=3)
+    assert await take(store, NOW + timedelta(days=1)) == []  # its clock is ahead
+    await leases_run_out(store, Delivery)
+    (second,) = await take(store)
     assert (second.parts_sent, second.attempt) == (1, 2)
     # The first was only slow: what it does now changes nothing.
-    assert not await deliveries.note_part(store, first, sent=2, parts=3, now=NOW + LEASE)
-    await deliveries.mark_failed(store, first, error="late", again_at=None, now=NOW + LEASE)
-    await deliveries.mark_sent(store, first, now=NOW + LEASE)
+    assert not await deliveries.note_part(store, first, sent=2, parts=3)
+    await deliveries.mark_failed(store, first, error="late", again_at=None, now=NOW)
+    await deliveries.mark_sent(store, first, now=NOW)
     row = await only(store)
     assert (row.status, row.parts_sent, row.last_error) == (DeliveryStatus.PENDING, 1, None)
 
@@ -154,7 +156,7 @@ async def test_a_failed_attempt_waits_for_its_time_and_the_last_one_is_a_dead_le
 async def test_a_person_tries_a_dead_letter_again_and_its_parts_are_not_repeated(store: Store) -> None:
     await write(store)
     (sending,) = await take(store)
-    await deliveries.note_part(store, sending, sent=2, parts=3, now=NOW)
+    await deliveries.note_part(store, sending, sent=2, parts=3)
     await deliveries.mark_failed(store, sending, error="gone", again_at=None, now=NOW)
     await deliveries.try_again(store, sending.id, actor="ann", source="cli", now=NOW)
     (again,) = await take(store)
@@ -169,7 +171,7 @@ async def test_a_withdrawn_delivery_is_not_sent_and_a_sender_stops(store: Store)
     await write(store)
     (sending,) = await take(store)
     await deliveries.withdraw_delivery(store, sending.id, actor="ann", source="cli", now=NOW)
-    assert not await deliveries.note_part(store, sending, sent=1, parts=2, now=NOW)
+    assert not await deliveries.note_part(store, sending, sent=1, parts=2)
     assert await take(store, NOW + timedelta(days=1)) == []
     with pytest.raises(Refused, match="does not wait"):
         await deliveries.withdraw_delivery(store, sending.id, actor="ann", source="cli", now=NOW)

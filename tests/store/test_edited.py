@@ -10,12 +10,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.spec import Job
 from ocs.store import Claimed, Rejected, Store, claim, enqueue, finish, leases, pending_dispatches, queries
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-CRASHED = DispatchResult(RunStatus.CRASHED, error="Cut off.", idempotency_action=IdempotencyAction.RELEASE)
+CRASHED = DispatchResult(RunStatus.CRASHED, error="Cut off.")
 
 
 async def edit(store: Store, statement: str, **values: Any) -> None:

@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.rules.guards import SkipReason
+from ocs.rules.misfire import CatchUp
 from ocs.spec import Job
 from ocs.store import (
     LEASE,
@@ -29,19 +30,20 @@ from ocs.store import (
     leases,
     ledger,
     mark_published,
+    occurrences,
     pending_dispatches,
     published_dispatches,
     queries,
     record_process,
     renew_leases,
+    retention,
     send_again,
 )
+from tests.store.expiry import leases_run_out
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LATER = NOW + LEASE + timedelta(seconds=1)
-CRASHED = DispatchResult(
-    RunStatus.CRASHED, error="Its worker was cut off.", idempotency_action=IdempotencyAction.RELEASE
-)
+CRASHED = DispatchResult(RunStatus.CRASHED, error="Its worker was cut off.")
 AT_LEAST_ONCE = {"shell": "true", "guarantee": "at-least-once", "max_replays": 2}
 
 
@@ -65,7 +67,25 @@ async def crash(store: Store, a_job: Job, lease: Lease, *children: Job) -> Outco
 async def test_a_lease_says_who_executes_what_and_as_which_process(store: Store) -> None:
     claimed = await begun(store, job(), owner="host:1")
     await record_process(store, claimed.context.run_id, 4711, 12.5)
-    assert await leases(store) == [Lease(claimed.context, "host:1", NOW + LEASE, 4711, 12.5)]
+    (lease,) = await leases(store)
+    assert lease == Lease(claimed.context, "host:1", lease.until, False, 4711, 12.5)
+
+
+async def test_leases_are_given_and_judged_by_the_clock_of_the_database(store: Store) -> None:
+    """A second owner, whose clock is far ahead, cannot claim a live run."""
+    flow_run = uuid4()
+    await begun(store, job(), flow_run=flow_run)
+    (lease,) = await leases(store)
+    assert abs(lease.until - LEASE - datetime.now(UTC)) < LEASE
+    ahead = datetime.now(UTC) + timedelta(days=1)
+    at = Dispatch(DispatchKind.SCHEDULED, NOW)
+    second = await claim(store, job(), at, flow_run_id=flow_run, owner="b", now=ahead)
+    assert isinstance(second, Rejected)
+    await leases_run_out(store)
+    (lease,) = await leases(store)
+    assert lease.has_run_out
+    assert await renew_leases(store, [lease.context.run_id]) == {lease.context.run_id}
+    assert [lease.has_run_out for lease in await leases(store)] == [False]
 
 
 async def test_an_at_most_once_run_that_crashed_is_not_begun_again_and_its_failure_children_run(store: Store) -> None:
@@ -78,7 +98,7 @@ async def test_an_at_most_once_run_that_crashed_is_not_begun_again_and_its_failu
     (run,) = await queries.runs(store)
     assert (run.status, run.finished_at, run.lease_until) == (RunStatus.CRASHED, LATER, None)
     (key,) = await ledger.keys(store)
-    assert key.status == "released"
+    assert key.status == "claimed"
     assert (await queries.job_states(store))["load"].consecutive_errors == 0
 
 
@@ -110,7 +130,7 @@ async def test_an_at_least_once_run_is_begun_again_so_often_and_then_fails_for_g
 async def test_a_sign_of_life_stands_against_a_crash(store: Store) -> None:
     claimed = await begun(store, job())
     (lease,) = await leases(store)
-    await renew_leases(store, [claimed.context.run_id], LATER)
+    await renew_leases(store, [claimed.context.run_id])
     assert (await crash(store, job(), lease)).stale
     assert (await close_run(store, lease, RunStatus.CANCELLED, why="gone", now=LATER)).stale
     (run,) = await queries.runs(store)
@@ -140,6 +160,33 @@ async def test_a_run_that_is_closed_has_no_consequences_and_frees_its_place(stor
     outcome = await close_run(store, lease, RunStatus.CANCELLED, why="Deleted in the UI.", now=LATER)
     assert (outcome.status, outcome.consequences) == (RunStatus.CANCELLED, ())
     await begun(store, job(), Dispatch(DispatchKind.SCHEDULED, LATER))
+
+
+@pytest.mark.parametrize("ends", ["crashed", "closed", "taken for dead by a Retry"])
+async def test_an_occurrence_that_was_cut_off_is_not_had_again_though_its_record_is_gone(
+    store: Store, ends: str
+) -> None:
+    """Its key stays, whatever prunes the run's row."""
+    flow_run = uuid4()
+    first = await begun(store, job(), flow_run=flow_run)
+    (lease,) = await leases(store)
+    if ends == "crashed":
+        await crash(store, job(), lease)
+    elif ends == "closed":
+        await close_run(store, lease, RunStatus.CANCELLED, why="Deleted in the UI.", now=LATER)
+    else:
+        await leases_run_out(store)
+        again = await begun(store, job(limits={"overlap": "allow"}), flow_run=flow_run)
+        await finish(store, job(), again.context, DispatchResult(RunStatus.OK), children=(), now=LATER)
+    await retention.prune(store, {"load": 0}, otherwise=0, now=LATER)
+    assert await queries.runs(store) == []
+    (row,) = await occurrences.make_up_for(store, "load", CatchUp((NOW,)), LATER)
+    made_up = await dispatch_of(store, row.id)
+    assert made_up is not None
+    second = await claim(store, job(), made_up, flow_run_id=uuid4(), owner="b", now=LATER)
+    assert isinstance(second, Rejected)
+    assert second.skip.reason is SkipReason.DUPLICATE
+    assert first.context.idempotency_key in [key.key for key in await ledger.keys(store)]
 
 
 async def test_a_claim_whose_answer_was_lost_is_made_once(store: Store) -> None:

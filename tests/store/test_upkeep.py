@@ -107,6 +107,18 @@ async def test_the_newest_runs_of_each_job_are_kept_and_what_has_not_ended(store
     assert len(await ledger.keys(store)) == 9
 
 
+async def test_what_catch_up_has_not_looked_at_yet_keeps_its_record(store: Store) -> None:
+    """Its key may have expired by then: without the record it would be made up for."""
+    runs = [await ran(store, job(), at) for at in HOURS]
+    await occurrences.mark_caught_up(store, HOURS[1])
+    much_later = NOW + timedelta(days=60)
+    await kept.prune(store, {"load": 0}, otherwise=0, now=much_later)
+    assert await kept.known_runs(store, runs) == {*runs[1:]}
+    await occurrences.mark_caught_up(store, NOW)
+    await kept.prune(store, {"load": 0}, otherwise=0, now=much_later)
+    assert await kept.known_runs(store, runs) == set()
+
+
 async def test_a_running_run_is_never_deleted_however_many_came_after_it(store: Store) -> None:
     free = job(limits={"overlap": "allow"})
     running = await begun(store, free, Dispatch(DispatchKind.SCHEDULED, HOURS[0]), HOURS[0])

@@ -218,7 +218,7 @@ async def test_what_waits_can_be_withdrawn(store: Store) -> None:
     await withdraw_one(store, chosen.id, now=NOW, actor="ann", source="cli")
     with pytest.raises(Refused, match="does not wait any more"):
         await withdraw_one(store, chosen.id, now=NOW, actor="ann", source="cli")
-    with pytest.raises(NotFound, match="Nothing that waits"):
+    with pytest.raises(NotFound, match="No waiting dispatch"):
         await queries.dispatch_by_prefix(store, str(chosen.id))
     assert [row.id for row in await queries.queue(store, job=job.id)] == [wait.dispatch_id for wait in waits[1:]]
     await withdraw(store, job.id, now=NOW, actor="ann", source="cli")
