@@ -222,7 +222,13 @@ async def test_a_dispatch_whose_flow_run_broke_before_it_began_is_sent_again_and
     soon = replace(pending, scheduled_for=here.now() + timedelta(days=1))
     flow_run = (await publish(here.client, here.store, [soon]))[pending.id]
     await here.client.set_flow_run_state(flow_run.id, broken, force=True)
-    await settle.settle(here.client, here.store)
+
+    async def is_sent_again() -> bool:
+        await settle.settle(here.client, here.store)
+        row = await queries.dispatch(here.store, pending.id)
+        return row is not None and row.turn == 1
+
+    await here.eventually(is_sent_again)
     run = await here.ended_run("later")
     assert (run.dispatch_id, run.status) == (pending.id, RunStatus.OK)
     assert run.flow_run_id != flow_run.id
