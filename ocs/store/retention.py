@@ -15,7 +15,7 @@ from ocs.store.deliveries import prune_deliveries
 from ocs.store.engine import Store
 from ocs.store.ledger import prune_keys
 from ocs.store.messages import prune_messages
-from ocs.store.occurrences import caught_up_until
+from ocs.store.occurrences import behind, caught_up_until
 from ocs.store.outbox import OPEN
 from ocs.store.running import is_unfinished
 from ocs.store.tables import Approval, DispatchRow, Run
@@ -40,18 +40,17 @@ class Pruned:
 
 async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: datetime) -> Pruned:
     """Keep the newest runs of each job (`keep`, or `otherwise`), keys that still block, and what waits (B-7.3)."""
-    looked_at = await caught_up_until(store)
+    looked_at, late = await caught_up_until(store), await behind(store)
     async with store.reading() as session:
         counts = (await session.execute(select(Run.job_id, func.count()).group_by(col(Run.job_id)))).all()
     runs = 0
     for job_id, count in counts:
         if count > (kept := keep.get(job_id, otherwise)):
-            runs += await _prune_runs(store, job_id, kept, looked_at)
-    keys, dispatches = await prune_keys(store, now=now), await _prune_dispatches(store, now, looked_at)
+            runs += await _prune_runs(store, job_id, kept, late.since(job_id) or looked_at)
     return Pruned(
         runs,
-        keys,
-        dispatches,
+        await prune_keys(store, now=now),
+        await _prune_dispatches(store, now, min(late.marks.values(), default=looked_at)),
         await _prune_approvals(store, now),
         await prune_deliveries(store, before=now - DELIVERIES_KEPT),
         await prune_messages(store, now=now),

@@ -33,6 +33,7 @@ from tests.crash.invariants import Harm, Seen, violations
 from tests.crash.nursery import nursery
 from tests.crash.rig import Rig, Scene
 from tests.e2e.system import running_system
+from tests.holding import held
 
 A_KILL_TAKES = 20.0
 WORK_WITHIN = 10.0
@@ -40,10 +41,12 @@ REST_WITHIN = 300.0
 """Seconds, for every kill and for the end: whoever has not come to rest by then is stuck."""
 VICTIMS = {"worker": 10, "worker and reaper": 4, "server": 4, "all": 3, "survivors": 3}
 """Who is killed, and how often; survivors are commands that left their group, when nobody is left to end them."""
-TROUBLES = {**VICTIMS, "overload": 3}
+TROUBLES = {**VICTIMS, "overload": 3, "stall": 2}
 """What happens, and how often: somebody is killed, or nobody and there is another kind of trouble."""
 AT_A_RUSH = 30
 BUSY_SECONDS = 8.0
+STALLS = 40.0
+"""Seconds at most: longer than SQLite waits for whoever writes."""
 WORKERS = ("one", "two")
 WITH_REAPERS = ("worker and reaper", "all", "survivors")
 APART = ("apart-a", "apart-b")
@@ -103,6 +106,9 @@ class Chaos:
         if victim == "overload":
             await self._overload()
             return
+        if victim == "stall":
+            await self._stall()
+            return
         if victim == "survivors":
             await self._ask(2, APART)
             await self._some_work(runs=1)
@@ -127,6 +133,11 @@ class Chaos:
             for process in busy:
                 process.kill()
                 process.wait()
+
+    async def _stall(self) -> None:
+        """Somebody writes to the store for long, while runs begin and end."""
+        async with held(self.rig.system.store.engine.url):
+            await asyncio.sleep(self.chance.uniform(1, STALLS))
 
     def start_workers(self, *names: str) -> None:
         for name in names:

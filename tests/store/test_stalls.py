@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -12,7 +11,6 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from ocs.errors import StoreAway, StoreError
 from ocs.patience import is_outage
@@ -20,6 +18,7 @@ from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.spec import Job
 from ocs.store import Claimed, Store, claim, open_store, queries, timeouts
 from tests.crash.relay import Mood, Relay
+from tests.holding import held
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 JOB = Job.model_validate({"id": "load", "run": "true", "limits": {"overlap": "allow"}})
@@ -50,22 +49,6 @@ async def opened(store: Store, store_url: str) -> AsyncIterator[Store]:
     other = open_store(store_url, runs=1)
     yield other
     await other.close()
-
-
-@contextlib.asynccontextmanager
-async def held(url: str) -> AsyncIterator[None]:
-    """Somebody else has the tables to himself."""
-    if url.startswith("sqlite"):
-        with contextlib.closing(sqlite3.connect(str(make_url(url).database), isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            yield
-            other.execute("ROLLBACK")
-        return
-    engine = create_async_engine(url)
-    async with engine.connect() as other:
-        await other.execute(text("LOCK TABLE run IN ACCESS EXCLUSIVE MODE"))
-        yield
-    await engine.dispose()
 
 
 async def test_a_table_that_somebody_has_to_himself_is_an_outage_and_the_next_claim_goes_as_ever(
