@@ -104,8 +104,7 @@ async def _of(name: str, findings: AsyncIterator[Finding]) -> AsyncIterator[Find
 async def _orphans(store: Store) -> list[Finding]:
     from ocs.store import leases
 
-    now = session.now()
-    orphans = [lease for lease in await leases(store) if lease.until < now]
+    orphans = [lease for lease in await leases(store) if lease.has_run_out]
     found = [_orphan(lease) for lease in orphans[:NAMED]]
     more = len(orphans) - NAMED
     if more > 0:
