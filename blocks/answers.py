@@ -22,8 +22,8 @@ LONGEST_REPLY = 32 * 1024**2
 DONE = "[DONE]"
 
 
-async def document(response: httpx.Response) -> Mapping[str, Any]:
-    """The JSON object that was answered.
+async def document(response: httpx.Response, *, hide: str) -> Mapping[str, Any]:
+    """The JSON object that was answered; the token `hide` is in no error.
 
     Raises:
         GatewayError: it is something else, or too long.
@@ -32,20 +32,20 @@ async def document(response: httpx.Response) -> Mapping[str, Any]:
     try:
         answer: Any = json.loads(data)
     except ValueError:
-        raise _not_understood(response, data) from None
+        raise _not_understood(response, data, hide) from None
     if not isinstance(answer, dict):
-        raise _not_understood(response, data)
+        raise _not_understood(response, data, hide)
     return cast("dict[str, Any]", answer)
 
 
-async def reply(response: httpx.Response) -> AsyncGenerator[str]:
+async def reply(response: httpx.Response, *, hide: str) -> AsyncGenerator[str]:
     """The pieces of a chat reply, in whole characters; an empty one is a sign of life.
 
     Raises:
         GatewayError: the turn failed, the reply broke off or never ends, or what came is no reply.
     """
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
-        raise _not_understood(response, await _read(response, LONGEST_REFUSAL))
+        raise _not_understood(response, await _read(response, LONGEST_REFUSAL), hide)
     events, pieces, size, begun, finished = EventStream(), WholeCharacters(), 0, False, False
     async for piece in response.aiter_bytes():
         size += len(piece)
@@ -59,7 +59,7 @@ async def reply(response: httpx.Response) -> AsyncGenerator[str]:
         for data in complete:
             if data == DONE:
                 return
-            text, last = _chunk(data, begun=begun)
+            text, last = _chunk(data, hide, begun=begun)
             begun, finished = begun or bool(text), finished or last
             yield pieces.feed(text)
         if not complete:
@@ -72,28 +72,28 @@ async def refusal(response: httpx.Response, *, hide: str) -> GatewayError:
     """Why the gateway did not do it, in its own words; the token `hide` is in them never."""
     data = await _read(response, LONGEST_REFUSAL, whole=False)
     said = _said(data) if _is_json(response) else ("" if _is_page(response) else data.decode(errors="replace"))
-    shown = one_line(mask(said, [hide] if hide else []), SHOWN)
+    shown = _told(said, hide)
     wait = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
     return refused(503 if is_draining(said) else response.status_code, shown, wait)
 
 
-def not_ok(what: str, answer: Mapping[str, Any]) -> GatewayError:
+def not_ok(what: str, answer: Mapping[str, Any], *, hide: str) -> GatewayError:
     """The failure that an answer with the status 200 tells of."""
-    said = one_line(_message(answer), SHOWN)
+    said = _told(_message(answer), hide)
     return GatewayError(f"{what} failed in the gateway{f': {said}' if said else '.'}", retryable=True)
 
 
-def _chunk(data: str, *, begun: bool) -> tuple[str, bool]:
+def _chunk(data: str, hide: str, *, begun: bool) -> tuple[str, bool]:
     """The text of one event of a reply, and whether it is the last."""
     try:
         event: Any = json.loads(data)
     except (ValueError, RecursionError):
-        raise GatewayError(f"The reply cannot be understood: {one_line(data, SHOWN)}", retryable=True) from None
+        raise GatewayError(f"The reply cannot be understood: {_told(data, hide)}", retryable=True) from None
     if not isinstance(event, dict):
         return "", False
     found = cast("dict[str, Any]", event)
     if "error" in found:
-        raise _failed(_message(found), begun=begun)
+        raise _failed(_message(found), hide, begun=begun)
     choices = found.get("choices")
     choice = cast("Any", choices)[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
@@ -104,10 +104,15 @@ def _chunk(data: str, *, begun: bool) -> tuple[str, bool]:
     return text if isinstance(text, str) else "", last
 
 
-def _failed(said: str, *, begun: bool) -> GatewayError:
+def _failed(said: str, hide: str, *, begun: bool) -> GatewayError:
     """A turn that the gateway itself calls failed; one that it refuses to begin because it drains was not taken."""
-    told = f"The turn failed in the gateway: {one_line(said, SHOWN) or 'it does not say why'}"
+    told = f"The turn failed in the gateway: {_told(said, hide) or 'it does not say why'}"
     return GatewayError(told, retryable=True, reached=begun or not is_draining(said))
+
+
+def _told(said: str, hide: str) -> str:
+    """What others say, on a line: masked before it is cut, so that no part of the token is left."""
+    return one_line(mask(said, [hide]), SHOWN)
 
 
 def _message(answer: Mapping[str, Any]) -> str:
@@ -133,8 +138,8 @@ def _is_page(response: httpx.Response) -> bool:
     return "html" in response.headers.get("content-type", "")
 
 
-def _not_understood(response: httpx.Response, data: bytes) -> GatewayError:
-    said = one_line(data[: 4 * SHOWN].decode(errors="replace"), SHOWN)
+def _not_understood(response: httpx.Response, data: bytes, hide: str) -> GatewayError:
+    said = _told(data.decode(errors="replace"), hide)
     found = "a web page" if _is_page(response) else f'"{said}"'
     return GatewayError(
         f"What answers at {response.request.url.copy_with(path='/')} is no OpenClaw gateway: it sent {found}.",

@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from blocks import image
 from blocks.connections import connections
 from blocks.courier import PATIENCE, Part, Undelivered, patience
 from blocks.gateway_error import retry_after
+from ocs.rules.masking import mask
 from ocs.rules.plain_text import one_line
 
 LARGEST_IMAGE = 8 * 1024**2
@@ -27,6 +29,8 @@ PASSES = (408, 425, 429)
 CODED = "whsec_"
 """Before a secret that is written in base64."""
 SHOWN = 200
+SHORTEST_PIECE = 8
+"""Characters of a part of an address that may be a secret: `api` and `hooks` are none."""
 
 
 class ByWebhook:
@@ -48,11 +52,17 @@ class ByWebhook:
             try:
                 request = connections().stream("POST", self._url, content=body, headers=headers, timeout=PATIENCE)
                 async with request as answer:
-                    _judge(self._who, answer, await _beginning(answer))
+                    _judge(self._who, answer, await _beginning(answer), self._secrets())
             except httpx.HTTPError as failed:
                 raise Undelivered(f"{self._who} cannot be reached ({type(failed).__name__}).") from failed
             except (httpx.InvalidURL, UnicodeError) as wrong:
                 raise Undelivered(f"{self._who} has an address that cannot be used.", retryable=False) from wrong
+
+    def _secrets(self) -> list[str]:
+        """The address and what it is made of, which may be a token, and what it is signed with."""
+        parts = urlsplit(self._url)
+        pieces = [parts.path, parts.query, *parts.path.split("/"), *parts.query.split("&"), parts.password or ""]
+        return [self._url, self._secret or "", *(piece for piece in pieces if len(piece) >= SHORTEST_PIECE)]
 
 
 def signature(secret: str, key: str, timestamp: str, body: bytes) -> str:
@@ -100,7 +110,7 @@ async def _beginning(answer: httpx.Response) -> bytes:
     return bytes(data)
 
 
-def _judge(who: str, answer: httpx.Response, data: bytes) -> None:
+def _judge(who: str, answer: httpx.Response, data: bytes, secrets: Sequence[str]) -> None:
     """Many an API answers 200 and says in the body that it did not work."""
     status = answer.status_code
     if not answer.is_success:
@@ -114,5 +124,5 @@ def _judge(who: str, answer: httpx.Response, data: bytes) -> None:
     except (ValueError, RecursionError):
         return
     if isinstance(said, dict) and cast("dict[str, Any]", said).get("ok") is False:
-        why = one_line(str(cast("dict[str, Any]", said).get("error") or ""), SHOWN)
+        why = one_line(mask(str(cast("dict[str, Any]", said).get("error") or ""), secrets), SHOWN)
         raise Undelivered(f"{who} answered {status}, but ok: false{f' ({why})' if why else ''}.")

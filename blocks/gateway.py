@@ -140,7 +140,7 @@ class OpenClawGateway(Block):
             GatewayError: it is away, or refuses.
         """
         async with self._response("GET", "/v1/models", self.token, patience=self.request_timeout) as response:
-            await answers.document(response)
+            await answers.document(response, hide=_value(self.token))
 
     async def chat(self, turn: ChatTurn) -> AsyncGenerator[str]:
         """The reply of an agent, piece by piece; an empty piece is a sign of life.
@@ -162,7 +162,7 @@ class OpenClawGateway(Block):
         }
         path = "/v1/chat/completions"
         async with self._response("POST", path, self.token, body=body, headers=headers, patience=None) as response:
-            async for piece in answers.reply(response):
+            async for piece in answers.reply(response, hide=_value(self.token)):
                 yield piece
 
     async def invoke_tool(self, tool: str, args: Mapping[str, Any], *, session_key: str = "main") -> Mapping[str, Any]:
@@ -174,9 +174,9 @@ class OpenClawGateway(Block):
         body = {"tool": tool, "args": dict(args), "sessionKey": session_key}
         patience = self.request_timeout
         async with self._response("POST", "/tools/invoke", self.token, body=body, patience=patience) as response:
-            answer = await answers.document(response)
+            answer = await answers.document(response, hide=_value(self.token))
         if answer.get("ok") is not True:
-            raise answers.not_ok(f"The tool {tool}", answer)
+            raise answers.not_ok(f"The tool {tool}", answer, hide=_value(self.token))
         result = answer.get("result")
         return cast("dict[str, Any]", result) if isinstance(result, dict) else {"value": result}
 
@@ -225,9 +225,9 @@ class OpenClawGateway(Block):
         body = {"text": text, "mode": "now", "agentId": self.default_agent}
         path = f"/{self.hooks_path.strip('/')}/wake"
         async with self._response("POST", path, self.hooks_token, body=body, patience=self.request_timeout) as response:
-            answer = await answers.document(response)
+            answer = await answers.document(response, hide=_value(self.hooks_token))
         if answer.get("ok") is not True:
-            raise answers.not_ok("The event", answer)
+            raise answers.not_ok("The event", answer, hide=_value(self.hooks_token))
 
     @asynccontextmanager
     async def _response(
@@ -241,7 +241,7 @@ class OpenClawGateway(Block):
         headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[httpx.Response]:
         """An answer that is not a refusal, to be read; `patience` is the longest silence."""
-        secret = token.get_secret_value()
+        secret = _value(token)
         bearer = {"Authorization": f"Bearer {secret}"} if secret else {}
         waits = httpx.Timeout(patience, connect=self.connect_timeout, write=self.request_timeout)
         request = connections().stream(
@@ -271,6 +271,10 @@ async def gateway() -> OpenClawGateway:
         ) from None
     except ValueError:  # there is no such block
         return OpenClawGateway.from_environment()
+
+
+def _value(token: SecretStr) -> str:
+    return token.get_secret_value()
 
 
 def _token_in_file() -> str:

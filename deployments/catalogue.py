@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -193,7 +194,7 @@ def _job(text: str, shown: str, name: str | None) -> tuple[Job | None, Sequence[
         return None, [yaml_text.problem_of(broken, shown)]
     if not isinstance(document, dict):
         return None, [Problem("", "is not a job; it has to be keys and values such as  id: my-job", shown, 1)]
-    found = violations(cast("dict[str, Any]", document))
+    found = violations(cast("dict[str, Any]", document), partial(yaml_text.written_at, text))
     if found:
         return None, [Problem(each.path, each.message, shown, yaml_text.line_of(text, each.path)) for each in found]
     job = Job.model_validate(document)

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError, SafeConstructor
+from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from deployments import yaml_bounds
 from deployments.yaml_bounds import TooMuch
@@ -21,6 +22,7 @@ from ocs.errors import Problem
 
 SHORT_FORMS = {"run": "shell", "shell": "command", "schedule": "cron"}
 """What a text in the place of a group means."""
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def load(text: str) -> Any:
@@ -95,6 +97,19 @@ def _with_lines(text: str) -> Any:
         return None
 
 
+def written_at(text: str, dotted: str) -> str | None:
+    """The value of a dotted path as its author wrote it, such as 08 or 1.10; None where there is no such value."""
+    try:
+        here: Any = _plain().compose(text)
+    except (YAMLError, ValueError, RecursionError):
+        return None
+    for step in filter(None, dotted.split(".")):
+        if not isinstance(here, MappingNode):
+            return None
+        here = next((value for key, value in here.value if getattr(key, "value", None) == step), None)
+    return str(here.value) if isinstance(here, ScalarNode) else None
+
+
 def _set(document: Any, path: list[str], value: Any) -> None:
     """Set a value, making the groups on the way and opening short forms (`run: "..."`); None takes the key away."""
     *groups, last = path
@@ -121,7 +136,24 @@ def _opened(document: Any, group: str) -> Any:
     return opened
 
 
-class _TimesAsText(SafeConstructor):
+class _WholeCharacters:
+    """JSON writes a character beyond the first plane as two halves (`\\ud83c\\udf89`), which YAML reads one by one."""
+
+    def construct_scalar(self, node: Any) -> Any:
+        if isinstance(node.value, str) and _PAIR.search(node.value):
+            node.value = _PAIR.sub(_joined, node.value)
+        return super().construct_scalar(node)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _joined(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+class _RoundTrip(_WholeCharacters, RoundTripConstructor):
+    """For documents that are written again."""
+
+
+class _TimesAsText(_WholeCharacters, SafeConstructor):
     """Moments stay as they are written: the job document reads them itself, with its own time zone."""
 
     def construct_yaml_int(self, node: Any) -> int:
@@ -150,6 +182,7 @@ def _plain() -> Any:
 
 def _round_trip() -> Any:
     yaml: Any = YAML()
+    yaml.Constructor = _RoundTrip
     yaml.preserve_quotes = True
     yaml.width = 4096
     return yaml

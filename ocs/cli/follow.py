@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ocs.cli.contact import Contact, contact
-from ocs.cli.output import COLOURS, Mode, answer, fail, say, tell
+from ocs.cli.output import COLOURS, Mode, answer, fail, say, tell, took
 from ocs.errors import OcsError, ServerUnreachable
 
 if TYPE_CHECKING:
@@ -129,10 +129,12 @@ def show_end(run: Run, view: dict[str, Any], link: str | None) -> None:
     """The outcome for people; a failed run's last words again, where one looks first."""
     if view["status"] not in ("ok", "skipped") and run.stderr:
         tell("Its last words on stderr:", style="red")
-        for line in run.stderr.splitlines()[-LAST_LINES:]:
+        for line in run.stderr.split("\n")[-LAST_LINES:]:
             tell(f"| {line}")
-    why = run.error or (run.summary if view["status"] == "skipped" else f"exit code {run.exit_code}")
-    say(f"{view['status']}  {run.job_id}  {view['duration_s']} s  {why}", style=COLOURS.get(view["status"]))
+    code = "" if run.exit_code is None else f"exit code {run.exit_code}"  # an agent's turn has none
+    why = run.error or (run.summary if view["status"] == "skipped" else code)
+    told = "  ".join(filter(None, (view["status"], run.job_id, took(view["duration_s"]), why)))
+    say(told, style=COLOURS.get(view["status"]))
     if link:
         say(link, style="dim")
 

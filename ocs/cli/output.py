@@ -12,6 +12,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
@@ -50,7 +51,8 @@ HALF = 900
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     folds = (stream is not None and stream.isatty()) or "COLUMNS" in os.environ
-    return Console(stderr=stderr, highlight=False, width=None if folds else UNCUT)
+    # Whatever is shown is somebody's words: `:100:` in them is no picture.
+    return Console(stderr=stderr, highlight=False, emoji=False, width=None if folds else UNCUT)
 
 
 out = _console(stderr=False)
@@ -79,12 +81,17 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def say(sentence: str, *, style: str | None = None) -> None:
     """A part of the result, for people. Lines stay as long as they are, so that they can be copied."""
-    out.print(uncoloured(sentence), style=style, markup=False, soft_wrap=True)
+    _print(out, sentence, style)
 
 
 def tell(sentence: str, *, style: str | None = None) -> None:
     """A sentence on standard error, so that it never mixes with a result."""
-    err.print(uncoloured(sentence), style=style, markup=False, soft_wrap=True)
+    _print(err, sentence, style)
+
+
+def _print(console: Console, sentence: str, style: str | None) -> None:
+    """As it stands: given as a text, rich would write spaces for tabs."""
+    console.print(Segments([Segment(f"{uncoloured(sentence)}\n")]), style=style, soft_wrap=True)
 
 
 def fail(error: OcsError, more: Mapping[str, Any] | None = None) -> int:
@@ -142,7 +149,7 @@ def _kept(headings: Sequence[str], cells: Sequence[Sequence[str]], spare: Sequen
 
 
 def _words(cell: str) -> list[str]:
-    return Text.from_markup(cell).plain.split() or [""]
+    return Text.from_markup(cell, emoji=False).plain.split() or [""]
 
 
 def local(moment: datetime | str | None) -> str:

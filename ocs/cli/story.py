@@ -99,7 +99,7 @@ def _show_runs(title: str, runs: list[dict[str, Any]]) -> None:
 def _show_end(stream: str, text: str, run: Run, option: str) -> None:
     if not text:
         return
-    lines = text.splitlines()
+    lines = text.split("\n")
     cut = f" (the last {LAST_LINES} of {len(lines)} lines; all: ocs runs output {str(run.id)[:SHORT]}{option})"
     say(f"\n{stream}{cut if len(lines) > LAST_LINES else ''}", style="bold")
     say("\n".join(lines[-LAST_LINES:]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
@@ -16,9 +16,14 @@ from ocs.spec.values import CROSS_FIELD, on_a_line, quoted
 
 Location = tuple[int | str, ...]
 
+AsWritten = Callable[[str], str | None]
 
 STAND_INS: Mapping[str, Any] = {"id": "any-job", "run": "true", "schedule": "@daily"}
 """Good values in the place of broken ones, so that the rules across fields can be asked about the others."""
+
+
+def _unknown(_path: str) -> None:
+    """How it was written is not known: it did not come as text."""
 
 
 def parse(document: Mapping[str, Any]) -> Job:
@@ -35,13 +40,16 @@ def parse(document: Mapping[str, Any]) -> Job:
     raise InvalidJob(f"{called} is not valid: {'; '.join(map(str, job))}", problems=job)
 
 
-def violations(document: Mapping[str, Any]) -> list[Problem]:
-    """All rules the document breaks; empty when it is a job."""
-    job = _read(document)
+def violations(document: Mapping[str, Any], as_written: AsWritten = _unknown) -> list[Problem]:
+    """All rules the document breaks; empty when it is a job.
+
+    `as_written` gives the value of a dotted path as the author of the text wrote it: 08 has become 8 in the document.
+    """
+    job = _read(document, as_written)
     return [] if isinstance(job, Job) else job
 
 
-def _read(document: Mapping[str, Any]) -> Job | list[Problem]:
+def _read(document: Mapping[str, Any], as_written: AsWritten = _unknown) -> Job | list[Problem]:
     try:
         return Job.model_validate(document)
     except ValidationError as invalid:
@@ -50,7 +58,7 @@ def _read(document: Mapping[str, Any]) -> Job | list[Problem]:
         return [Problem("", "is nested too deeply, or refers to itself; spell it out")]
     if not isinstance(document, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         return [Problem("", f"a job is a group of keys such as id and run, not {_shown(document)}")]
-    return [*_problems(details, document), *_hidden(details, document)]
+    return [*_problems(details, document, as_written), *_hidden(details, document)]
 
 
 def _hidden(details: Sequence[ErrorDetails], document: Mapping[str, Any]) -> Iterator[Problem]:
@@ -66,14 +74,16 @@ def _hidden(details: Sequence[ErrorDetails], document: Mapping[str, Any]) -> Ite
         yield from _problems(across, document)
 
 
-def _problems(details: Sequence[ErrorDetails], document: Mapping[str, Any]) -> Iterator[Problem]:
+def _problems(
+    details: Sequence[ErrorDetails], document: Mapping[str, Any], as_written: AsWritten = _unknown
+) -> Iterator[Problem]:
     for detail in details:
         path = _path(detail["loc"], document)
         if detail["type"] == CROSS_FIELD:
             for inner, message in detail.get("ctx", {})["paths"].items():
                 yield Problem(".".join(filter(None, (path, inner))), message)
         else:
-            yield Problem(path, _sentence(detail))
+            yield Problem(path, _sentence(detail, as_written(path)))
 
 
 def _path(location: Location, document: Mapping[str, Any]) -> str:
@@ -93,7 +103,7 @@ def _within(sequence: Sequence[Any], step: int | str) -> bool:
     return isinstance(step, int) and step < len(sequence)
 
 
-def _sentence(detail: ErrorDetails) -> str:
+def _sentence(detail: ErrorDetails, written: str | None) -> str:
     kind = detail["type"]
     given = _shown(detail["input"])
     context = detail.get("ctx", {})
@@ -114,7 +124,7 @@ def _sentence(detail: ErrorDetails) -> str:
         case "string_pattern_mismatch":
             return _pattern(detail["loc"], detail["input"])
         case "string_type" if isinstance(detail["input"], int | float):
-            return f'must be text; put it in quotes: "{detail["input"]}"'
+            return f'must be text; put it in quotes: "{written or _in_yaml(detail["input"])}"'
         case "value_error":
             return str(context.get("error", detail["msg"]))
         case _:
@@ -138,6 +148,10 @@ _WANTED = {
     "model_attributes_type": "a group of keys",
     "invalid_key": "a key of text",
 }
+
+
+def _in_yaml(value: object) -> str:
+    return _shown(value) if isinstance(value, bool) else str(value)
 
 
 def _wanted(message: str) -> str:

@@ -95,4 +95,16 @@ def test_what_jobs_print_cannot_command_a_persons_terminal() -> None:
         output.fail(Refused(hostile, hint=hostile))
     for printed in (said.get(), told.get()):
         assert not set(printed) & {"\x1b", "\x07", "\x9b"}
-        assert printed.count("red and2J up") == 2 + (printed == told.get())
+        assert printed.count("red and up") == 2 + (printed == told.get())
+
+
+def test_what_jobs_print_is_shown_as_it_stands() -> None:
+    """Tabs stay tabs, for programs that read columns; a word between colons is no picture."""
+    with output.out.capture() as said:
+        output.say("a\tb :100: :warning: [red]\n    indented\n10%\r20%")
+        output.table(("SUMMARY",), [(":100: [red]",)])
+    with output.err.capture() as told:
+        output.tell("a\tb :100:", style="red")
+    assert said.get().startswith("a\tb :100: :warning: [red]\n    indented\n20%\n")
+    assert ":100: [red]" in said.get().splitlines()[-1]
+    assert "a\tb :100:" in told.get()

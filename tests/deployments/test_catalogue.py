@@ -54,6 +54,14 @@ def told(project: Path) -> list[str]:
             {"a.yaml": "id: a\nrun: {shell: {command: x}, timeout: 5x}\n", "b.yaml": "id: b\n"},
             ["a.yaml:2  run.timeout:", "b.yaml:1  run: is missing"],
         ),
+        *(
+            (
+                {"a.yaml": f"id: a\nrun:\n  shell:\n    command: x\n    env: {{PORT: {written}}}\n"},
+                [f'a.yaml:5  run.shell.env.PORT: must be text; put it in quotes: "{written}"'],
+            )
+            for written in ("08", "0x1F", "1.10", "1e3", "true", "1_000")
+        ),
+        ({"a.yaml": '{"id": "a", "run": "echo \\ud83c"}'}, ["a.yaml:1  run: must be text in Unicode"]),
         ({"a.yaml": "id: a\nrun: x\n", "a.yml": "id: a\nrun: y\n"}, ["a.yml:1  id: stands in a.yaml too"]),
     ],
 )

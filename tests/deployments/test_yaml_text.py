@@ -33,6 +33,25 @@ after:
 """
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ('{"run": "echo \\ud83c\\udf89!"}', {"run": "echo \N{PARTY POPPER}!"}),
+        ('{"\\ud83c\\udf89": ["\\uD83C\\uDF89"]}', {"\N{PARTY POPPER}": ["\N{PARTY POPPER}"]}),
+        ("run: |\n  printf '\\ud83c\\udf89'\n", {"run": "printf '\\ud83c\\udf89'\n"}),
+        ('{"run": "\\udf89\\ud83c"}', {"run": "\udf89\ud83c"}),
+    ],
+)
+def test_characters_that_json_writes_in_two_halves_are_whole(written: str, read: dict[str, Any]) -> None:
+    assert load(written) == read
+
+
+def test_a_json_document_with_such_characters_can_be_changed() -> None:
+    changed = with_values('{"id": "a", "run": "echo \\ud83c\\udf89"}', {"name": "A"})
+    assert load(changed) == {"id": "a", "run": "echo \N{PARTY POPPER}", "name": "A"}
+    assert changed.encode()
+
+
 def test_nothing_set_nothing_changed() -> None:
     assert with_values(WRITTEN, {}) == WRITTEN
 
