@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -61,7 +62,7 @@ class ByWebhook:
     def _secrets(self) -> list[str]:
         """The address and what it is made of, which may be a token, and what it is signed with."""
         parts = urlsplit(self._url)
-        pieces = [parts.path, parts.query, *parts.path.split("/"), *parts.query.split("&"), parts.password or ""]
+        pieces = re.split("[/&=]", f"{parts.path}&{parts.query}&{parts.password or ''}")
         return [self._url, self._secret or "", *(piece for piece in pieces if len(piece) >= SHORTEST_PIECE)]
 
 

@@ -100,6 +100,15 @@ async def test_what_is_no_acknowledgement_says_whether_to_try_again(
     assert failed.retry_after == (timedelta(seconds=7) if "retry-after" in answer.headers else None)
 
 
+async def test_a_receiver_that_repeats_the_address_or_the_secret_gives_them_to_nobody(hook: Receiver) -> None:
+    hook.answer = always(
+        Answer(200, b'{"ok": false, "error": "no hook of-this-test-0815, signed with top-secret-value"}')
+    )
+    failed = await failure(ByWebhook(f"{hook.url}?token=of-this-test-0815", "top-secret-value"))
+    assert "0815" not in failed.message
+    assert "secret" not in failed.message
+
+
 @pytest.mark.parametrize("body", [b"", b"thanks", b'{"ok": true}', b"[false]", b"<html>" + b"x" * 200_000, b"[" * 9999])
 async def test_whatever_else_is_answered_with_200_is_an_acknowledgement(hook: Receiver, body: bytes) -> None:
     hook.answer = always(Answer(200, body))

@@ -69,6 +69,34 @@ async def test_a_refusal_says_whether_to_ask_again(fake: Server, status: int, re
         assert failed.retry_after == timedelta(seconds=7)
 
 
+@pytest.mark.parametrize("way", ["no gateway", "a failed turn", "garbage", "ok: false"])
+async def test_an_answer_that_repeats_the_token_gives_it_to_nobody(fake: Server, way: str) -> None:
+    said = f"{'x' * 290} Authorization: Bearer {TOKEN}"
+
+    async def echo(connection: Connection) -> None:
+        if way == "no gateway":
+            await connection.json(200, [said])
+            return
+        if way == "ok: false":
+            await connection.json(200, {"ok": False, "error": {"message": said}})
+            return
+        await connection.stream()
+        await (
+            connection.event({"error": {"message": said}})
+            if way == "a failed turn"
+            else connection.send(f"data: {said}\n\n")
+        )
+
+    fake.answer = echo
+    if way == "ok: false":
+        with pytest.raises(GatewayError) as refused:
+            await block(fake).invoke_tool("sessions_list", {})
+        failed = refused.value
+    else:
+        failed = await failure(block(fake))
+    assert TOKEN[:6] not in failed.message
+
+
 @pytest.mark.parametrize("begun", [False, True])
 async def test_a_drain_told_as_an_error_of_the_turn_means_that_nothing_was_done(fake: Server, begun: bool) -> None:
     async def drain(connection: Connection) -> None:
