@@ -14,14 +14,12 @@ from pathlib import Path
 import prefect
 import psutil
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
 
 from bench.measure import Burst, Delays, burst, due_to_start, run_now_to_start
 from bench.proxy import CountingProxy
-from bench.system import OURS, STOCK, Contestant, System
-from ocs.server import embedded_server
+from bench.system import OURS, STOCK, Contestant, System, server
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -45,20 +43,19 @@ class Result:
     burst: Burst
 
 
-async def measure(contestant: Contestant, sizes: Sizes, api_url: str, server: int, home: Path) -> Result:
+async def measure(contestant: Contestant, sizes: Sizes, api_url: str, pid: int, home: Path) -> Result:
     """One worker, from its start to its end, on a server that has nothing else to do."""
-    with temporary_settings({PREFECT_API_URL: api_url}):
-        async with (
-            get_client() as client,
-            CountingProxy(api_url).running() as proxy,
-            System(client, contestant, proxy, server).working(home) as system,
-        ):
-            return Result(
-                contestant.name,
-                now=await run_now_to_start(system, sizes.now),
-                due=await due_to_start(system, sizes.due),
-                burst=await burst(system, sizes.burst),
-            )
+    async with (
+        get_client() as client,
+        CountingProxy(api_url).running() as proxy,
+        System(client, contestant, proxy, pid).working(home) as system,
+    ):
+        return Result(
+            contestant.name,
+            now=await run_now_to_start(system, sizes.now),
+            due=await due_to_start(system, sizes.due),
+            burst=await burst(system, sizes.burst),
+        )
 
 
 def table(ours: Result, stock: Result) -> Table:
@@ -95,13 +92,11 @@ def main() -> None:
     console = Console()
     with tempfile.TemporaryDirectory() as folder, console.status("Starting a server...") as status:
         home = Path(folder)
-        with embedded_server(home / "server") as (api_url, server):
-            if server.pid is None:
-                raise RuntimeError("the server has no process")
+        with server(home / "server") as (api_url, pid):
             results: list[Result] = []
             for contestant, sizes in ((OURS, Sizes(20, 20, size)), (STOCK, Sizes(5, 5, max(4, size // 6)))):
                 status.update(f"Measuring the {contestant.name} worker...")
-                results.append(asyncio.run(measure(contestant, sizes, api_url, server.pid, home / contestant.name)))
+                results.append(asyncio.run(measure(contestant, sizes, api_url, pid, home / contestant.name)))
     ours, stock = results
     console.print(table(ours, stock))
     _write(ours, stock, console)

@@ -19,15 +19,13 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import IntervalSchedule
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
 
 from bench.proxy import CountingProxy
-from bench.system import Contestant, Cpu, System
+from bench.system import Contestant, Cpu, System, server
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.occurrences import EVERY_ANCHOR
-from ocs.server import embedded_server
 from ocs.store import open_store, queries
 from ocs.store.tables import Run
 
@@ -62,17 +60,16 @@ class Overload:
         return self.cpu_alone / self.cpu_overloaded
 
 
-async def measure(jobs: int, seconds: float, limit: int, api_url: str, server: int, home: Path) -> Overload:
+async def measure(jobs: int, seconds: float, limit: int, api_url: str, pid: int, home: Path) -> Overload:
     """Both in one run, on one server."""
     command = ("-m", "ocs.worker", "--name", "bench", "--limit", str(limit), "--pool")
     worker = Contestant("overload", "openclaw", command, {})
-    with temporary_settings({PREFECT_API_URL: api_url}):
-        async with (
-            get_client() as client,
-            CountingProxy(api_url).running() as proxy,
-            System(client, worker, proxy, server).working(home) as system,
-        ):
-            return await _measure(system, jobs, seconds, home)
+    async with (
+        get_client() as client,
+        CountingProxy(api_url).running() as proxy,
+        System(client, worker, proxy, pid).working(home) as system,
+    ):
+        return await _measure(system, jobs, seconds, home)
 
 
 async def _measure(system: System, jobs: int, seconds: float, home: Path) -> Overload:
@@ -169,12 +166,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        with embedded_server(home / "server") as (api_url, server):
-            if server.pid is None:
-                raise RuntimeError("the server has no process")
-            measured = asyncio.run(
-                measure(given.jobs, given.seconds, given.limit, api_url, server.pid, home / "worker")
-            )
+        with server(home / "server") as (api_url, pid):
+            measured = asyncio.run(measure(given.jobs, given.seconds, given.limit, api_url, pid, home / "worker"))
     Console().print(table(measured))
     print(json.dumps(asdict(measured)))
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,12 +18,14 @@ import psutil
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, WorkerStatus
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
 from prefect.workers.base import BaseWorker
 
 from bench.proxy import CountingProxy
 from deployments.compile import compile_job
 from ocs import settings
+from ocs.server import embedded_server
 from ocs.spec import Job
 
 PATIENCE = 600.0
@@ -62,6 +64,17 @@ class Cpu:
     worker: float
 
 
+@contextlib.contextmanager
+def server(home: Path) -> Generator[tuple[str, int]]:
+    """The address and process id of a server that asks for a password, as `ocs up` does; what is done here says it."""
+    with embedded_server(home, auth=True) as (api_url, process):
+        if process.pid is None:
+            raise RuntimeError("the server has no process")
+        known = {PREFECT_API_URL: api_url, PREFECT_API_AUTH_STRING: (home / "password").read_text()}
+        with temporary_settings(known):
+            yield api_url, process.pid
+
+
 class System:
     """A worker at work on a pool of its own, and one deployment of a job that runs `true`."""
 
@@ -82,6 +95,7 @@ class System:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "OCS_"))}
         environment |= {"PREFECT_API_URL": self.proxy.api_url, "PREFECT_HOME": str(home / "prefect")}
         environment |= {"OCS_HOME": str(home), "DO_NOT_TRACK": "1", **self.contestant.environment}
+        environment[PREFECT_API_AUTH_STRING.name] = PREFECT_API_AUTH_STRING.value()
         command = [sys.executable, *self.contestant.arguments, self.contestant.pool]
         with (home / "worker.log").open("wb") as log:
             process = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=subprocess.STDOUT)

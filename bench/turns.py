@@ -15,14 +15,12 @@ from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
 
 from bench.measure import Delays, due_to_start_of, run_now_to_start
 from bench.proxy import CountingProxy
-from bench.system import Contestant, System
-from ocs.server import embedded_server
+from bench.system import Contestant, System, server
 
 APART = timedelta(seconds=0.5)
 """Between due times: as quick as two cores can begin runs, so that lateness tells of the waiting ones."""
@@ -77,15 +75,14 @@ class Gateway:
         writer.write(b'data: {"choices": [{"delta": {"content": "done"}}]}\n\ndata: [DONE]\n\n')
 
 
-async def measure(turns: int, api_url: str, server: int, home: Path) -> Turns:
+async def measure(turns: int, api_url: str, pid: int, home: Path) -> Turns:
     """Let them begin one after the other, look at the worker while all of them wait, and let them end."""
     gateway = Gateway()
-    with temporary_settings({PREFECT_API_URL: api_url}):
-        async with gateway.serving() as url, get_client() as client, CountingProxy(api_url).running() as proxy:
-            arguments = ("-m", "ocs.worker", "--name", "bench", "--limit", str(turns + 10), "--pool")
-            worker = Contestant("turns", "openclaw", arguments, {"OPENCLAW_GATEWAY_URL": url})
-            async with System(client, worker, proxy, server).working(home) as system:
-                return await _measure(system, gateway, turns)
+    async with gateway.serving() as url, get_client() as client, CountingProxy(api_url).running() as proxy:
+        arguments = ("-m", "ocs.worker", "--name", "bench", "--limit", str(turns + 10), "--pool")
+        worker = Contestant("turns", "openclaw", arguments, {"OPENCLAW_GATEWAY_URL": url})
+        async with System(client, worker, proxy, pid).working(home) as system:
+            return await _measure(system, gateway, turns)
 
 
 async def _measure(system: System, gateway: Gateway, turns: int) -> Turns:
@@ -150,10 +147,8 @@ def main() -> None:
     turns = parser.parse_args().turns
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        with embedded_server(home / "server") as (api_url, server):
-            if server.pid is None:
-                raise RuntimeError("the server has no process")
-            measured = asyncio.run(measure(turns, api_url, server.pid, home / "worker"))
+        with server(home / "server") as (api_url, pid):
+            measured = asyncio.run(measure(turns, api_url, pid, home / "worker"))
     Console().print(table(measured))
     print(json.dumps(asdict(measured)))
 

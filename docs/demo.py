@@ -103,8 +103,10 @@ def show() -> bool:
     since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
     answer("jobs", "run", "collect")
     good = watch_chain(since)
-    url = answer("status")["server"]["url"]
-    console.print(f"\nWatch it all in the Prefect UI: [bold]{url}[/]   (pulse runs there every 20 seconds)")
+    link = answer("ui")["url"]
+    console.print(f"\nWatch it all in the Prefect UI: [bold]{link}[/]", soft_wrap=True)
+    console.print("The link is good once; another one: [bold]OCS_HOME=.demo .venv/bin/ocs ui[/]")
+    console.print("The job pulse runs there every 20 seconds.")
     console.print("Ctrl-C ends the demo; so does [bold]make demo-down[/] in another terminal.")
     with contextlib.suppress(KeyboardInterrupt):
         wait_for_the_end()

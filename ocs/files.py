@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -26,3 +27,15 @@ def open_file(path: Path, how: str, mode: int = FOR_OWNER, **options: Any) -> IO
     if mode == FOR_OWNER and found.st_mode & _OTHERS and found.st_uid == os.geteuid():
         os.fchmod(opened.fileno(), FOR_OWNER)
     return opened
+
+
+def is_private(path: Path) -> bool:
+    """Whether its mode gives other users nothing."""
+    return not path.lstat().st_mode & _OTHERS
+
+
+def is_ours_alone(folder: Path) -> bool:
+    """Whether it can be closed to others without a risk: not the home of a person, a disk, or a folder like /tmp."""
+    known = folder.stat()
+    shared = known.st_mode & stat.S_ISVTX or folder.is_mount() or Path.home().resolve().is_relative_to(folder)
+    return known.st_uid == os.geteuid() and not shared

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import socket
 import sqlite3
-import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -22,11 +21,11 @@ from ocs import settings
 from ocs.cli import session
 from ocs.cli.output import count_of
 from ocs.errors import OcsError
+from ocs.files import is_ours_alone, is_private
 from ocs.rules.disk import MIB, is_short, reserve
 
 GIB = 2**30
 LITTLE_DISK = GIB
-FOR_OTHERS = 0o077
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 PRIMARY = 0xFF
 """What SQLite's extended error codes have in common with the plain one."""
@@ -87,9 +86,9 @@ def home() -> Iterator[Finding]:
         yield Finding("home", State.PROBLEM, f"{there} is no folder to write to.", "Set OCS_HOME to another folder")
     elif there != folder:
         yield Finding("home", State.OK, f"{folder} is made when it is needed.")
-    elif stat.S_IMODE(folder.stat().st_mode) & FOR_OTHERS:
+    elif not is_private(folder):
         found = f"{folder} can be read by other users."
-        if _ours_alone(folder):
+        if is_ours_alone(folder):
             mend = f"chmod 700 {_quoted(folder)}"
             yield Finding("home", State.WARNING, found, mend, lambda: folder.chmod(0o700))
         else:
@@ -118,11 +117,21 @@ def store_file() -> Iterator[Finding]:
     if path is None:
         return
     # What was written last stands in files beside it, which took over its mode.
-    if any(stat.S_IMODE(each.stat().st_mode) & FOR_OTHERS for each in _with_journals(path)):
+    if not all(is_private(each) for each in _with_journals(path)):
         found = f"{path} can be read by other users, and holds what jobs printed."
         mend = f"chmod 600 {_quoted(path)}*"
         yield Finding("store", State.PROBLEM, found, mend, lambda: [each.chmod(0o600) for each in _with_journals(path)])
     yield _whole("store", path)
+
+
+def password_file() -> Iterator[Finding]:
+    """The embedded server's password: whoever has read it keeps it until there is another."""
+    from ocs.server.password import file_of
+
+    path = file_of(settings.home())
+    if path.exists() and not is_private(path):
+        found = f"{path} can be read by other users; starting again makes another password."
+        yield Finding("password", State.PROBLEM, found, session.SHUT)
 
 
 def prefect_file() -> Iterator[Finding]:
@@ -181,13 +190,6 @@ def job_files() -> Iterator[Finding]:
         yield Finding("project", State.WARNING, stale, "ocs deploy", lambda: prefect_yaml.regenerate(found))
     else:
         yield Finding("project", State.OK, f"{found.name}: {count_of(len(found.jobs), 'job')}, all valid.")
-
-
-def _ours_alone(folder: Path) -> bool:
-    """Whether it can be closed to others without a risk: not the home of a person, a disk, or a folder like /tmp."""
-    known = folder.stat()
-    shared = known.st_mode & stat.S_ISVTX or folder.is_mount() or Path.home().resolve().is_relative_to(folder)
-    return known.st_uid == os.geteuid() and not shared
 
 
 def _disk(there: Path, folder: Path) -> Finding:

@@ -43,7 +43,7 @@ def embedded_server() -> Iterator[Finding]:
             found = f"The {name} that ocs up started has ended; why: {settings.home() / 'logs' / name}.log"
             yield Finding("server", State.PROBLEM, found, "ocs down --now && ocs up --detach")
     named = os.environ.get("PREFECT_API_URL")
-    if named and _normal(named) != _normal(up.api_url):
+    if named and session.embedded_at() is None:
         found = f"PREFECT_API_URL names {named}, but ocs up runs {up.api_url}."
         yield Finding("server", State.WARNING, found, "unset PREFECT_API_URL")
 
@@ -75,6 +75,7 @@ async def server() -> AsyncIterator[Finding]:
         async with session.server() as client:
             looks = {
                 "server": _version,
+                "password": _password,
                 "workers": _workers,
                 "drift": _drift,
                 "gateway": gateway_block,
@@ -149,6 +150,16 @@ async def _version(client: PrefectClient) -> AsyncIterator[Finding]:
     else:
         found = f"The server at {client.api_url} is Prefect {theirs}, and this is {ours}."
         yield Finding("server", State.PROBLEM, found, f"pip install 'prefect~={ours}' where the server runs")
+
+
+async def _password(client: PrefectClient) -> AsyncIterator[Finding]:
+    from ocs.server import is_open
+
+    if is_open(str(client.api_url)):
+        mend = session.SHUT if session.embedded_at() else "Set PREFECT_SERVER_API_AUTH_STRING where the server runs"
+        yield Finding("password", State.WARNING, session.OPEN, mend)
+    else:
+        yield Finding("password", State.OK, "The server asks for a password.")
 
 
 async def _workers(client: PrefectClient) -> AsyncIterator[Finding]:
@@ -228,11 +239,6 @@ def _lives(pid: int | None) -> bool:
         return pid is not None and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _normal(api_url: str) -> str:
-    """Two spellings of one address are one."""
-    return api_url.rstrip("/").replace("//localhost:", "//127.0.0.1:")
 
 
 def _named(names: list[str]) -> str:

@@ -19,6 +19,7 @@ ON_THIS_MACHINE: dict[str, Callable[[], Iterator[Finding]]] = {
     "home": checks.home,
     "data": checks.data,
     "store": checks.store_file,
+    "password": checks.password_file,
     "history": checks.prefect_file,
     "gateway": checks.gateway,
     "project": checks.job_files,

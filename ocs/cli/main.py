@@ -16,6 +16,7 @@ import typer
 from ocs import settings
 from ocs.cli import (
     INTERRUPTED,
+    access,
     approvals,
     audit,
     doctor,
@@ -65,7 +66,7 @@ app.add_typer(pools.app, name="pools")
 app.add_typer(idem.app, name="idem")
 app.add_typer(audit.app, name="audit")
 app.add_typer(project.schema_app, name="schema")
-for module in (serve, status, doctor, rollout, project):
+for module in (serve, access, status, doctor, rollout, project):
     module.register(app)
 jobs_add.register(jobs.app)
 jobs_edit.register(jobs.app)

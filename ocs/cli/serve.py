@@ -14,7 +14,7 @@ import typer
 from ocs import settings
 from ocs.cli import session
 from ocs.cli.output import Mode, answer, count_of, say, tell
-from ocs.errors import OcsError
+from ocs.errors import OcsError, UsageError
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue
@@ -35,18 +35,24 @@ def register(app: typer.Typer) -> None:
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 4200,
-    host: Annotated[str, typer.Option(help="Another than loopback needs an auth string.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Another than loopback needs a password of your choice.")] = "127.0.0.1",
     limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 50,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Ask for no password: any user of this machine may run commands as you.")
+    ] = False,
 ) -> None:
     """Start a Prefect server of our own with a worker, and roll out the project one stands in."""
     from ocs.server import Config, start
+    from ocs.server.config import AUTH
 
+    if no_auth and os.environ.get(AUTH):
+        raise UsageError(f"{AUTH} sets a password, and --no-auth wants none.", hint=f"Leave one away: unset {AUTH}")
     found = session.catalogue().checked() if session.has_project() else None
-    config = Config(settings.home(), host, port, limit)
+    config = Config(settings.home(), host, port, limit, auth=not no_auth)
     state = start(config, attached=not detach, on_wait=_patience("Starting the server"))
     try:
         planned = _roll_out(found, state) if found else None
-        _say_ready(state, planned, detach=detach)
+        _say_ready(state, planned, detach=detach, no_auth=no_auth)
         if not detach:
             _stay(state)
     except KeyboardInterrupt:
@@ -102,7 +108,7 @@ def _roll_out(found: Catalogue, state: UpState) -> Plan:
         raise
 
 
-def _say_ready(state: UpState, planned: Plan | None, *, detach: bool) -> None:
+def _say_ready(state: UpState, planned: Plan | None, *, detach: bool, no_auth: bool) -> None:
     server = {"url": state.url, "api_url": state.api_url, "port": state.port, "pid": state.pid}
     steps = planned.steps if planned else ()
 
@@ -112,9 +118,12 @@ def _say_ready(state: UpState, planned: Plan | None, *, detach: bool) -> None:
             say(f"Rolled out {count_of(len(steps), 'job')} of {planned.project}.")
         else:
             say("No project here, so nothing was rolled out; make one with: ocs init")
+        say("Open the UI with: ocs ui")
         say("End it with: ocs down" if detach else "Ctrl-C ends it, after running jobs have ended.")
 
     answer({"server": server, "rolled_out": [step.job_id for step in steps if step.action != "remove"]}, people)
+    if no_auth:
+        tell(session.OPEN, style="yellow")
     other = os.environ.get("PREFECT_API_URL")
     if other and other != state.api_url:
         tell(f"PREFECT_API_URL is set: other ocs commands talk to {other}.", style="yellow")

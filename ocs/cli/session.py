@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
     from deployments.catalogue import Catalogue
+    from ocs.server import UpState
     from ocs.spec import Job
     from ocs.store import Store
 
 T = TypeVar("T")
 SOURCE = "cli"
 UNAUTHORIZED = (401, 403)
+OPEN = "The server asks for no password: whoever reaches it reads every secret and runs commands."
+SHUT = "ocs down && ocs up --detach"
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -128,10 +131,11 @@ async def server(api_url: str | None = None) -> AsyncGenerator[PrefectClient]:
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+    known = {PREFECT_API_AUTH_STRING: password} if (password := os.environ.get(PREFECT_API_AUTH_STRING.name)) else {}
     try:
-        with temporary_settings({PREFECT_API_URL: address}):
+        with temporary_settings({PREFECT_API_URL: address, **known}):
             async with get_client() as client:
                 yield client
     except ObjectNotFound as gone:
@@ -139,7 +143,7 @@ async def server(api_url: str | None = None) -> AsyncGenerator[PrefectClient]:
             "The server no longer has it; it was deleted there.", hint="See what it has: ocs status"
         ) from gone
     except httpx.TransportError as lost:
-        raise _silent(address) from lost
+        raise silent(address) from lost
     except httpx.HTTPStatusError as refused:
         status = refused.response.status_code
         if status in UNAUTHORIZED:
@@ -154,23 +158,35 @@ def reachable(api_url: str | None = None) -> str:
     Raises:
         ServerUnreachable: there is none, or it does not answer.
     """
-    from ocs.server import answers, running
+    from ocs.server import answers, password
 
-    running()  # forgets an embedded server that was killed
-    address = api_url or settings.api_url()
+    up = embedded_at(api_url)
+    address = up.api_url if up else api_url or settings.api_url()
     if address is None:
         raise ServerUnreachable("No Prefect server is running here.", hint="Start one: ocs up --detach")
     if not answers(address):
-        raise _silent(address)
-    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
-    if password:
-        os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
-    if address == (settings.embedded_state() or {}).get("api_url"):
-        os.environ.setdefault("PREFECT_HOME", str(settings.home() / "prefect"))
+        raise silent(address)
+    if up is not None:
+        password.present(up)
     return address
 
 
-def _silent(address: str) -> ServerUnreachable:
+def embedded_at(api_url: str | None = None) -> UpState | None:
+    """The embedded server, if it is the one that commands talk to, or that is at an address: its password is for it."""
+    from ocs.server import running
+
+    up = running()  # forgets one that was killed
+    address = api_url or settings.api_url()
+    return up if up and address and _normal(address) == _normal(up.api_url) else None
+
+
+def _normal(api_url: str) -> str:
+    """Two spellings of one address are one."""
+    return api_url.rstrip("/").replace("//localhost:", "//127.0.0.1:")
+
+
+def silent(address: str) -> ServerUnreachable:
+    """What is said of a server that does not answer."""
     hint = "Start one: ocs up --detach, or set PREFECT_API_URL."
     return ServerUnreachable(f"The Prefect server at {address} does not answer.", hint=hint)
 

@@ -53,6 +53,8 @@ def status() -> None:
             ("Next", f"{coming['job']} at {local(coming['at'])}" if coming else "nothing is due"),
         ]
         table(("", ""), rows)
+        if not server["password"]:
+            tell(f"{session.OPEN}  Shut it: {session.SHUT}", style="yellow")
         for queue in report["budget_hotspots"]:
             tell(f"The queue of {queue['job']} is full: {queue['waiting']} wait.  See: ocs queue list", style="yellow")
         if report["failures"]:
@@ -128,17 +130,20 @@ def _full_queues(deployed: Mapping[str, DeploymentResponse], waiting: Mapping[st
 
 
 async def _server(client: PrefectClient) -> dict[str, Any]:
+    from ocs.server import is_open
+
     return {
         "url": session.ui_url(),
         "api_url": settings.api_url(),
         "version": await client.api_version(),
+        "password": not is_open(str(client.api_url)),
         "database": _database(),
     }
 
 
 def _database() -> str | None:
     """What the embedded server keeps its own data in; None for another server, which does not say."""
-    if settings.api_url() != (settings.embedded_state() or {}).get("api_url"):
+    if session.embedded_at() is None:
         return None
     names = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
     address = next((os.environ[name] for name in names if name in os.environ), "sqlite")

@@ -1,11 +1,11 @@
 """The embedded Prefect server: `ocs up` starts it with a worker, `ocs down` ends both. Imports no Prefect here."""
 
+from ocs.server import password
 from ocs.server.config import Config
 from ocs.server.embedded import embedded_server
-from ocs.server.environment import worker_environment
-from ocs.server.health import answers
+from ocs.server.health import answers, is_open
 from ocs.server.state import UpState
 from ocs.server.state import read as running
 from ocs.server.up import start, stop
 
-__all__ = ["Config", "UpState", "answers", "embedded_server", "running", "start", "stop", "worker_environment"]
+__all__ = ["Config", "UpState", "answers", "embedded_server", "is_open", "password", "running", "start", "stop"]

@@ -7,13 +7,16 @@ import asyncio
 import gc
 import os
 import socket
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ocs.lifeline import end_with_parent
 from ocs.server.browser import NoCallsElsewhere, OwnPagesOnly
 from ocs.server.config import AUTH
+from ocs.server.sign_in import SignIn
 
 END_WITHIN = 10
 ONLY_FOR_THE_OWNER = 0o077
@@ -26,15 +29,23 @@ def main() -> None:
     listening = socket.socket(fileno=parser.parse_args().fd)
     end_with_parent(patience=END_WITHIN)
     os.umask(ONLY_FOR_THE_OWNER)
-    app = NoCallsElsewhere(_prefect())
+    app = _behind_proxies(NoCallsElsewhere(_prefect()))
+    password = os.environ.get(AUTH)
     config = uvicorn.Config(
-        app if os.environ.get(AUTH) else OwnPagesOnly(app),
+        SignIn(app, password) if password else OwnPagesOnly(app),
+        proxy_headers=False,  # who signs in is told by the connection, not by a header
         log_level="warning",
         timeout_graceful_shutdown=3,
         timeout_keep_alive=60,
         lifespan="on",
     )
     asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
+
+
+def _behind_proxies(app: ASGIApp) -> ASGIApp:
+    """As uvicorn does it, for the application alone."""
+    wrapped: Any = ProxyHeadersMiddleware(cast("Any", app), os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1"))
+    return wrapped
 
 
 def _prefect() -> ASGIApp:

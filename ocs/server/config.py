@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ocs.errors import Refused
-from ocs.files import make_folder
+from ocs.files import is_ours_alone, make_folder
 
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 """Prefect's own setting for a password, `user:password`."""
@@ -18,7 +19,7 @@ AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 class Config:
     """`port` 0 takes a free one; `limit` is how many runs the worker executes at the same time.
 
-    `worker` is the command line of the worker, when it is not to be ours.
+    `worker` is the command line of the worker, when it is not to be ours. Without `auth` no password is asked for.
     """
 
     home: Path
@@ -26,21 +27,26 @@ class Config:
     port: int = 4200
     limit: int = 50
     worker: tuple[str, ...] = ()
+    auth: bool = True
 
     def check(self) -> None:
         """Refuse what must not be started, before anything is.
 
         Raises:
-            Refused: it would be reachable from elsewhere without a password, or has nowhere to keep its data.
+            Refused: it would be reachable from elsewhere without a password that those there are given, or has nowhere
+                to keep its data.
         """
         if not is_loopback(self.host) and not os.environ.get(AUTH):
             raise Refused(
-                f"Listening on {self.host or 'every address'} would let anybody who reaches it"
-                " run commands on this machine.",
-                hint=f'Set {AUTH}="user:password" first, or leave --host away.',
+                f"Whoever reaches {self.host or 'every address'} and has the password runs commands on this machine,"
+                " and the one that ocs makes is for this machine.",
+                hint=f'Choose one for them first: {AUTH}="user:password", or leave --host away.',
             )
         for folder in (self.home, self.logs, self.prefect_home):
             _make_usable(folder)
+        if is_ours_alone(self.home):
+            with suppress(OSError):  # where modes mean nothing; `ocs doctor` says so
+                self.home.chmod(0o700)
 
     @property
     def logs(self) -> Path:
@@ -52,7 +58,8 @@ class Config:
 
     def url(self, port: int) -> str:
         """Where programs on this machine reach it: a server that listens everywhere listens on loopback too."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        # A name may mean an address more than the one that is listened on, and somebody else may listen there.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from ocs.errors import ServerUnreachable
-from ocs.server import state
+from ocs.server import password, state
 from ocs.server.child import Child, python
 from ocs.server.config import Config
 from ocs.server.environment import server_environment
@@ -16,18 +16,20 @@ from ocs.server.listen import listen
 
 
 @contextlib.contextmanager
-def embedded_server(home: Path, *, host: str = "127.0.0.1", port: int = 0) -> Generator[tuple[str, Child]]:
-    """Start it, and yield the address of its API and its process.
+def embedded_server(
+    home: Path, *, host: str = "127.0.0.1", port: int = 0, auth: bool = False
+) -> Generator[tuple[str, Child]]:
+    """Start it, and yield the address of its API and its process. With `auth` its password stands in the home.
 
     Raises:
         Refused: something stands against starting (a busy port, another one running, nowhere to write).
         ServerUnreachable: it does not start; the end of its log is told.
     """
-    config = Config(home, host, port)
+    config = Config(home, host, port, auth=auth)
     config.check()
     with state.only_one(home), listen(host, port) as listening:
         taken = listening.getsockname()[1]
-        child = server_child(config, listening.fileno(), taken)
+        child = server_child(config, listening.fileno(), taken, password.choose(config))
         child.start()
         try:
             api_url = f"{config.url(taken)}/api"
@@ -38,12 +40,12 @@ def embedded_server(home: Path, *, host: str = "127.0.0.1", port: int = 0) -> Ge
             child.end(timeout=10)
 
 
-def server_child(config: Config, fd: int, port: int) -> Child:
+def server_child(config: Config, fd: int, port: int, asked: password.Password | None) -> Child:
     """The server's process on a socket that already listens; not started yet."""
     return Child(
         "server",
         python("-m", "ocs.server", "--fd", str(fd)),
-        env=server_environment(config, port),
+        env=server_environment(config, port, asked),
         log=config.logs / "server.log",
         cwd=config.prefect_home,  # Prefect reads settings from files where it stands: none of somebody else's
         pass_fds=[fd],

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from ocs.server.config import AUTH, Config
+from ocs.server.password import CLIENT_AUTH, Password, known_to
 
 NOT_OURS = frozenset(
     {
-        "PREFECT_API_AUTH_STRING",
+        AUTH,
+        CLIENT_AUTH,
         "PREFECT_API_KEY",
         "PREFECT_API_URL",
         "PREFECT_HOME",
@@ -33,7 +35,7 @@ ANOTHER_DATABASE = tuple(
 """Whoever sets one of these wants Prefect's data elsewhere than in the SQLite file, on Postgres."""
 
 
-def server_environment(config: Config, port: int) -> dict[str, str]:
+def server_environment(config: Config, port: int, password: Password | None) -> dict[str, str]:
     """For the server's process. Another database than the SQLite file is taken from the caller's environment."""
     environment = {
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",  # as shipped, runs are kept for ever
@@ -50,10 +52,12 @@ def server_environment(config: Config, port: int) -> dict[str, str]:
     if not any(environment.get(name) for name in ANOTHER_DATABASE):
         database = config.prefect_home / "prefect.db"
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{database}"
+    if password is not None:
+        environment[AUTH] = password.value
     return environment
 
 
-def worker_environment(config: Config, port: int) -> dict[str, str]:
+def worker_environment(config: Config, port: int, password: Password | None) -> dict[str, str]:
     """For the worker's process, and for whoever else talks to this server."""
     environment = {
         **_inherited(),
@@ -62,8 +66,8 @@ def worker_environment(config: Config, port: int) -> dict[str, str]:
         "OCS_HOME": str(config.home),
         "DO_NOT_TRACK": "1",
     }
-    if password := os.environ.get(AUTH):
-        environment["PREFECT_API_AUTH_STRING"] = password
+    if password is not None:
+        environment |= known_to(environment, config.url(port), password.value, os.geteuid())
     return environment
 
 

@@ -1,4 +1,4 @@
-"""Whether a Prefect server answers."""
+"""Whether a Prefect server answers, and whom."""
 
 from __future__ import annotations
 
@@ -13,9 +13,19 @@ START_WITHIN = 180.0
 
 
 def answers(api_url: str) -> bool:
-    """One question, one second. It needs no password; and no proxy, where it is asked of this machine."""
+    """Whether it is there. This needs no password."""
+    return _says_yes(api_url, "/health")
+
+
+def is_open(api_url: str) -> bool:
+    """Whether it tells those who say no password what it is, and so everything."""
+    return _says_yes(api_url, "/admin/version", userinfo=b"")
+
+
+def _says_yes(api_url: str, path: str, **other: bytes) -> bool:
+    """One question, one second; through no proxy, where it is asked of this machine."""
     try:
-        asked = httpx.URL(f"{api_url}/health")
+        asked = httpx.URL(f"{api_url.rstrip('/')}{path}").copy_with(**other)
         return httpx.get(asked, timeout=1.0, trust_env=not is_loopback(asked.host)).is_success
     except (httpx.HTTPError, httpx.InvalidURL):
         return False

@@ -34,6 +34,8 @@ class UpState:
     started_at: str
     server_pid: int | None = None
     worker_pid: int | None = None
+    password_file: str | None = None
+    """Where its password stands; None when it has none, or one that was set by hand."""
 
 
 def read(home: Path | None = None) -> UpState | None:
@@ -44,7 +46,8 @@ def read(home: Path | None = None) -> UpState | None:
     home = home or settings.home()
     try:
         found: dict[str, Any] = json.loads(_file(home).read_text())
-        state = UpState(**{field.name: found[field.name] for field in fields(UpState)})
+        # One that was started by an earlier version does not say all of it.
+        state = UpState(**{field.name: found[field.name] for field in fields(UpState) if field.name in found})
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return None if _forget_killed(home) else state

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from ocs import settings
 from ocs.errors import OcsError
 from ocs.lifeline import end_with_parent
-from ocs.server import state
+from ocs.server import password, state
 from ocs.server.child import Child, python
 from ocs.server.config import Config
 from ocs.server.embedded import did_not_start, server_child
@@ -52,7 +52,8 @@ class Supervisor:
             signal.signal(signum, self._on_signal)
         with state.only_one(self.config.home), listen(self.config.host, self.config.port) as listening:
             self._port = listening.getsockname()[1]
-            self._server = server_child(self.config, listening.fileno(), self._port)
+            self._password = password.choose(self.config)
+            self._server = server_child(self.config, listening.fileno(), self._port, self._password)
             self._worker = self._worker_child()
             try:
                 self._start()
@@ -107,12 +108,13 @@ class Supervisor:
         return Child(
             "worker",
             self.config.worker or ours,
-            env=worker_environment(self.config, self._port),
+            env=worker_environment(self.config, self._port, self._password),
             log=self.config.logs / "worker.log",
         )
 
     def _write_state(self) -> None:
         url = self.config.url(self._port)
+        file = self._password.file if self._password else None
         now_running = state.UpState(
             pid=os.getpid(),
             url=url,
@@ -121,6 +123,7 @@ class Supervisor:
             started_at=self._started_at.isoformat(),
             server_pid=self._server.pid,
             worker_pid=self._worker.pid,
+            password_file=str(file) if file else None,
         )
         try:
             state.write(self.config.home, now_running)
@@ -149,11 +152,12 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4200)
     parser.add_argument("--limit", type=int, default=50)
+    parser.add_argument("--no-auth", dest="auth", action="store_false", help="ask for no password")
     parser.add_argument("--watcher", type=int, help="a file descriptor to tell of restarts")
     parser.add_argument("worker", nargs="*", help="the worker's command line, when it is not ours")
     given = parser.parse_args()
     end_with_parent(patience=FOREVER)
-    config = Config(settings.home(), given.host, given.port, given.limit, tuple(given.worker))
+    config = Config(settings.home(), given.host, given.port, given.limit, tuple(given.worker), given.auth)
     supervisor = Supervisor(config, given.watcher)
     try:
         supervisor.run()

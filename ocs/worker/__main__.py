@@ -9,7 +9,7 @@ import contextlib
 import gc
 import socket
 
-from ocs import settings
+from ocs import peer, settings
 from ocs.lifeline import end_with_parent
 from ocs.worker.watchdog import watched
 from ocs.worker.worker import OpenClawWorker
@@ -50,6 +50,7 @@ def main() -> None:
     gc.freeze()  # what imports made stays: garbage is not looked for among it, now or in the end
     atexit.register(gc.freeze)
     end_with_parent(patience=DRAIN_WITHOUT_PARENT)
+    peer.heed_environment()
     asyncio.run(work(given.pool, given.name, given.limit))
 
 

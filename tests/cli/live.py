@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
 
 from tests.cli.command import Ocs
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 T = TypeVar("T")
 
@@ -18,6 +24,29 @@ def eventually(look: Callable[[], T | None], within: float = 150) -> T:
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
     return seen
+
+
+def ask(ocs: Ocs, method: str, path: str, body: Any = None) -> Any:
+    """A plain request to the API, as `ocs env` tells anybody to make it."""
+    exported = ocs.json("env")["env"]
+    user, _, rest = exported["PREFECT_API_AUTH_STRING"].partition(":")
+    answer = httpx.request(method, exported["PREFECT_API_URL"] + path, json=body, auth=(user, rest))
+    answer.raise_for_status()
+    return answer.json() if answer.content else None
+
+
+@contextmanager
+def prefect(ocs: Ocs) -> Iterator[SyncPrefectClient]:
+    """Prefect's own client, as `ocs env` tells anybody to set it up."""
+    from prefect import settings
+    from prefect.client.orchestration import get_client
+
+    exported = ocs.json("env")["env"]
+    with (
+        settings.temporary_settings({getattr(settings, name): value for name, value in exported.items()}),
+        get_client(sync_client=True) as client,
+    ):
+        yield client
 
 
 def run_of(ocs: Ocs, job: str) -> dict[str, Any] | None:

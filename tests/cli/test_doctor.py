@@ -29,7 +29,7 @@ from ocs.store.tables import DispatchRow, DispatchStatus, Run
 from tasks import owner
 from tasks.strategies import sessions
 from tests.cli.command import Ocs
-from tests.cli.live import eventually, running
+from tests.cli.live import eventually, prefect, running
 
 NOBODY = "127.0.0.1:9"
 """Where nothing listens."""
@@ -335,13 +335,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Pat
 @contextmanager
 def pause(ocs: Ocs, job: str) -> Iterator[None]:
     """The job paused as somebody does it in Prefect, for a while."""
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with (
-        temporary_settings({PREFECT_API_URL: ocs.json("status")["server"]["api_url"]}),
-        get_client(sync_client=True) as client,
-    ):
+    with prefect(ocs) as client:
         deployment = client.read_deployment_by_name(f"job/{job}").id
         client.pause_deployment(deployment)
         yield
@@ -389,14 +383,9 @@ def test_an_address_that_is_not_the_running_servers(whole: Ocs) -> None:
 
 @pytest.mark.e2e
 def test_a_paused_pool_and_a_worker_that_died(whole: Ocs) -> None:
-    from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolUpdate
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with (
-        temporary_settings({PREFECT_API_URL: whole.json("status")["server"]["api_url"]}),
-        get_client(sync_client=True) as client,
-    ):
+    with prefect(whole) as client:
         client.update_work_pool("openclaw", WorkPoolUpdate(is_paused=True))
         assert "prefect work-pool resume openclaw" in {check["mend"] for check in findings(whole)["workers"]}
         client.update_work_pool("openclaw", WorkPoolUpdate(is_paused=False))

@@ -21,6 +21,8 @@ NEEDS_A_SERVER = [
     ("deploy",),
     ("deploy", "--plan"),
     ("worker",),
+    ("ui",),
+    ("env",),
     ("jobs", "run", "hello"),
     ("jobs", "run", "hello", "--wait"),
     ("jobs", "cancel", "hello"),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.cli.command import Ocs
-from tests.cli.live import eventually, run_of, running
+from tests.cli.live import ask, eventually, run_of, running
 
 pytestmark = pytest.mark.e2e
 
@@ -20,12 +19,11 @@ def job(ocs: Ocs, job_id: str) -> dict[str, Any]:
 
 def coming(ocs: Ocs, job_id: str) -> list[str]:
     """The instants that Prefect's scheduler has made flow runs for."""
-    api = ocs.json("status")["server"]["api_url"]
     wanted = {
         "flow_runs": {"tags": {"all_": [f"job:{job_id}"]}, "state": {"type": {"any_": ["SCHEDULED"]}}},
         "sort": "EXPECTED_START_TIME_ASC",
     }
-    found = httpx.post(f"{api}/flow_runs/filter", json=wanted).raise_for_status().json()
+    found = ask(ocs, "POST", "/flow_runs/filter", wanted)
     return [flow_run["expected_start_time"][:19] for flow_run in found]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.cli.command import Ocs
+from tests.cli.live import ask
 
 pytestmark = pytest.mark.e2e
 
@@ -21,18 +21,18 @@ class Ui:
     """What a person does in Prefect's UI: the requests it sends."""
 
     def __init__(self, ocs: Ocs, job: str) -> None:
-        self.api = ocs.json("status")["server"]["api_url"]
-        self.address = f"{self.api}/deployments/{ocs.json('jobs', 'show', job)['job']['deployment_id']}"
+        self.ocs = ocs
+        self.path = f"/deployments/{ocs.json('jobs', 'show', job)['job']['deployment_id']}"
 
     def state(self) -> dict[str, Any]:
-        return httpx.get(self.address).raise_for_status().json()
+        return ask(self.ocs, "GET", self.path)
 
     def change(self, **values: Any) -> None:
-        httpx.patch(self.address, json=values).raise_for_status()
+        ask(self.ocs, "PATCH", self.path, values)
 
     def switch_schedule(self, *, active: bool) -> None:
         (schedule,) = self.state()["schedules"]
-        httpx.patch(f"{self.address}/schedules/{schedule['id']}", json={"active": active}).raise_for_status()
+        ask(self.ocs, "PATCH", f"{self.path}/schedules/{schedule['id']}", {"active": active})
 
 
 def test_a_plan_changes_nothing_and_names_what_differs(up: Ocs) -> None:
@@ -144,7 +144,7 @@ def test_whatever_was_edited_is_shown_and_set_back(up: Ocs, set_back: Ui, what: 
     values = EVERYTHING[what]
     if what == "schedules":
         (schedule,) = set_back.state()["schedules"]
-        httpx.patch(f"{set_back.address}/schedules/{schedule['id']}", json=values).raise_for_status()
+        ask(up, "PATCH", f"{set_back.path}/schedules/{schedule['id']}", values)
     else:
         set_back.change(**(values(set_back) if callable(values) else values))
     step = steps(up, "--plan")["set-back"]
@@ -154,8 +154,8 @@ def test_whatever_was_edited_is_shown_and_set_back(up: Ocs, set_back: Ui, what: 
     assert steps(up, "--plan")["set-back"]["action"] == "unchanged"
 
 
-def automations(ui: Ui, job: str) -> list[dict[str, Any]]:
-    found = httpx.post(f"{ui.api}/automations/filter", json={"limit": 200}).raise_for_status().json()
+def automations(ocs: Ocs, job: str) -> list[dict[str, Any]]:
+    found = ask(ocs, "POST", "/automations/filter", {"limit": 200})
     return [automation for automation in found if automation["name"].startswith(f"{job}: event")]
 
 
@@ -163,46 +163,44 @@ def automations(ui: Ui, job: str) -> list[dict[str, Any]]:
 def test_an_automation_that_was_edited_is_made_anew(up: Ocs, way: str) -> None:
     up.write("on-event", "id: on-event\nrun: true\non_event: [{expect: theirs.happened}]\n")
     up.json("deploy", "on-event")
-    ui = Ui(up, "on-event")
-    (automation,) = automations(ui, "on-event")
-    address = f"{ui.api}/automations/{automation['id']}"
+    (automation,) = automations(up, "on-event")
+    path = f"/automations/{automation['id']}"
     if way == "deleted":
-        httpx.delete(address).raise_for_status()
+        ask(up, "DELETE", path)
     else:
         changed = {key: value for key, value in automation.items() if key not in ("id", "created", "updated")}
         if way == "renamed":
             changed["name"] = "theirs"
         else:
             changed["trigger"]["expect"] = ["something.else"]
-        httpx.put(address, json=changed).raise_for_status()
+        ask(up, "PUT", path, changed)
     step = steps(up, "--plan")["on-event"]
     assert (step["action"], step["edited_in_ui"]) == ("update", ["events"])
     up.json("deploy")
-    (again,) = automations(ui, "on-event")
+    (again,) = automations(up, "on-event")
     assert (again["trigger"]["expect"], again["enabled"]) == (["theirs.happened"], True)
     assert steps(up, "--plan")["on-event"]["action"] == "unchanged"
     up.json("jobs", "remove", "on-event")
-    assert not automations(ui, "on-event")
+    assert not automations(up, "on-event")
 
 
 def test_an_automation_that_a_person_paused_stays_paused_until_they_end_it(up: Ocs) -> None:
     up.write("waits", "id: waits\nrun: echo 1\non_event: [{expect: theirs.happened}]\n")
     up.json("deploy", "waits")
-    ui = Ui(up, "waits")
-    (automation,) = automations(ui, "waits")
-    httpx.patch(f"{ui.api}/automations/{automation['id']}", json={"enabled": False}).raise_for_status()
+    (automation,) = automations(up, "waits")
+    ask(up, "PATCH", f"/automations/{automation['id']}", {"enabled": False})
     step = steps(up, "--plan")["waits"]
     assert (step["action"], step["paused_in_ui"]) == ("unchanged", True)
     up.json("jobs", "edit", "waits", "--set", "run=echo 2")
-    assert [each["enabled"] for each in automations(ui, "waits")] == [False]
+    assert [each["enabled"] for each in automations(up, "waits")] == [False]
     up.json("jobs", "enable", "waits")
-    assert [each["enabled"] for each in automations(ui, "waits")] == [True]
+    assert [each["enabled"] for each in automations(up, "waits")] == [True]
     up.json("jobs", "remove", "waits")
 
 
 def test_a_work_pool_that_was_deleted_is_told_and_a_rollout_brings_its_jobs_back(up: Ocs, set_back: Ui) -> None:
     """The worker makes a pool of that name again, which no deployment is in."""
-    httpx.delete(f"{set_back.api}/work_pools/openclaw").raise_for_status()
+    ask(up, "DELETE", "/work_pools/openclaw")
     step = steps(up, "--plan")["set-back"]
     assert (step["action"], step["edited_in_ui"]) == ("update", ["work pool"])
     said = up("deploy", "--plan").out

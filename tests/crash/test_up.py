@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from ocs.rules.dispatch import RunStatus
-from ocs.server import Config, UpState, running, start, stop
+from ocs.server import Config, UpState, password, running, start, stop
 from tests.crash.rig import Scene, kill_at_once, marked_processes
 from tests.e2e.system import running_system
 from tests.ports import free_port
@@ -41,7 +41,7 @@ def up(home: Path, *kill_at: str, port: int = 0, options: Sequence[str] = ()) ->
 @asynccontextmanager
 async def scene_on(state: UpState, home: Path, folder: Path) -> AsyncIterator[Scene]:
     """With a job whose shell waits, and the child that follows it."""
-    async with running_system(state.api_url, home, folder / "project") as system:
+    async with running_system(state.api_url, home, folder / "project", password=password.of(state)) as system:
         made = Scene(system, folder)
         made.write("load", made.waiting())
         made.write("next", after={"job": "load", "on": "complete"})

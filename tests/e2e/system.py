@@ -18,7 +18,7 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
 from deployments import catalogue, rollout
@@ -154,7 +154,7 @@ class RunningSystem:
 
 @contextlib.asynccontextmanager
 async def running_system(
-    api_url: str, home: Path, project: Path, *, store_url: str | None = None
+    api_url: str, home: Path, project: Path, *, store_url: str | None = None, password: str | None = None
 ) -> AsyncIterator[RunningSystem]:
     (project / "deployments" / "jobs").mkdir(parents=True)
     (project / "prefect.yaml").write_text(f"name: {project.name}\n")
@@ -162,7 +162,7 @@ async def running_system(
         store = open_store(store_url or f"sqlite+aiosqlite:///{home / 'store.db'}")
         stack.push_async_callback(store.close)
         await store.migrate()
-        stack.enter_context(temporary_settings({PREFECT_API_URL: api_url}))
+        stack.enter_context(temporary_settings({PREFECT_API_URL: api_url, PREFECT_API_AUTH_STRING: password}))
         system = RunningSystem(project, store, await stack.enter_async_context(get_client()))
         try:
             yield system

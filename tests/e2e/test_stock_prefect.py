@@ -67,9 +67,10 @@ async def remove_everything(ocs: RunningSystem) -> None:
     aside.rename(jobs)
 
 
-def prefect_deploy_all(ocs: RunningSystem, api_url: str) -> None:
+def prefect_deploy_all(ocs: RunningSystem, api_url: str, **exported: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_API_URL": api_url, "PREFECT_HOME": str(ocs.project / ".prefect"), "DO_NOT_TRACK": "1"}
+    environment |= exported
     command = [sys.executable, "-P", "-m", "prefect", "--no-prompt", "deploy", "--all"]
     done = subprocess.run(command, cwd=ocs.project, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -129,16 +130,20 @@ async def test_the_same_jobs_run_under_the_stock_process_worker(
     (home / "flows").mkdir()
     (home / "flows" / "__init__.py").write_text("raise ImportError('not ours')")
     marker = tmp_path / "alive"
-    with embedded_server(with_database(tmp_path / "server")) as (api_url, _):
-        async with running_system(api_url, home, tmp_path / "project") as ocs:
+    server = with_database(tmp_path / "server")
+    with embedded_server(server, auth=True) as (api_url, _):
+        password = (server / "password").read_text()
+        exported = {"PREFECT_API_AUTH_STRING": password}  # as `ocs env` prints it
+        async with running_system(api_url, home, tmp_path / "project", password=password) as ocs:
             await ocs.client.create_work_pool(WorkPoolCreate(name=settings.WORK_POOL, type="process"))
             ocs.write("first", run="echo rows: 1")
             ocs.write("second", after={"job": "first", "match": {"contains": "rows"}}, run="true")
             ocs.write("guarded", run="echo ran", approval={"required": True})
             ocs.write("endless", run=f"while true; do date > {marker}; sleep 0.1; done", retry={"max": 2})
-            await ocs.deploy()
+            prefect_yaml.regenerate(catalogue.read(ocs.project))
+            prefect_deploy_all(ocs, api_url, **exported)
             worker = stock_worker(settings.WORK_POOL)
-            fast = {"PREFECT_WORKER_QUERY_SECONDS": "1"}
+            fast = {"PREFECT_WORKER_QUERY_SECONDS": "1", **exported}
             with worker_process(worker, api_url=api_url, home=home, log=tmp_path / "worker.log", env=fast):
                 await ocs.run("first")
                 second = await ocs.ended_run("second")

@@ -14,6 +14,7 @@ from ocs.rules.masking import Masking
 from ocs.server import state
 from ocs.server.config import Config
 from ocs.server.state import UpState
+from ocs.spec import Output
 from ocs.store import open_store
 from tasks.strategies.capture import Capture
 
@@ -38,12 +39,11 @@ def test_everything_in_the_home_is_for_its_owner_alone(umask: int, tmp_path: Pat
         open_store(f"sqlite+aiosqlite:///{home / 'store.db'}")
         said = Capture(
             home / "artifacts" / "runs" / "1" / "stdout.txt",
-            keep=1,
-            offload=1,
+            Output(offload=128),
             secrets=Masking(()),
             show=lambda _: None,
         )
-        said.feed(b"large")
+        said.feed(b"large" * 100)
         said.finish()
         open_file(config.logs / "server.log", "ab").close()
         found = modes(tmp_path)
