@@ -80,7 +80,7 @@ class DispatchContext:
 
 @dataclass(frozen=True, slots=True)
 class StreamOutput:
-    """One captured stream: `text` as stored, `bytes` as produced, `path` of the whole when it was offloaded.
+    """One captured stream: `text` as stored, `bytes` of all that was said, `path` of the whole when it was offloaded.
 
     `dropped` are the bytes in its middle that the whole lacks.
     """

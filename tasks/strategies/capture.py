@@ -34,7 +34,6 @@ class Capture:
         self._masker = Masker(secrets)
         self._live = LiveLines(show)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._taken = 0
         self._head = bytearray()
         self._tail = bytearray()
 
@@ -51,7 +50,6 @@ class Capture:
 
     def feed(self, piece: bytes) -> None:
         """Take in the next piece."""
-        self.bytes += len(piece)
         self._take(self._masker.feed(self._shown.feed(piece)))
 
     def finish(self) -> None:
@@ -74,7 +72,7 @@ class Capture:
     @property
     def text(self) -> str:
         """All of it, or its beginning and its end."""
-        if len(self._head) + len(self._tail) >= self._taken:
+        if len(self._head) + len(self._tail) >= self.bytes:
             return _printable(bytes(self._head + self._tail).decode(errors="replace"))
         return _printable(self._head.decode(errors="ignore") + MARK + self._tail.decode(errors="ignore"))
 
@@ -88,7 +86,7 @@ class Capture:
     def _take(self, piece: bytes) -> None:
         if not piece:
             return
-        self._taken += len(piece)
+        self.bytes += len(piece)
         self._live.feed(_printable(self._decoder.decode(piece)))
         room = self._output.store - len(self._head)
         self._head += piece[:room]

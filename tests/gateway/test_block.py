@@ -94,7 +94,7 @@ async def test_an_answer_that_repeats_the_token_gives_it_to_nobody(fake: Server,
         failed = refused.value
     else:
         failed = await failure(block(fake))
-    assert TOKEN[:6] not in failed.message
+    assert "gateway-token" not in failed.message
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -199,7 +199,7 @@ async def test_a_reply_of_ten_megabytes_in_one_piece_is_taken(fake: Server) -> N
     assert len(await reply(block(fake))) == 10_000_000
 
 
-async def test_control_characters_and_halves_of_characters_do_not_come_through(fake: Server) -> None:
+async def test_a_reply_comes_in_whole_characters_and_else_as_it_was_said(fake: Server) -> None:
     async def control(connection: Connection) -> None:
         await connection.stream()
         await connection.say("a\x00b\x1b[31mc\r\n\td")
@@ -208,7 +208,7 @@ async def test_control_characters_and_halves_of_characters_do_not_come_through(f
         await connection.done()
 
     fake.answer = control
-    assert await reply(block(fake)) == "ab[31mc\n\td\N{GRINNING FACE} \N{REPLACEMENT CHARACTER}"
+    assert await reply(block(fake)) == "a\0b\x1b[31mc\r\n\td\N{GRINNING FACE} \N{REPLACEMENT CHARACTER}"
 
 
 async def test_leaving_a_turn_closes_its_connection(fake: Server) -> None:

@@ -61,7 +61,7 @@ def test_no_way_out_has_the_secret_whatever_runs_through_it(tmp_path: Path, prin
         assert "secret" not in way_out
         assert "ret-value" not in way_out
         assert "dmFsdW" not in way_out
-    assert said.bytes == len(raw)
+    assert said.bytes == said.path.stat().st_size
 
 
 def test_a_hundred_megabytes_pass_by_few_looks_at_each_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
