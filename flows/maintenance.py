@@ -42,8 +42,7 @@ async def ended() -> Done:
 @task(name="prune", task_run_name="prune", cache_policy=NO_CACHE, persist_result=False)
 async def pruned() -> Done:
     """Delete records that are past their time."""
-    gone = await prune()
-    return {"records deleted": gone.runs + gone.keys + gone.dispatches + gone.deliveries + gone.messages}
+    return {"records deleted": (await prune()).total}
 
 
 CHORES: dict[str, Callable[[], Awaitable[Done]]] = {

@@ -13,7 +13,7 @@ from typing import Any, cast
 from ocs.errors import Refused
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.rules.plain_text import revealed
-from ocs.spec import Job, Run, format_duration
+from ocs.spec import Agent, Job, Main, Run, Shell, Watchdog, format_duration
 from ocs.spec.values import no_control_characters
 
 LONGEST_NAME = 256
@@ -139,21 +139,28 @@ def what_runs(job: Job) -> str:
 
 
 def _what_runs(run: Run) -> str:
-    if run.shell is not None:
-        shell = run.shell
-        around = {
-            "in": shell.cwd,
-            "with": " ".join(f"{name}={_on_a_line(value)}" for name, value in shell.env.items()),
-            "secrets": " ".join(shell.secrets),
-            "by": shell.interpreter if shell.interpreter != "/bin/bash" else None,
-        }
-        notes = [f"# {name}: {_on_a_line(value)}" for name, value in around.items() if value]
-        return "\n".join([*notes, shell.command.rstrip()])
-    if run.agent is not None:
-        return f"# agent: {_on_a_line(run.agent.agent)}\n{run.agent.message.rstrip()}"
-    if run.main is not None:
-        return run.main.message.rstrip()
-    return run.watchdog.check.command.rstrip() if run.watchdog else ""
+    match run:
+        case Run(shell=Shell() as shell):
+            return _command(shell)
+        case Run(watchdog=Watchdog() as watchdog):
+            return _command(watchdog.check)
+        case Run(agent=Agent() as agent):
+            return f"# agent: {_on_a_line(agent.agent)}\n{agent.message.rstrip()}"
+        case Run(main=Main() as main):
+            return main.message.rstrip()
+        case _:  # nobody is asked to agree to what they cannot see
+            raise RuntimeError("the job has nothing to run")
+
+
+def _command(shell: Shell) -> str:
+    around = {
+        "in": shell.cwd,
+        "with": " ".join(f"{name}={_on_a_line(value)}" for name, value in shell.env.items()),
+        "secrets": " ".join(shell.secrets),
+        "by": shell.interpreter if shell.interpreter != "/bin/bash" else None,
+    }
+    notes = [f"# {name}: {_on_a_line(value)}" for name, value in around.items() if value]
+    return "\n".join([*notes, shell.command.rstrip()])
 
 
 def _on_a_line(value: str) -> str:

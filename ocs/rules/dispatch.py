@@ -88,7 +88,6 @@ class StreamOutput:
     text: str = ""
     bytes: int = 0
     path: str | None = None
-    truncated: bool = False
     dropped: int = 0
 
     @property
@@ -125,9 +124,7 @@ class DispatchResult:
     delivery_target: str | None = None
     images: tuple[str, ...] = ()
     skip_delivery: bool = False
-    skip_job_update: bool = False
     skip_children: bool = False
-    skip_dequeue: bool = False
     declined: bool = False
     idempotency_action: IdempotencyAction = IdempotencyAction.NOOP
     retry_in: timedelta | None = None

@@ -77,9 +77,8 @@ async def finish(
         await _settle_key(session, context.idempotency_key, result, now)
         if job.run.agent or job.run.main:
             await inbox.settle(session, run.id, result, now)
-        if not result.skip_job_update:
-            failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
-            await _update_state(session, job.id, run, now, failed=failed)
+        failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
+        await _update_state(session, job.id, run, now, failed=failed)
         session.add_all(rows)
         # What was only put off is nothing to tell anybody.
         letter = None if isinstance(following, Later) else delivery.of_run(job, result, why, link)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -36,6 +36,11 @@ class Pruned:
     approvals: int = 0
     deliveries: int = 0
     messages: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many records were deleted, of whatever sort."""
+        return sum(astuple(self))
 
 
 async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: datetime) -> Pruned:

@@ -80,8 +80,7 @@ class Capture:
         """What the store keeps of it, of which `text` is the readable part."""
         kept = cut(text, min(self._output.store, self._output.excerpt) if self.path else self._output.store)
         path = str(self.path) if self.path else None
-        truncated = kept != text or path is not None
-        return StreamOutput(kept, self.bytes, path, truncated, self._whole.dropped)
+        return StreamOutput(kept, self.bytes, path, self._whole.dropped)
 
     def _take(self, piece: bytes) -> None:
         if not piece:

@@ -37,11 +37,11 @@ async def test_everything_that_waits_is_counted_by_job_and_by_what_it_waits_for(
 
 
 async def test_output_is_counted_with_what_is_kept_in_files(store: Store) -> None:
-    said = StreamOutput("hello", 5_000_000_000, truncated=True)
+    said = StreamOutput("hello", 5_000_000_000)
     for stdout in (said, replace(said, path="/somewhere/stdout.txt")):
         run = await start(store, QUEUED)
         assert isinstance(run, Claimed)
-        result = DispatchResult(RunStatus.OK, stdout=stdout, stderr=StreamOutput("x", 1, truncated=False))
+        result = DispatchResult(RunStatus.OK, stdout=stdout, stderr=StreamOutput("x", 1))
         await finish(store, QUEUED, run.context, result, children=(), now=NOW, spread=0)
     counted = await budgets(store)
     assert (counted.shell_output_bytes, counted.offloaded_shell_runs) == (10_000_000_002, 1)

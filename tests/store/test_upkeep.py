@@ -151,3 +151,7 @@ async def test_a_job_that_could_not_be_looked_at_is_behind_until_it_was(store: S
     await occurrences.mark_caught_up_again(store, long)
     assert (await occurrences.behind(store)).since(long) is None
     assert await occurrences.caught_up_until(store) == HOURS[2]
+
+
+def test_what_was_deleted_is_counted_of_every_sort() -> None:
+    assert kept.Pruned(runs=1, keys=2, dispatches=4, approvals=8, deliveries=16, messages=32).total == 63

@@ -127,6 +127,8 @@ def test_what_runs_names_secrets_and_shows_everything_else() -> None:
     agent = {"message": "Clean up.", "agent": "ops"}
     with_agent = job(run={"agent": agent}, deliver={"when": "never", "opt_out_reason": "x"})
     assert what_runs(with_agent) == "# agent: ops\nClean up."
+    with_check = job(run={"watchdog": {"label": "build", "check": {"command": "./done", "cwd": "/srv"}}})
+    assert what_runs(with_check) == "# in: /srv\n./done"
 
 
 def test_what_a_person_approves_is_what_runs_and_hides_nothing() -> None:

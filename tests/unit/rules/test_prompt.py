@@ -82,7 +82,7 @@ def test_a_failed_parent_is_told_with_its_details() -> None:
         RunStatus.TIMEOUT,
         signal="SIGTERM",
         error="Timed out after 5m.",
-        stdout=StreamOutput("begun", 70_000, "artifacts/stdout.txt", truncated=True),
+        stdout=StreamOutput("begun", 70_000, "artifacts/stdout.txt"),
         stderr=StreamOutput("slow disk"),
     )
     told = build(JOB, task(), parent=parent)
