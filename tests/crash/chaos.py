@@ -125,9 +125,9 @@ class Chaos:
 
     async def _overload(self) -> None:
         """More is asked for at once than can run soon, on a machine that has something else to do."""
+        await self._ask(AT_A_RUSH)
         busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
         try:
-            await self._ask(AT_A_RUSH)
             await asyncio.sleep(BUSY_SECONDS)
         finally:
             for process in busy:
@@ -152,17 +152,17 @@ class Chaos:
                     await asyncio.sleep(0.05)
 
     async def _ask(self, count: int, among: Sequence[str] = BY_HAND) -> None:
-        """By hand, as `ocs jobs run` does; what the server does not take waits in the outbox."""
-        for name in self.chance.choices(among, k=count):
-            scene = self.rig.scene
-            row = await enqueue(
-                scene.system.store, scene.system.id(name), now=datetime.now(UTC), actor="chaos", source="chaos"
-            )
-            scene.asked.append(row.id)
-            if answers(self.rig.api_url):
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(5):
-                        await publish(scene.system.client, scene.system.store, [row])
+        """By hand, as `ocs jobs run` does; what the server does not take in time waits in the outbox."""
+        system = self.rig.scene.system
+        rows = [
+            await enqueue(system.store, system.id(name), now=datetime.now(UTC), actor="chaos", source="chaos")
+            for name in self.chance.choices(among, k=count)
+        ]
+        self.rig.scene.asked.extend(row.id for row in rows)
+        if rows and answers(self.rig.api_url):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await publish(system.client, system.store, rows)
 
 
 @contextlib.asynccontextmanager
