@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ocs.cli import main
+from ocs.cli.main import main
 from tests.cli.test_help import LEAVES
 
 LONG = "a" * 100_000
