@@ -161,7 +161,7 @@ def automations(ocs: Ocs, job: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("way", ["deleted", "edited", "renamed"])
 def test_an_automation_that_was_edited_is_made_anew(up: Ocs, way: str) -> None:
-    up.write("on-event", "id: on-event\nrun: true\non_event: [{expect: theirs.happened}]\n")
+    up.write("on-event", "id: on-event\nrun: echo 1\non_event: [{expect: theirs.happened}]\n")
     up.json("deploy", "on-event")
     (automation,) = automations(up, "on-event")
     path = f"/automations/{automation['id']}"
