@@ -191,7 +191,7 @@ async def run(deaths: int, seed: int, folder: Path) -> int:
     async with begun(folder, random.Random(seed)) as chaos:
         deployed = datetime.now(UTC)
         for number in range(1, deaths + 1):
-            async with asyncio.timeout(A_KILL_TAKES * 3):
+            async with asyncio.timeout(REST_WITHIN):
                 await chaos.one_death()
             if number % 10 == 0 or number == deaths:
                 work = len(chaos.rig.scene.executed())
