@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.responses import DeploymentResponse
@@ -20,6 +22,7 @@ from prefect.utilities.callables import parameter_schema
 
 from blocks import BLOCKS
 from deployments import triggers
+from deployments.buildable import not_built
 from deployments.catalogue import JOBS, Catalogue
 from deployments.compile import CompiledDeployment, compile_job, project_tag
 from deployments.drift import document_of, edited_there, keeping_pauses, paused_there
@@ -28,12 +31,18 @@ from deployments.upkeep import ensure_maintenance, maintenance_differs
 from flows.job import run_job
 from ocs import settings
 from ocs.errors import InvalidJob, NotFound, Problem, Refused
+from ocs.rules.occurrences import why_over
 from ocs.spec import Job, unsupported
+from ocs.spec.braces import guard
+from ocs.spec.values import on_a_line
 from tasks.deployed import tagged_deployments
 
 AT_ONCE = 6
 WORKER_TYPE = "openclaw"
 DYNAMIC_TAG = "ocs:dynamic"
+UNAUTHORIZED = (401, 403)
+NEAR = timedelta(seconds=20)
+"""A one-shot that is rolled out so close to its moment is dispatched by the rollout itself."""
 
 
 class Action(StrEnum):
@@ -44,6 +53,10 @@ class Action(StrEnum):
     UNCHANGED = "unchanged"
     DONE = "done"
     REMOVE = "remove"
+    OVER = "over"
+    """Nothing of its schedule is to come, so it is not sent."""
+    FAILED = "failed"
+    """It was to be sent, and was not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,8 @@ class Step:
     """One job of a plan.
 
     `paused_in_ui` says that a person paused what the catalogue has enabled; that stays. `edited_in_ui` names what
-    else was changed on the server; that is set back. `before` is the document that is rolled out now.
+    else was changed on the server; that is set back. `before` is the document that is rolled out now. `why` says why
+    it cannot be sent, or was not taken.
     """
 
     job_id: str
@@ -62,6 +76,7 @@ class Step:
     edited_in_ui: tuple[str, ...] = ()
     before: Mapping[str, Any] = field(default_factory=dict[str, Any])
     run_now: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,27 +127,40 @@ async def plan(
 
 async def apply(
     client: PrefectClient, planned: Plan, *, prune: bool = False, on_progress: Callable[[Step], None] | None = None
-) -> None:
-    """Do what the plan says; repeating it after an interruption does the rest.
+) -> Plan:
+    """Do what the plan says, for each job whatever becomes of the others; repeating it does the rest.
 
-    `on_progress` hears of each step once the server has taken it.
+    `on_progress` hears of each step once it was tried. Returns the plan with what became of it: jobs that were not
+    taken are `FAILED`.
+
+    Raises:
+        TransportError: the server does not answer.
+        HTTPStatusError: it wants another password.
     """
     wanted = planned.having(Action.CREATE, Action.UPDATE) + (planned.having(Action.REMOVE) if prune else [])
     await ensure_work_pool(client)
     await ensure_block_types(client)
     await ensure_maintenance(client)
     if not wanted:
-        return
+        return planned
     flow_id = await client.create_flow_from_name(settings.FLOW_NAME)
     gate = asyncio.Semaphore(AT_ONCE)
 
+    failed: dict[str, Step] = {}
+
     async def take(step: Step) -> None:
         async with gate:
-            await _send(client, step, flow_id)
+            try:
+                await _send(client, step, flow_id)
+            except Exception as refused:
+                if concerns_all(refused):
+                    raise
+                failed[step.job_id] = replace(step, action=Action.FAILED, why=told(refused))
             if on_progress is not None:
                 on_progress(step)
 
     await asyncio.gather(*(take(step) for step in wanted))
+    return replace(planned, steps=tuple(failed.get(step.job_id, step) for step in planned.steps))
 
 
 async def remove(client: PrefectClient, deployment_id: UUID) -> None:
@@ -200,10 +228,10 @@ def _to_roll_out(catalogue: Catalogue, only: Sequence[str]) -> list[Job]:
     refused = [
         Problem(problem.path, problem.message, str(JOBS / f"{job.id}.yaml"))
         for job in jobs
-        for problem in unsupported(job)
+        for problem in (*unsupported(job), *not_built(job))
     ]
     if refused:
-        raise InvalidJob("Some jobs ask for what is not supported yet; nothing was rolled out.", problems=refused)
+        raise InvalidJob("Some jobs ask for what is not supported; nothing was rolled out.", problems=refused)
     return jobs
 
 
@@ -229,8 +257,11 @@ def _step(
     automations: Mapping[UUID, Sequence[Automation]],
 ) -> Step:
     compiled = compile_job(job, project)
-    if deployed is None and compiled.version == retired:
+    over = _why_over(job, deployed)
+    if deployed is None and retired is not None and (over or compiled.version == retired):
         return Step(job.id, Action.DONE, compiled)
+    if over:
+        return Step(job.id, Action.OVER, compiled, deployed.id if deployed else None, why=over)
     if deployed is None:
         run_now = job.schedule is not None and job.schedule.run_now
         return Step(job.id, Action.CREATE, compiled, run_now=run_now)
@@ -248,6 +279,29 @@ def _step(
         edited,
         document_of(deployed),
     )
+
+
+def _why_over(job: Job, deployed: DeploymentResponse | None) -> str | None:
+    """Why a job that is new, or whose schedule is, would never run; one that has had its turn is as it was."""
+    if job.schedule is None or not job.enabled or job.on_event or (job.schedule.run_now and deployed is None):
+        return None
+    if deployed is not None and document_of(deployed).get("schedule") == guard(job.document()).get("schedule"):
+        return None
+    return why_over(job.schedule, datetime.now(UTC) - NEAR)
+
+
+def concerns_all(error: Exception) -> bool:
+    """Whether the server took nothing of any job: it does not answer, or wants another password."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in UNAUTHORIZED
+    return isinstance(error, httpx.TransportError)
+
+
+def told(error: Exception) -> str:
+    """What a job's failure at its rollout is called."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"the server answered {error.response.status_code}: {error.response.text[:200]}"
+    return on_a_line(error) or type(error).__name__
 
 
 async def _send(client: PrefectClient, step: Step, flow_id: UUID) -> None:

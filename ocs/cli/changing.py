@@ -32,10 +32,8 @@ def change(
     prefect_yaml.regenerate(changed)
     why_not = NOT_ASKED
     if not no_deploy:
-        from ocs.cli.rollout import roll_out
-
         try:
-            why_not = unless_away(lambda: session.run(roll_out(changed, [job_id], resume=resume)))
+            why_not = unless_away(lambda: _roll_out(changed, job_id, resume=resume))
         except OcsError:
             path.unlink() if before is None else path.write_bytes(before)
             prefect_yaml.regenerate(catalogue.read(project))
@@ -49,6 +47,18 @@ def change(
             tell(f"Not rolled out: {why_not}  Do it with: ocs deploy (ocs up does it too)")
 
     answer({"job": job_view(changed.jobs[job_id], None, session.now()), "deployed": not why_not}, people)
+
+
+def _roll_out(changed: Catalogue, job_id: str, *, resume: bool) -> None:
+    """Roll the one job out.
+
+    Raises:
+        NotAllRolledOut: it was not taken, or would never run.
+    """
+    from ocs.cli.rollout import not_rolled_out, roll_out
+
+    if failed := not_rolled_out(session.run(roll_out(changed, [job_id], resume=resume))):
+        raise failed
 
 
 def note(verb: str, job_id: str, before: bytes | None, after: bytes | None) -> None:

@@ -174,6 +174,7 @@ def job_files() -> Iterator[Finding]:
         yield Finding("project", State.OK, "You do not stand in a project.")
         return
     from deployments import prefect_yaml
+    from deployments.buildable import not_built
     from ocs.spec import unsupported
 
     found = session.catalogue()
@@ -181,6 +182,8 @@ def job_files() -> Iterator[Finding]:
         yield Finding("project", State.PROBLEM, str(problem), "ocs jobs validate")
     for job in found.jobs.values():
         for problem in unsupported(job):
+            yield Finding("project", State.PROBLEM, f"{job.id}: {problem}", f"ocs jobs edit {job.id}")
+        for problem in not_built(job):
             yield Finding("project", State.PROBLEM, f"{job.id}: {problem}", f"ocs jobs edit {job.id}")
     if found.problems:
         return

@@ -217,6 +217,7 @@ def _differences(planned: Plan) -> Iterator[Finding]:
         (Action.CREATE, "not rolled out", "ocs deploy"),
         (Action.UPDATE, "rolled out otherwise than the catalogue says", "ocs deploy --plan"),
         (Action.REMOVE, "rolled out without a file", "ocs deploy --prune"),
+        (Action.OVER, "not rolled out, since nothing of its schedule is to come", "ocs deploy --plan"),
     ):
         if steps := planned.having(action):
             edited = sorted({what for step in steps for what in step.edited_in_ui})
@@ -228,7 +229,8 @@ def _differences(planned: Plan) -> Iterator[Finding]:
     if planned.maintenance:
         kept = f"The deployment that keeps the house is not as it was rolled out: {', '.join(planned.maintenance)}."
         yield Finding("drift", State.WARNING, kept, "ocs deploy")
-    if not planned.having(Action.CREATE, Action.UPDATE, Action.REMOVE) and not paused and not planned.maintenance:
+    changed = planned.having(Action.CREATE, Action.UPDATE, Action.REMOVE, Action.OVER)
+    if not changed and not paused and not planned.maintenance:
         yield Finding("drift", State.OK, "What is rolled out is what the catalogue says.")
 
 

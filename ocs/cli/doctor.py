@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocs.cli import checks, checks_live, session
+from ocs.cli import checks, checks_live, checks_time, session
 from ocs.cli.checks import Finding, State, failure
 from ocs.cli.output import Mode, answer, count_of, fail, say, table
 from ocs.errors import OcsError
@@ -28,6 +28,7 @@ ON_THIS_MACHINE: dict[str, Callable[[], Iterator[Finding]]] = {
 WITH_OTHERS: dict[str, Callable[[], AsyncIterator[Finding]]] = {
     "store": checks_live.store_content,
     "server": checks_live.server,
+    "schedules": checks_time.schedules,
 }
 PASSWORD = re.compile(r"(?<=://)\S*@")
 """What stands before the host in an address, which errors repeat as it was given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from ocs.cli.group import group
 from ocs.cli.output import answer, count_of, fail, local, say, table, tell, utc
 from ocs.cli.views import job_view, schedule_text
 from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable
-from ocs.rules.occurrences import occurrences
+from ocs.rules.occurrences import occurrences, why_over
 from ocs.spec import Job, unsupported
 
 if TYPE_CHECKING:
@@ -97,9 +98,13 @@ def validate(files: Annotated[list[str] | None, typer.Argument(help="Files, or -
         found.checked()
     except InvalidJob as invalid:
         raise typer.Exit(fail(invalid, {"jobs": sorted(found.jobs)})) from None
+    if refused := _refused_by_prefect(found):
+        raise typer.Exit(fail(refused, {"jobs": sorted(found.jobs)}))
     for job in found.jobs.values():
         for problem in unsupported(job):
             tell(f"{job.id}: {problem}", style="yellow")
+        if job.schedule and job.enabled and (over := why_over(job.schedule, session.now())):
+            tell(f"{job.id} {over}", style="yellow")
 
     def people() -> None:
         say(f"{count_of(len(found.jobs), 'job')} in {count_of(found.files, 'file')}: all valid.")
@@ -122,6 +127,18 @@ def preview(job: JobId, count: Annotated[int, typer.Option("-n", min=1, max=1000
         table(("LOCAL", "UTC"), [(local(moment), utc(moment)) for moment in times])
 
     answer({"job": chosen.id, "times": [utc(moment) for moment in times]}, people)
+
+
+def _refused_by_prefect(found: Catalogue) -> InvalidJob | None:
+    """What Prefect would not build of the jobs; None when it takes all of them."""
+    from deployments.buildable import not_built
+
+    problems = [replace(problem, file=job.id) for job in found.jobs.values() for problem in not_built(job)]
+    return (
+        InvalidJob(f"{count_of(len(problems), 'problem')}; nothing was changed.", problems=problems)
+        if problems
+        else None
+    )
 
 
 def _find(given: str) -> tuple[Job, str]:

@@ -15,6 +15,7 @@ from ocs.cli.changing import change
 from ocs.cli.jobs import read_text
 from ocs.cli.output import answer, say
 from ocs.errors import InvalidJob, Refused, UsageError
+from ocs.rules.occurrences import why_over
 from ocs.spec import Job, parse_duration, unsupported, violations
 
 
@@ -69,9 +70,8 @@ def _add(text: str, *, dry_run: bool, no_deploy: bool) -> None:
     job = Job.model_validate(document)
     if catalogue.path_of(project, job.id).exists():
         raise Refused(f'There is a job "{job.id}" already.', hint=f"See it: ocs jobs show {job.id}")
-    if job.schedule is not None and job.schedule.moment is not None and job.schedule.moment <= session.now():
-        past = f"{job.schedule.moment:%Y-%m-%d %H:%M:%S} UTC is past"
-        raise Refused(f"{past}, so that {job.id} would never run; nothing was written.", hint="Name a later time.")
+    if job.schedule is not None and (over := why_over(job.schedule, session.now())):
+        raise Refused(f"{job.id} {over}; nothing was written.", hint="Name a later time.")
     if not no_deploy and (problems := unsupported(job)):
         raise InvalidJob("The job asks for what is not supported yet; nothing was written.", problems=problems)
     if dry_run:

@@ -10,8 +10,9 @@ import typer
 from ocs.cli import session
 from ocs.cli.arguments import JobIds
 from ocs.cli.jobs import states_of_jobs
-from ocs.cli.output import COLOURS, answer, out, say, tell
+from ocs.cli.output import COLOURS, Mode, answer, count_of, fail, out, say, tell
 from ocs.cli.views import schedule_text
+from ocs.errors import InvalidJob
 from ocs.spec import Job, format_duration
 
 if TYPE_CHECKING:
@@ -43,15 +44,21 @@ def tree() -> None:
 
 
 def export(jobs: JobIds = None) -> None:
-    """Print job documents as they are written, several with --- between them."""
+    """Print job documents as they are written, several with --- between them; what has problems is left out."""
     from deployments import catalogue
 
     found = session.catalogue()
     chosen = [session.job_of(found, job) for job in jobs or ()]
-    if not chosen:
-        chosen = [job for _, job in sorted(found.checked().jobs.items())]
+    broken = found.problems if not chosen else ()
+    chosen = chosen or [job for _, job in sorted(found.jobs.items())]
     texts = [catalogue.path_of(found.project, job.id).read_text(encoding="utf-8").rstrip() for job in chosen]
-    answer({"jobs": [job.document() for job in chosen]}, lambda: say("\n---\n".join(texts)))
+    payload = {"jobs": [job.document() for job in chosen]}
+    if not Mode.json:
+        say("\n---\n".join(texts))
+    if broken:
+        left_out = InvalidJob(f"{count_of(len(broken), 'problem')}; jobs that have one were left out.", problems=broken)
+        raise typer.Exit(fail(left_out, payload))
+    answer(payload, lambda: None)
 
 
 def _branch(job: Job, jobs: Mapping[str, Job], last: Mapping[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ocs import settings
 from ocs.cli import session
 from ocs.cli.output import answer, count_of, local, say, table, utc
-from ocs.rules.occurrences import next_occurrence
+from ocs.cli.views import next_run
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue
@@ -71,11 +71,7 @@ def _server(address: str | None, *, is_up: bool) -> str:
 def _coming(found: Catalogue) -> list[tuple[str, str]]:
     """The next occurrences of all enabled jobs together."""
     now = session.now()
-    times = (
-        (moment, job.id)
-        for job in found.jobs.values()
-        if job.enabled and job.schedule and (moment := next_occurrence(job.schedule, now))
-    )
+    times = ((moment, job.id) for job in found.jobs.values() if (moment := next_run(job, now)))
     return [(job, utc(moment) or "") for moment, job in heapq.nsmallest(SOON, times)]
 
 

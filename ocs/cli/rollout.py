@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Sequence
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +12,8 @@ import typer
 from ocs.cli import checks_delivery, session
 from ocs.cli.arguments import JobIds
 from ocs.cli.difference import changed_paths, diff, show_diff
-from ocs.cli.output import Mode, answer, err, say, table, tell
+from ocs.cli.output import Mode, answer, count_of, err, fail, say, table, tell
+from ocs.errors import OcsError, Problem, StoreError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 FEW = 3
 """A rollout of fewer jobs is over before a progress bar is read."""
-NEAR = timedelta(seconds=20)
 
 
 def register(app: typer.Typer) -> None:
@@ -49,6 +49,25 @@ def deploy(
     _show(planned, done=not plan, prune=prune)
 
 
+class NotAllRolledOut(OcsError):
+    """Some jobs could not be rolled out; the others were."""
+
+    code = "not_all_rolled_out"
+
+
+def not_rolled_out(planned: Plan) -> NotAllRolledOut | None:
+    """Which jobs were not, and why; None when all were."""
+    from deployments.catalogue import JOBS
+    from deployments.rollout import Action
+
+    steps = planned.having(Action.FAILED, Action.OVER)
+    if not steps:
+        return None
+    problems = [Problem("", f"{step.job_id} {step.why}", str(JOBS / f"{step.job_id}.yaml")) for step in steps]
+    said = f"{count_of(len(steps), 'job')} could not be rolled out; the others were."
+    return NotAllRolledOut(said, hint=f"ocs jobs edit {steps[0].job_id}", problems=problems)
+
+
 async def roll_out(
     found: Catalogue,
     only: Sequence[str] = (),
@@ -67,16 +86,28 @@ async def roll_out(
         planned = await rollout.plan(client, found, only, retired=await retired_versions())
         changing = planned.having(rollout.Action.CREATE, rollout.Action.UPDATE)
         with _progress(len(changing)) as advance:
-            await rollout.apply(client, planned, prune=prune, on_progress=lambda _: advance())
-        changed = [found.jobs[step.job_id] for step in changing]
-        await _dispatch_near(client, changed)
+            done = await rollout.apply(client, planned, prune=prune, on_progress=lambda _: advance())
+        changed = [found.jobs[step.job_id] for step in done.having(rollout.Action.CREATE, rollout.Action.UPDATE)]
         await _warn_of_targets(client, changed)
-        for step in planned.steps:
-            if resume and step.paused_in_ui and step.deployment_id:
-                await rollout.resume(client, step.deployment_id)
+        return replace(done, steps=tuple([await _followed(client, step, found, resume=resume) for step in done.steps]))
+
+
+async def _followed(client: PrefectClient, step: Step, found: Catalogue, *, resume: bool) -> Step:
+    """Do what follows from a step: a pause is taken back, and a job whose time has come runs."""
+    from deployments import rollout
+
+    try:
+        if resume and step.paused_in_ui and step.deployment_id:
+            await rollout.resume(client, step.deployment_id)
+        if step.action in (rollout.Action.CREATE, rollout.Action.UPDATE):
+            await _dispatch_near(client, found.jobs[step.job_id])
             if step.run_now:
                 await _run_now(client, found, step.job_id)
-        return planned
+    except Exception as failed:
+        if isinstance(failed, StoreError) or rollout.concerns_all(failed):
+            raise
+        return replace(step, action=rollout.Action.FAILED, why=f"was sent, and then: {rollout.told(failed)}")
+    return step
 
 
 async def take_back(job_id: str, project: str) -> None:
@@ -99,20 +130,19 @@ async def _run_now(client: PrefectClient, found: Catalogue, job_id: str) -> None
     await dispatch(client, found.jobs[job_id], parameters=None, source="rollout")
 
 
-async def _dispatch_near(client: PrefectClient, jobs: Sequence[Job]) -> None:
-    """One-shots that are due before Prefect looks at new schedules again; made twice, they run once."""
+async def _dispatch_near(client: PrefectClient, job: Job) -> None:
+    """A one-shot that is due before Prefect looks at new schedules again; made twice, it runs once."""
+    from deployments.rollout import NEAR
     from ocs.rules.misfire import CatchUp
     from ocs.store.occurrences import make_up_for
     from tasks.publish import publish
 
     now = session.now()
-    moments = {job.id: job.schedule.moment for job in jobs if job.enabled and job.schedule and job.schedule.moment}
-    near = {job_id: moment for job_id, moment in moments.items() if abs(moment - now) < NEAR}
-    if not near:
+    moment = job.schedule.moment if job.enabled and job.schedule else None
+    if moment is None or abs(moment - now) >= NEAR:
         return
     async with session.store() as store:
-        for job_id, moment in near.items():
-            await publish(client, store, await make_up_for(store, job_id, CatchUp((moment,)), now))
+        await publish(client, store, await make_up_for(store, job.id, CatchUp((moment,)), now))
 
 
 async def _warn_of_targets(client: PrefectClient, jobs: Sequence[Job]) -> None:
@@ -150,6 +180,7 @@ def _show(planned: Plan, *, done: bool, prune: bool) -> None:
             "edited_in_ui": list(step.edited_in_ui),
             "paused_in_ui": step.paused_in_ui,
             "diff": diff(step) if step.action is Action.UPDATE else "",
+            "why": step.why,
         }
         for step in planned.steps
     ]
@@ -171,8 +202,13 @@ def _show(planned: Plan, *, done: bool, prune: bool) -> None:
         of_all = f"{len(sent)} of {len(planned.steps) - len(gone)} jobs of {planned.project}."
         say(f"{verb}: {of_all}" + (f"  {removed}: {len(gone)}." if prune and gone else ""))
 
-    maintenance = list(planned.maintenance)
-    answer({"project": planned.project, "applied": done, "steps": steps, "maintenance": maintenance}, people)
+    payload = {"project": planned.project, "applied": done, "steps": steps, "maintenance": list(planned.maintenance)}
+    if not done or (failed := not_rolled_out(planned)) is None:
+        answer(payload, people)
+        return
+    if not Mode.json:
+        people()
+    raise typer.Exit(fail(failed, payload))
 
 
 def _remark(step: Step, *, prune: bool) -> str:
@@ -180,6 +216,8 @@ def _remark(step: Step, *, prune: bool) -> str:
         return "its file is gone; remove it with --prune"
     if step.action == "done":
         return f"it has run and was removed; take its file away with: ocs jobs remove {step.job_id}"
+    if step.why:
+        return step.why
     edited = f"set back what was edited in the UI: {', '.join(step.edited_in_ui)}" if step.edited_in_ui else ""
     return edited or ", ".join(changed_paths(step))
 

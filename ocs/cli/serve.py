@@ -109,19 +109,27 @@ def _roll_out(found: Catalogue, state: UpState) -> Plan:
 
 
 def _say_ready(state: UpState, planned: Plan | None, *, detach: bool, no_auth: bool) -> None:
+    from ocs.cli.rollout import not_rolled_out
+
     server = {"url": state.url, "api_url": state.api_url, "port": state.port, "pid": state.pid}
     steps = planned.steps if planned else ()
+    failed = not_rolled_out(planned) if planned else None
 
     def people() -> None:
+        for problem in failed.problems if failed else ():
+            tell(str(problem), style="yellow")
         say(f"Prefect UI:  {state.url}   (data in {settings.home()})", style="bold")
         if planned is not None:
-            say(f"Rolled out {count_of(len(steps), 'job')} of {planned.project}.")
+            left = len(failed.problems) if failed else 0
+            say(f"Rolled out {count_of(len(steps) - left, 'job')} of {planned.project}.")
         else:
             say("No project here, so nothing was rolled out; make one with: ocs init")
         say("Open the UI with: ocs ui")
         say("End it with: ocs down" if detach else "Ctrl-C ends it, after running jobs have ended.")
 
-    answer({"server": server, "rolled_out": [step.job_id for step in steps if step.action != "remove"]}, people)
+    rolled_out = [step.job_id for step in steps if step.action not in ("remove", "over", "failed")]
+    left_out = {step.job_id: step.why for step in steps if step.why}
+    answer({"server": server, "rolled_out": rolled_out, "not_rolled_out": left_out}, people)
     if no_auth:
         tell(session.OPEN, style="yellow")
     other = os.environ.get("PREFECT_API_URL")

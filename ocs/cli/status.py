@@ -120,10 +120,12 @@ async def _report() -> dict[str, Any]:
 
 def _full_queues(deployed: Mapping[str, DeploymentResponse], waiting: Mapping[str, int]) -> list[dict[str, Any]]:
     """Jobs that take no further run until one of those that wait has begun."""
+    from tasks.deployed import job_in
+
     found: list[dict[str, Any]] = []
     for job, number in sorted(waiting.items()):
-        document: dict[str, Any] = (deployed[job].parameters.get("job") or {}) if job in deployed else {}
-        most = document.get("limits", {}).get("max_queued", Limits().max_queued)
+        known = job_in(deployed[job].parameters) if job in deployed else None
+        most = (known.limits if known else Limits()).max_queued
         if number >= most:
             found.append({"job": job, "waiting": number, "max_queued": most})
     return found[:MOST_LISTED]

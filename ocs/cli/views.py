@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from ocs.cli.deliveries import delivery_view
-from ocs.cli.output import local, seconds, utc
+from ocs.cli.output import local, seconds, tell, utc
 from ocs.rules.dispatch import DispatchKind
 from ocs.rules.occurrences import next_occurrence
 from ocs.spec import Job, format_duration
@@ -76,7 +76,7 @@ def job_view(
 ) -> dict[str, Any]:
     """A job and how it stands; what its deployment adds where a server was asked."""
     paused = job.enabled and deployed is not None and _is_paused(deployed)
-    upcoming = next_occurrence(job.schedule, now) if job.schedule and job.enabled and not paused else None
+    upcoming = next_run(job, now) if not paused else None
     return {
         "id": job.id,
         "name": job.name or job.id,
@@ -90,6 +90,17 @@ def job_view(
         "deployment_id": str(deployed.id) if deployed else None,
         "paused_in_ui": paused,
     }
+
+
+def next_run(job: Job, now: datetime) -> datetime | None:
+    """When a job runs next by itself. Where that cannot be said, the job is named and the others are shown."""
+    if job.schedule is None or not job.enabled:
+        return None
+    try:
+        return next_occurrence(job.schedule, now)
+    except Exception as failed:
+        tell(f"{job.id}: when it runs next cannot be computed: {failed}", style="yellow")
+        return None
 
 
 def _is_paused(deployed: DeploymentResponse) -> bool:

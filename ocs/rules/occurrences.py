@@ -23,6 +23,15 @@ def next_occurrence(schedule: Schedule, after: datetime) -> datetime | None:
     return next(_occurrences(schedule, after), None)
 
 
+def why_over(schedule: Schedule, now: datetime) -> str | None:
+    """Why nothing of a schedule is to come any more, None while something is."""
+    if next_occurrence(schedule, now) is not None:
+        return None
+    if schedule.moment is not None:
+        return f"never runs: {schedule.moment:%Y-%m-%d %H:%M:%S} UTC is past"
+    return "never runs: all times of its schedule are past, or more than fifty years away"
+
+
 def occurrences(schedule: Schedule, after: datetime, count: int) -> list[datetime]:
     """The next `count` occurrences strictly later than `after`, in UTC."""
     return list(islice(_occurrences(schedule, after), count))

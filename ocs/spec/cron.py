@@ -9,7 +9,20 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from itertools import product
 
-from ocs.spec.cron_fields import DAY, HOUR, LAST, MINUTE, MONTH, SECOND, WEEKDAY, WEEKDAYS, Field, Unclear, read_field
+from ocs.spec.cron_fields import (
+    DAY,
+    HOUR,
+    LAST,
+    MINUTE,
+    MONTH,
+    SECOND,
+    WEEKDAY,
+    WEEKDAYS,
+    Field,
+    Unclear,
+    not_standard,
+    read_field,
+)
 from ocs.spec.recurrence import FARTHEST
 from ocs.spec.values import quoted
 
@@ -55,6 +68,12 @@ class Cron:
         """Whether it says plainly that it comes in each hour of each day: *, */1 or 0-23."""
         full = ((self.hour, HOUR), (self.day, DAY), (self.month, MONTH), (self.weekday, WEEKDAY))
         return all(len(field.items) == 1 and len(field.values) == kind.size for field, kind in full)
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether every cron understands it."""
+        fields = (self.minute, self.hour, self.day, self.month, self.weekday)
+        return not self.goes_round and not any(not_standard(field.written) for field in fields)
 
     @property
     def goes_round(self) -> str | None:

@@ -162,6 +162,17 @@ def test_a_job_is_exported_as_written_and_can_be_added_elsewhere(hello: Ocs, tmp
     assert text(elsewhere, "hello") == HELLO
 
 
+def test_an_export_has_every_job_that_is_whole_and_names_the_others(hello: Ocs) -> None:
+    hello.write("broken", "id: broken\nrun: echo\nschedule: '*/90 * * * *'\n")
+    exported = hello("jobs", "export")
+    assert exported.status == 1
+    assert HELLO.rstrip() in exported.out
+    assert "write every: 90m" in exported.err
+    told = hello.json("jobs", "export", status=1)
+    assert [job["id"] for job in told["jobs"]] == ["child", "hello"]
+    assert hello("jobs", "export", "hello").out == HELLO
+
+
 def test_ocs_alone_says_where_one_stands(outside: Ocs) -> None:
     said = outside()
     assert said.status == 0

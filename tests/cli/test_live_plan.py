@@ -54,6 +54,26 @@ def test_a_plan_changes_nothing_and_names_what_differs(up: Ocs) -> None:
     assert "planned" not in {step["job"] for step in up.json("deploy", "--plan")["steps"]}
 
 
+def test_a_rollout_that_fails_for_one_job_does_the_others_and_says_which_failed(up: Ocs) -> None:
+    up.write("past", "id: past\nschedule: {at: 2026-01-01T00:00:00Z}\nrun: 'true'\n")
+    up.write("neighbour", "id: neighbour\nrun: 'true'\n")
+    assert "past" in up("jobs", "validate").err
+    told = up.json("deploy", status=1)
+    assert told["error"]["code"] == "not_all_rolled_out"
+    assert [problem["message"] for problem in told["errors"]] == ["past never runs: 2026-01-01 00:00:00 UTC is past"]
+    actions = {step["job"]: step["action"] for step in told["steps"]}
+    assert (actions["past"], actions["neighbour"]) == ("over", "create")
+    said = up("deploy")
+    assert said.status == 1
+    assert "past never runs" in said.err
+    assert steps(up, "--plan")["neighbour"]["action"] == "unchanged"
+    found = up.json("doctor", status=1)["checks"]
+    assert any(check["name"] == "schedules" and check["finding"].startswith("past never runs") for check in found)
+    for job in ("past", "neighbour"):
+        up("jobs", "remove", job)
+    assert "schedules" not in {check["name"] for check in up("--json", "doctor").json["checks"]}
+
+
 def test_a_plan_is_a_diff_of_the_document(up: Ocs) -> None:
     up.write("shown", "id: shown\nrun: echo {{ 1 }}\nretry: {max: 1}\n")
     up.json("deploy")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prefect.client.schemas.schedules import RRuleSchedule
 from prefect.exceptions import ObjectNotFound
 
 from deployments import catalogue, rollout
@@ -80,6 +83,73 @@ async def test_one_bad_job_stops_the_whole_rollout(ours: RunningSystem) -> None:
     with pytest.raises(ObjectNotFound):
         await ours.client.read_deployment_by_name(f"job/{ours.id('good')}")
     catalogue.remove(ours.project, ours.id("agent"))
+
+
+async def test_a_job_that_the_server_refuses_keeps_no_other_from_being_rolled_out(ours: RunningSystem) -> None:
+    for name in ("a", "b", "refused", "z"):
+        ours.write(name, run="true", schedule="@daily")
+    plan = await rollout.plan(ours.client, catalogue.read(ours.project))
+    steps = [_with_cron(step, "0 0 15W * *") if step.job_id == ours.id("refused") else step for step in plan.steps]
+    tried: list[str] = []
+    done = await rollout.apply(
+        ours.client, replace(plan, steps=tuple(steps)), on_progress=lambda step: tried.append(step.job_id)
+    )
+    (failed,) = done.having(Action.FAILED)
+    assert failed.job_id == ours.id("refused")
+    assert "15W" in failed.why
+    assert sorted(tried) == sorted(step.job_id for step in steps)
+    for name in ("a", "b", "z"):
+        await ours.client.read_deployment_by_name(f"job/{ours.id(name)}")
+    assert actions(await ours.deploy()) == {"a": Action.UNCHANGED, "b": Action.UNCHANGED, "refused": Action.CREATE,
+                                            "z": Action.UNCHANGED}  # fmt: skip
+
+
+def _with_cron(step: rollout.Step, expression: str) -> rollout.Step:
+    assert step.compiled is not None
+    (schedule,) = step.compiled.schedules
+    return replace(step, compiled=replace(step.compiled, schedules=[{**schedule, "cron": expression}]))
+
+
+async def test_what_would_never_run_is_not_rolled_out_and_the_others_are(ours: RunningSystem) -> None:
+    past = (ours.now() - timedelta(hours=1)).isoformat()
+    ours.write("past", run="true", schedule={"at": past})
+    ours.write(
+        "ended", run="true", schedule={"rrule": "DTSTART:20200101T000000\nRRULE:FREQ=DAILY;UNTIL=20200105T000000"}
+    )
+    ours.write("disabled", run="true", schedule={"at": past}, enabled=False)
+    ours.write("good", run="true")
+    plan = await ours.deploy()
+    assert actions(plan) == {"past": Action.OVER, "ended": Action.OVER, "disabled": Action.CREATE,
+                             "good": Action.CREATE}  # fmt: skip
+    assert all("never runs" in step.why for step in plan.having(Action.OVER))
+    await ours.client.read_deployment_by_name(f"job/{ours.id('good')}")
+    with pytest.raises(ObjectNotFound):
+        await ours.client.read_deployment_by_name(f"job/{ours.id('past')}")
+
+
+async def test_a_rule_to_which_a_start_was_added_is_the_same_rule(ours: RunningSystem) -> None:
+    rules = {
+        "daily": "FREQ=DAILY;BYHOUR=9",
+        "often": "FREQ=MINUTELY;INTERVAL=7",
+        "old": "DTSTART:20100103T000500\nRRULE:FREQ=HOURLY;INTERVAL=5",
+        "until": "DTSTART:20270101T080000Z\nRRULE:FREQ=DAILY;UNTIL=20400101T000000Z",
+        "two": "RRULE:FREQ=DAILY;BYHOUR=9\nRRULE:FREQ=WEEKLY;BYHOUR=11",
+    }
+    for name, rule in rules.items():
+        ours.write(name, run="true", schedule={"rrule": rule})
+    await ours.deploy()
+    assert set(actions(await ours.deploy()).values()) == {Action.UNCHANGED}
+    # As stock Prefect rolls it out, which adds a start of its own; and as somebody edits it in the UI.
+    for rule, expected in (
+        ("FREQ=MINUTELY;INTERVAL=7", Action.UNCHANGED),
+        ("FREQ=MINUTELY;INTERVAL=11", Action.UPDATE),
+    ):
+        deployment = await ours.client.read_deployment_by_name(f"job/{ours.id('often')}")
+        (schedule,) = deployment.schedules
+        changed = RRuleSchedule(rrule=rule, timezone="UTC")
+        await ours.client.update_deployment_schedule(deployment.id, schedule.id, schedule=changed)
+        plan = await rollout.plan(ours.client, catalogue.read(ours.project))
+        assert actions(plan)["often"] is expected
 
 
 async def test_a_part_can_be_rolled_out(ours: RunningSystem) -> None:

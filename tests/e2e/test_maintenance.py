@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Failed, Scheduled
+from sqlalchemy import text
 
 from deployments import catalogue, rollout
 from deployments.rollout import Action
@@ -60,6 +61,40 @@ async def test_an_occurrence_that_prefect_made_no_run_for_is_made_up_for_once(he
     assert (run.kind, run.scheduled_for, run.status) == (DispatchKind.SCHEDULED, moment, RunStatus.OK)
     (event,) = [event for event in await audit.events(here.store, job=job) if event.action == "occurrences-missed"]
     assert event.after == {"missed": 1, "first": moment.isoformat(), "last": moment.isoformat(), "dispatched": 1}
+
+
+async def test_a_job_that_cannot_be_caught_up_keeps_no_other_from_it_and_is_looked_at_again(
+    here: RunningSystem,
+) -> None:
+    moment = here.now().replace(microsecond=0) + timedelta(seconds=12)
+    names = ("broken", "whole")
+    broken, _ = (here.write(name, schedule={"at": moment.isoformat()}, run="true") for name in names)
+    await here.deploy()
+    await here.run("broken")
+    (by_hand,) = await here.ended("broken")
+
+    async def is_past() -> bool:
+        for flow_run in [run for name in names for run in await here.flow_runs_of(name)]:
+            if flow_run.auto_scheduled:
+                await here.client.delete_flow_run(flow_run.id)
+        return here.now() > moment
+
+    async def say_when(value: str) -> None:
+        async with here.store.transaction() as session:
+            values = {"value": value, "job": broken}
+            await session.execute(text("UPDATE run SET scheduled_for = :value WHERE job_id = :job"), values)
+
+    await here.eventually(is_past)
+    async with here.store.reading() as session:
+        found = await session.execute(text("SELECT scheduled_for FROM run WHERE id = :id"), {"id": by_hand.id.hex})
+        written = str(found.scalar_one())
+    await say_when("zzz, so that the job's past cannot be read")
+    with pytest.raises(ExceptionGroup, match=broken):
+        await catch_up.catch_up()
+    assert (await here.ended_run("whole")).scheduled_for == moment
+    await say_when(written)
+    assert await here.eventually(catch_up.catch_up) == 1
+    assert [run.scheduled_for for run in await here.ended("broken", count=2)][1:] == [moment]
 
 
 async def test_of_five_occurrences_that_were_missed_one_runs_and_the_others_say_why(ocs: RunningSystem) -> None:
