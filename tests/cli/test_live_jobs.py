@@ -30,7 +30,8 @@ def coming(ocs: Ocs, job_id: str) -> list[str]:
 def test_changing_or_enabling_again_moves_the_next_run(up: Ocs) -> None:
     up.json("jobs", "add", "moves", "--cron", "0 3 * * *", "--shell", "true")
     assert job(up, "moves")["next_run"].endswith("T03:00:00Z")
-    assert eventually(lambda: coming(up, "moves"))  # Prefect plans beside us, and does not look whether it was overtaken
+    # Prefect plans beside us, and does not look whether it was overtaken.
+    assert eventually(lambda: coming(up, "moves"))
     up.json("jobs", "edit", "moves", "--set", "schedule=30 4 * * *")
     assert job(up, "moves")["next_run"].endswith("T04:30:00Z")
     planned = eventually(lambda: coming(up, "moves"))
