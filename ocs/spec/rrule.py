@@ -16,6 +16,7 @@ LONGEST = 6500
 """Prefect's own limit."""
 EXAMPLE = "e.g. FREQ=MONTHLY;BYDAY=-1FR"
 MOST_IN_A_PERIOD = 50_000
+FIRST = datetime(1970, 1, 1)  # noqa: DTZ001
 START = datetime(2020, 1, 1)  # noqa: DTZ001  Prefect's anchor: wall clock time of the schedule's zone
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _RANGES = {
@@ -183,8 +184,8 @@ def _moments(value: str) -> Iterator[datetime]:
         if not _MOMENT.fullmatch(text):
             raise ValueError(f"{on_a_line(text)} is not a time such as 20270101T080000")
         moment = datetime.fromisoformat(text).replace(tzinfo=None)
-        if not 1970 <= moment.year <= LAST_YEAR:
-            raise ValueError(f"{on_a_line(text)} is not between 1970 and {LAST_YEAR}")
+        if not FIRST.year <= moment.year <= LAST_YEAR:
+            raise ValueError(f"{on_a_line(text)} is not between {FIRST.year} and {LAST_YEAR}")
         yield moment
 
 
@@ -265,16 +266,27 @@ def _before_all(written: Written) -> datetime:
 
 
 def _recent(rule: Rule, now: datetime) -> datetime:
-    """The start of another period, not long before `now`, from which the rule means the same."""
-    if rule.count is not None or rule.start >= now:
+    """The start of another period, not long before `now`, from which the rule means the same from `now` on.
+
+    It is the same one whichever of these starts the rule has; one that is to come stays.
+    """
+    if rule.count is not None or rule.start > now:
         return rule.start
-    if (months := MONTHS.get(rule.freq)) is None:
-        period = UNITS[rule.freq] * rule.interval
-        return rule.start + max((now - rule.start) // period - 1, 0) * period
-    period = months * rule.interval
-    elapsed = (now.year - rule.start.year) * 12 + now.month - rule.start.month
-    for passed in range(max(elapsed // period - 1, 0), -1, -1):
+    if rule.freq in MONTHS:
+        return _recent_month(rule, now)
+    period = UNITS[rule.freq] * rule.interval
+    passed = (now - rule.start) // period - 1
+    return rule.start if rule.start - FIRST < -passed * period else rule.start + passed * period
+
+
+def _recent_month(rule: Rule, now: datetime) -> datetime:
+    """Months that are too short for the day of the start are passed over; within so many one has it again."""
+    period = MONTHS[rule.freq] * rule.interval
+    since = (now.year - rule.start.year) * 12 + now.month - rule.start.month
+    for passed in range(since // period - 1, since // period - 100, -1):
         year, month = divmod(rule.start.year * 12 + rule.start.month - 1 + passed * period, 12)
+        if year < FIRST.year:
+            break
         if rule.start.day <= monthrange(year, month + 1)[1]:
             return rule.start.replace(year=year, month=month + 1)
     return rule.start
