@@ -39,7 +39,7 @@ class ByGateway:
         self._gateway = gateway
         self._channel = channel
         self._recipient = recipient
-        # The gateway cuts for its other channels by itself; the reference cut only for this one too (B-8.3).
+        # The gateway cuts for its other channels by itself.
         self.limit = TELEGRAM_BY_GATEWAY if channel == TELEGRAM else None
 
     async def send(self, part: Part) -> None:

@@ -93,7 +93,7 @@ class OpenClawGateway(Block):
 
     @classmethod
     def from_environment(cls) -> OpenClawGateway:
-        """OPENCLAW_GATEWAY_URL, and the token from its variable or the gateway's own file (B-0.3).
+        """OPENCLAW_GATEWAY_URL, and the token from its variable or the gateway's own file.
 
         Raises:
             GatewayError: one of them cannot be used.
@@ -121,7 +121,7 @@ class OpenClawGateway(Block):
         return answer.is_success
 
     async def wait_until_up(self, patience: timedelta) -> bool:
-        """Ask every two seconds until it gives any answer at all; False when it gave none (B-4.4)."""
+        """Ask every two seconds until it gives any answer at all; False when it gave none."""
         deadline = asyncio.get_running_loop().time() + patience.total_seconds()
         while True:
             try:
@@ -212,7 +212,7 @@ class OpenClawGateway(Block):
             ) from failed
 
     async def wake(self, text: str) -> None:
-        """Tell the default agent's main session something, and do not wait for what it does (B-4.2).
+        """Tell the default agent's main session something, and do not wait for what it does.
 
         Raises:
             GatewayError: there is no hooks token, it is away, or it refuses.

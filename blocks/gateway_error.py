@@ -13,7 +13,7 @@ from ocs.errors import OcsError
 LONGEST_WAIT = timedelta(hours=1)
 """A gateway that asks for more patience is asked again after this."""
 SHOWN = 300
-"""Characters of a refusal that people are shown (the reference stored 500, B-13)."""
+"""Characters of a refusal that people are shown."""
 
 
 class GatewayError(OcsError):

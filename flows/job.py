@@ -63,7 +63,7 @@ async def run_job(job: Job) -> State:
 
 
 async def _execute(job: Job, context: DispatchContext) -> DispatchResult:
-    """A job that did badly leaves a red task behind and is a result all the same; so is a defect of ours (B-5.2).
+    """A job that did badly leaves a red task behind and is a result all the same; so is a defect of ours.
 
     Its key stays: of a defect it is not known whether the command had begun.
     """

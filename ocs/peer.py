@@ -58,20 +58,33 @@ def heed_environment() -> None:
 def connect_only_to(user: int, port: int) -> None:
     """From now on this process connects to a port of this machine only while it is `user` who listens there.
 
-    Prefect connects in many places, over HTTP and websockets; they all pass here.
+    Prefect connects in many places, over HTTP and websockets; they all pass here. Where nobody listens nobody is
+    connected to either: whoever begins to just then would be asked for nothing.
     """
 
     def is_another(address: tuple[str, int]) -> bool:
-        return address[1] == port and bool(listeners(address[0], port) - {user})
+        if address[1] != port:
+            return False
+        found = listeners(address[0], port)
+        return bool(found - {user}) or (not found and _is_known(address[0]))
 
     def look(event: str, arguments: tuple[Any, ...]) -> None:
         if event != "socket.connect":
             return
         address: Any = arguments[1]
         if isinstance(address, tuple) and is_another(cast("tuple[str, int]", address)):
-            raise ConnectionRefusedError(errno.ECONNREFUSED, f"Port {port} is another user's by now")
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"Port {port} is nobody's, or another user's by now")
 
     sys.addaudithook(look)
+
+
+def _is_known(host: str) -> bool:
+    """Whether the kernel tells who listens there: it is an address that never leaves this machine."""
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return (mapped or address).is_loopback and all(table.exists() for table in TABLES[:1])
+    return False
 
 
 def _rows() -> Iterator[_Row]:

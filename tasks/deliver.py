@@ -85,7 +85,7 @@ async def _send(store: Store, sending: Sending) -> None:
             return
     except Undelivered as failed:
         await _note_failure(store, sending, failed)
-    except Exception as failed:  # one bad message stops no other (W50)
+    except Exception as failed:  # one bad message stops no other
         await _note_failure(store, sending, _unforeseen(failed))
     else:
         await deliveries.mark_sent(store, sending, now=host.clock())

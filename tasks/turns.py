@@ -27,7 +27,7 @@ async def run_agent(job: Job, task: Agent, context: DispatchContext, show: Calla
 
 
 async def run_main(job: Job, task: Main, context: DispatchContext, show: Callable[[str], None]) -> DispatchResult:
-    """A turn of the default agent's main session, or an event for it that nobody waits for (B-4.2)."""
+    """A turn of the default agent's main session, or an event for it that nobody waits for."""
     reached = await gateway()
     as_agent = Agent(message=task.message, agent=reached.default_agent, session="main")
     if task.mode == "turn":
@@ -112,7 +112,7 @@ async def _parent(store: Store, run_id: UUID | None) -> Parent | None:
 
 
 async def _earlier(store: Store, task: Agent, context: DispatchContext) -> list[Earlier]:
-    """What earlier runs said; their metadata, which the reference looked at, says nothing."""
+    """What earlier runs said; their metadata says nothing."""
     wanted = task.context
     if wanted.from_ == "none":
         return []

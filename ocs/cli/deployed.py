@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ocs import settings
 from ocs.cli import session
 from ocs.errors import NotFound
-from ocs.spec import Job, parse
+from ocs.spec import Job, is_slug, parse
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -34,7 +34,7 @@ async def by_id(client: PrefectClient, job_id: str) -> DeploymentResponse | None
     """The deployment of exactly that job, None when there is none."""
     from prefect.exceptions import ObjectNotFound
 
-    if not job_id.replace("-", "").isalnum():
+    if not is_slug(job_id):  # what is no id must not become part of an address
         return None
     try:
         found = await client.read_deployment_by_name(f"{settings.FLOW_NAME}/{job_id}")

@@ -58,7 +58,7 @@ class Recorded:
 
 
 def is_needed(job: Job, dispatch: Dispatch) -> bool:
-    """Whether a person has to agree, whatever way the dispatch came (W46; the reference asks only for chains, B-6).
+    """Whether a person has to agree, whatever way the dispatch came.
 
     With `on: chain` also the further attempts of a run that followed another job.
     """
@@ -75,7 +75,7 @@ def spec_digest(job: Job) -> str:
 
 
 def stricter(job: Job, deployed: Job) -> Job:
-    """The job with the approval it is rolled out with: values changed for one run cannot take that away (W46)."""
+    """The job with the approval it is rolled out with: values changed for one run cannot take that away."""
     return job.model_copy(update={"approval": deployed.approval}) if deployed.approval.required else job
 
 

@@ -1,4 +1,4 @@
-"""Auth profiles: which of the gateway's credentials for a provider a turn uses (B-4.4)."""
+"""Auth profiles: which of the gateway's credentials for a provider a turn uses."""
 
 from __future__ import annotations
 

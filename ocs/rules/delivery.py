@@ -45,7 +45,7 @@ class Letter:
 
 
 def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) -> Letter | None:
-    """The message that follows from the end of a run; None when nobody is to hear of it (B-5.3).
+    """The message that follows from the end of a run; None when nobody is to hear of it.
 
     `why` is the sentence that says how it ended and what follows, `link` the run's page. A target that the strategy
     itself names (a watchdog's alert) is told whatever the job's `deliver` says.
@@ -65,9 +65,9 @@ def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) 
 
 
 def cleaned(text: str) -> str:
-    """What a person wants to read of an output that is good (B-8.2): no word for silence, no label, no log lines.
+    """What a person wants to read of an output that is good: no word for silence, no label, no log lines.
 
-    Of blank lines in a row one stays, so that paragraphs stay apart (the reference took out all). In a code block
+    Of blank lines in a row one stays, so that paragraphs stay apart. In a code block
     everything stays.
     """
     kept: list[str] = []

@@ -37,7 +37,7 @@ class RunStatus(StrEnum):
 
 
 class IdempotencyAction(StrEnum):
-    """What becomes of the run's idempotency key when it ends (B-4.0).
+    """What becomes of the run's idempotency key when it ends.
 
     KEEP stores the result's hash, RELEASE frees the key, NOOP leaves it claimed.
     """
@@ -99,7 +99,7 @@ class StreamOutput:
 
 @dataclass(frozen=True, slots=True)
 class DispatchResult:
-    """What a strategy returns (B-4.0). It never raises for what a job can do wrong.
+    """What a strategy returns. It never raises for what a job can do wrong.
 
     `summary` is stored, `content` is the delivery text and what children's `match` looks at, `error` is
     one sentence for people. The skip flags suppress that step of finalize.

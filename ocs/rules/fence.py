@@ -1,4 +1,4 @@
-"""Fencing: text from elsewhere in a prompt is marked as data, so that nothing in it passes for an instruction (W45)."""
+"""Fencing: text from elsewhere in a prompt is marked as data, so that nothing in it passes for an instruction."""
 
 from __future__ import annotations
 

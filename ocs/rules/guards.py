@@ -1,4 +1,4 @@
-"""Guards: may this dispatch run now? Asked inside the claim transaction, so a guard sees what it changes (W25)."""
+"""Guards: may this dispatch run now? Asked inside the claim transaction, so a guard sees what it changes."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ Guard = Callable[[Job, Dispatch, Snapshot, datetime], Objection | None]
 
 
 def decide(job: Job, dispatch: Dispatch, snapshot: Snapshot, now: datetime) -> Verdict:
-    """Ask the guards in the reference's order (B-3); the first that objects decides.
+    """Ask the guards in their order; the first that objects decides.
 
     What would have to wait behind `limits.max_queued` others is skipped.
     """
@@ -131,14 +131,14 @@ def _withdrawn(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetim
 
 
 def _claimable(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:
-    """Asked before it could wait: a dispatch that is done must not be put in line again (B-3, guard 1)."""
+    """Asked before it could wait: a dispatch that is done must not be put in line again."""
     if not snapshot.become_a_run:
         return None
     return Skip(SkipReason.DUPLICATE, "Its dispatch already had its run; nothing runs twice.")
 
 
 def _enabled(job: Job, dispatch: Dispatch, _snapshot: Snapshot, _now: datetime) -> Skip | None:
-    """A disabled job runs only by hand (B-2.6)."""
+    """A disabled job runs only by hand."""
     if job.enabled or dispatch.kind is DispatchKind.MANUAL:
         return None
     return Skip(SkipReason.DISABLED, "The job is disabled; only manual runs start.")
@@ -152,7 +152,7 @@ def _on_time(job: Job, dispatch: Dispatch, snapshot: Snapshot, now: datetime) ->
 
 
 def _not_backing_off(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:
-    """Only recurring schedules back off: a one-shot has no next chance (B-2.5)."""
+    """Only recurring schedules back off: a one-shot has no next chance."""
     recurring = job.schedule is not None and job.schedule.at is None
     if dispatch.kind is not DispatchKind.SCHEDULED or not job.backoff or not recurring or snapshot.has_waited:
         return None
@@ -166,7 +166,7 @@ def _not_backing_off(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: dat
 
 
 def _approved(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | Ask | Refuse | None:
-    """A decision counts for exactly the spec that was shown (W46). An occasion that had its run is not asked about."""
+    """A decision counts for exactly the spec that was shown. An occasion that had its run is not asked about."""
     asked = snapshot.asked
     if asked is None and (snapshot.key_claimed or not approval.is_needed(job, dispatch)):
         return None

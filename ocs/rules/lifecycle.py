@@ -35,7 +35,7 @@ class Past:
 
 
 def fate(job: Job, past: Past, *, enabled: bool, now: datetime) -> Fate:
-    """Decide (B-1.5, B-7.3). History, and children that were already started, are not concerned (W8).
+    """Decide. History, and children that were already started, are not concerned.
 
     A one-shot ends disabled after its final run, however that went, or is removed with `delete_after_run`. Any other
     job with `delete_after_run` is removed after a run that went well, and with `ttl` so long after the last run of a

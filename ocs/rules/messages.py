@@ -18,7 +18,7 @@ BROADCAST = "broadcast"
 BROADCAST_WAITS = timedelta(days=30)
 """A broadcast always has a reader to come, so it ends some time, whether its sender said when or not."""
 AT_ONCE = 5
-"""How many messages a turn is shown (B-4.5)."""
+"""How many messages a turn is shown."""
 EXCERPT = 500
 """Characters of a body that a prompt shows."""
 LONGEST_NAME = 128
@@ -33,7 +33,7 @@ STEPS_ASIDE, STEPS_ASIDE_AT_MOST = timedelta(minutes=10), timedelta(days=1)
 
 
 class Kind(StrEnum):
-    """What a message is. SPAWN is a word like the others: nothing is ever started because of a message (W40)."""
+    """What a message is. SPAWN is a word like the others: nothing is ever started because of a message."""
 
     TEXT = "text"
     TASK = "task"
@@ -78,7 +78,7 @@ class Status(StrEnum):
 
 
 FIRST_KINDS = (Kind.CONSTRAINT, Kind.DECISION, Kind.FACT, Kind.TASK, Kind.PREFERENCE)
-"""In this order, before all others (B-9.1)."""
+"""In this order, before all others."""
 FIRST_PRIORITIES = (Priority.URGENT, Priority.HIGH, Priority.NORMAL)
 UNLABELLED = (Kind.TEXT, Kind.RESULT, Kind.STATUS, Kind.SYSTEM, Kind.SPAWN)
 READ_EVENTS = (Event.READ, Event.ACK)
@@ -176,7 +176,7 @@ def metadata_of(text: str) -> dict[str, Any]:
 
 
 def status_of(events: Collection[Event], expires_at: datetime | None, now: datetime) -> Status:
-    """How a message stands for the reader whose receipts tell these events (B-9.1)."""
+    """How a message stands for the reader whose receipts tell these events."""
     if any(event in events for event in READ_EVENTS):
         return Status.READ
     if Event.DELIVERED in events:
@@ -187,7 +187,7 @@ def status_of(events: Collection[Event], expires_at: datetime | None, now: datet
 def shown_again_at(failed_turns: int, now: datetime) -> datetime | None:
     """Before which moment a message is not shown again, after so many failed turns that were shown it; None: at once.
 
-    A message that makes every turn fail must not be in every turn (W50). It steps aside for longer and longer, at
+    A message that makes every turn fail must not be in every turn. It steps aside for longer and longer, at
     most a day, and is never given up: that the turns failed may have had another reason.
     """
     if failed_turns < PATIENT_UNTIL:
@@ -197,7 +197,7 @@ def shown_again_at(failed_turns: int, now: datetime) -> datetime | None:
 
 
 def told(message: InboxMessage) -> str:
-    """The message in a prompt (B-4.5 item 6); where it is cut it says how to get at the rest."""
+    """The message in a prompt; where it is cut it says how to get at the rest."""
     lines = [f"{message.sender} | {message.kind} | {message.subject or '(no subject)'}"]
     if message.kind not in UNLABELLED:
         lines.append(f"[{message.kind}] owner: {message.owner}" if message.owner else f"[{message.kind}]")

@@ -28,9 +28,9 @@ def is_late(schedule: Schedule, due: datetime, now: datetime) -> bool:
 def missed(schedule: Schedule, due: datetime, now: datetime, newer: Newer | None = None) -> str | None:
     """Why an occurrence due at `due` does not run at `now`, or None when it does.
 
-    Missed occurrences coalesce into the newest, as in the reference (B-2.4); unlike there each leaves a
-    record (W37). One that is late runs all the same as long as no newer one was claimed: a machine that is too
-    slow for a schedule makes every occurrence late, and none of them may be given up for another that never runs.
+    Missed occurrences coalesce into the newest, and each leaves a record. One that is late runs all the same as long
+    as no newer one was claimed: a machine that is too slow for a schedule makes every occurrence late, and none of
+    them may be given up for another that never runs.
     """
     late = now - due - schedule.jitter
     if schedule.grace is not None and late > schedule.grace:
@@ -54,7 +54,7 @@ class CatchUp:
 
 
 def catch_up(schedule: Schedule, occurrences: Sequence[datetime], known: Container[datetime], most: int) -> CatchUp:
-    """Of all `occurrences` of a time in which something was down, choose those without a record that run now (W37).
+    """Of all `occurrences` of a time in which something was down, choose those without a record that run now.
 
     Of coalescing schedules that is the newest occurrence, if it has none; a schedule that skips gets the newest too,
     so that its record says so. With `all` the newest `most` are made up for.

@@ -55,5 +55,5 @@ def is_nothing_else(text: str) -> bool:
 
 
 def is_draining(text: str) -> bool:
-    """Whether an error says that the gateway is about to restart and takes nothing new (B-4.6)."""
+    """Whether an error says that the gateway is about to restart and takes nothing new."""
     return _DRAINING.search(text) is not None

@@ -32,7 +32,7 @@ class Limit:
 
 
 TELEGRAM = Limit(4096)
-"""The longest message of Telegram, which counts UTF-16 code units (the reference counted bytes, B-8.3)."""
+"""The longest message of Telegram, which counts UTF-16 code units, not bytes."""
 TELEGRAM_BY_GATEWAY = Limit(3700, in_html)
 """The OpenClaw gateway writes Telegram's messages in HTML, and cuts once more what then has over 4,000 units. The rest
 is room for the marks of a code block and one link."""

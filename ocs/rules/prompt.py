@@ -1,4 +1,4 @@
-"""The prompt of an agent's turn: the job's message, and before it what the agent has to know (B-4.5)."""
+"""The prompt of an agent's turn: the job's message, and before it what the agent has to know."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from ocs.spec import Run
 
 
 def after_crash(run: Run, *, attempt: int, replays: int, queue_free: int) -> Again | GiveUp:
-    """Decide what follows a run that was cut off after `replays` earlier replays (B-7.2).
+    """Decide what follows a run that was cut off after `replays` earlier replays.
 
-    A replay is the same attempt once more: it uses up none of the job's retries. It is bounded (W24), and an
+    A replay is the same attempt once more: it uses up none of the job's retries. It is bounded, and an
     at-most-once job is never begun again, because what it did before it was cut off cannot be known.
     """
     if run.guarantee == "at-most-once":

@@ -22,7 +22,7 @@ class Verdict:
 
 
 def judge(reply: str) -> Verdict:
-    """What the reply means (B-4.4 steps 9 and 10), as far as its words say."""
+    """What the reply means, as far as its words say."""
     text = reply.strip()
     if not text:
         return Verdict(error="The agent said nothing.")

@@ -1,4 +1,4 @@
-"""Retrieval: which earlier runs of a job an agent is shown, by what they said (B-4.7)."""
+"""Retrieval: which earlier runs of a job an agent is shown, by what they said."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class GiveUp:
 
 
 def same_attempt(delay: timedelta, *, attempt: int, queue_free: int, another_waits: bool) -> Later | GiveUp:
-    """Decide what follows a run that could do nothing, such as one that found the gateway away (B-4.4 step 1).
+    """Decide what follows a run that could do nothing, such as one that found the gateway away.
 
     `another_waits` says that the job has a run that will be tried again already, and this one is an occurrence that
     may fall together with it; so a long absence leaves one run behind, not one for each occurrence.
@@ -52,7 +52,7 @@ def next_attempt(
 
     `spread` in [-1, 1] is drawn by the caller, so the rule itself has no chance in it.
     `retryable` is False when the failure is one that time does not mend.
-    The ladder is the reference's (B-5.4) with the cap and jitter it lacks (W38); timeouts are retried too (W15).
+    The ladder has a cap, so that it does not double for ever, and jitter; timeouts are retried too.
     """
     if policy.max == 0 or status not in (RunStatus.ERROR, RunStatus.TIMEOUT):
         return GiveUp("")

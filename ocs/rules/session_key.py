@@ -8,7 +8,7 @@ from uuid import UUID
 def session_key(session: str, *, agent: str, job_id: str, run_id: UUID) -> str:
     """The key for the policy `fresh` (a conversation per run), `job` (one per job), `main`, or a key of one's own.
 
-    Unlike in the reference runs of a job share nothing unless they ask for it (W54). Keys belong to the agent (B-4.4).
+    Runs of a job share nothing unless they ask for it. Keys belong to the agent.
     """
     match session:
         case "fresh":

@@ -14,7 +14,7 @@ from ocs.rules.plain_text import without_blank_ends
 from ocs.spec import Output, format_duration
 
 MARK = "\n[... cut ...]\n"
-ALL_ENDED = "everything it had started was ended."
+ALL_ENDED = "all processes of its session were ended."
 NAMED = 5
 """How many processes are named, of however many there are."""
 CANCELLED = f"Cancelled; {ALL_ENDED}"
@@ -42,8 +42,7 @@ class Ending:
 def cut(text: str, limit: int) -> str:
     """At most `limit` bytes of UTF-8: the beginning and the end, a mark between them, no character split.
 
-    Both ends are kept because a failure is usually explained by the last lines (the reference kept only the
-    first, B-4.3).
+    Both ends are kept because a failure is usually explained by the last lines.
     """
     data = text.encode()
     if len(data) <= limit:
@@ -58,7 +57,7 @@ def _whole(data: bytes) -> str:
 
 
 def take_images(text: str) -> tuple[str, tuple[str, ...]]:
-    """The text without its `[IMAGE:<absolute path>]` lines, and those paths (B-4.3).
+    """The text without its `[IMAGE:<absolute path>]` lines, and those paths.
 
     Of blank lines around one that is taken out one stays; all else is as it was.
     """
@@ -102,7 +101,7 @@ def signal_of(ending: Ending) -> str | None:
 
 
 def error_of(ending: Ending, stderr: str) -> str | None:
-    """One sentence on what went wrong, None when nothing did (B-4.3)."""
+    """One sentence on what went wrong, None when nothing did."""
     if ending.cancelled:
         return f"Cancelled; {_ended(ending)}"
     if ending.timed_out:
@@ -151,7 +150,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def preview(stdout: StreamOutput, stderr: StreamOutput, output: Output, error: str | None) -> str:
-    """What a person is shown: each stream that said something under its label, and where the whole is (B-4.3)."""
+    """What a person is shown: each stream that said something under its label, and where the whole is."""
     blocks: list[str] = []
     for label, stream in (("stdout", stdout), ("stderr", stderr)):
         text = cut(without_blank_ends(stream.text), output.excerpt)
@@ -165,7 +164,7 @@ def preview(stdout: StreamOutput, stderr: StreamOutput, output: Output, error: s
 def content(status: RunStatus, stdout: str, stderr: str) -> str:
     """What children's `match` looks at: what the job printed, and for a failed one its errors too.
 
-    Unlike in the reference there are no labels in it, so that JSON stays JSON.
+    There are no labels in it, so that JSON stays JSON.
     """
     if status is RunStatus.OK:
         return stdout or stderr

@@ -38,7 +38,9 @@ def follows(child: Job, status: RunStatus) -> bool:
 def children_to_fire(
     children: Sequence[Job], status: RunStatus, answers: Mapping[str, Answer], max_fanout: int
 ) -> Fired:
-    """Choose by how the parent ended, then by its output, then cut to `max_fanout` (B-5.5; there cut before matching).
+    """Choose by how the parent ended, then by its output, then cut to `max_fanout`.
+
+    Cut before, children that match could be left out for others that do not.
 
     `answers` says of each child with a condition whether that is fulfilled. The order is that of the ids, so that the
     cut is always the same.

@@ -1,4 +1,4 @@
-"""Watchdog: what a check says of the thing it watches, who is told, and whether the watch is over (B-4.1)."""
+"""Watchdog: what a check says of the thing it watches, who is told, and whether the watch is over."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Decision:
 
 
 def decide(watchdog: Watchdog, check: DispatchResult, *, known: Finding | None, now: datetime) -> Decision:
-    """Judge a check, in the reference's order: unclear, over, stuck or overdue, running, broken.
+    """Judge a check, in this order: unclear, over, stuck or overdue, running, broken.
 
-    `known` is what the last check that could tell had found: of what is known already nobody is told again, where
-    the reference alarms at every check. A check that ran into its timeout counts as stuck.
+    `known` is what the last check that could tell had found: of what is known already nobody is told again: an
+    alarm at every check is soon read by nobody. A check that ran into its timeout counts as stuck.
     """
     if check.exit_code == EXIT_UNCLEAR:
         return Decision(None, f"The check of {watchdog.label} could not tell; it is tried again.")

@@ -9,7 +9,7 @@ from ocs.spec.run import Agent, Main, Retrieval, Run, Shell, Watchdog
 from ocs.spec.schedule import Schedule
 from ocs.spec.schema import job_schema
 from ocs.spec.support import unsupported
-from ocs.spec.values import format_duration, format_size, parse_duration, parse_size
+from ocs.spec.values import format_duration, format_size, is_slug, parse_duration, parse_size
 
 __all__ = [
     "After",
@@ -31,6 +31,7 @@ __all__ = [
     "check_catalogue",
     "format_duration",
     "format_size",
+    "is_slug",
     "job_schema",
     "parse",
     "parse_duration",

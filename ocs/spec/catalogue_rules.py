@@ -1,4 +1,4 @@
-"""Rules across jobs: parents exist, nothing runs after itself, chains are at most ten deep (B-1.4)."""
+"""Rules across jobs: parents exist, nothing runs after itself, chains are at most ten deep."""
 
 from __future__ import annotations
 

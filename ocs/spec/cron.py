@@ -113,7 +113,7 @@ def check(expression: str) -> str:
     """The expression with single spaces, if it is one that happens.
 
     Raises:
-        ValueError: it cannot be read, has no clear meaning, or names a date that never comes (W39).
+        ValueError: it cannot be read, has no clear meaning, or names a date that never comes.
     """
     if len(expression) > LONGEST:
         raise ValueError(f"is longer than {LONGEST} characters")

@@ -102,7 +102,7 @@ class Job(Part):
 
 
 def _across_fields(job: Job) -> Iterator[tuple[str, str]]:
-    """The rules of B-1.2 that protect people, as (path, message)."""
+    """The rules across groups that protect people, as (path, message)."""
     if job.after is not None:
         if job.schedule is not None:
             yield "schedule", "a job that runs after another has no time of its own; remove schedule or after"
@@ -117,7 +117,7 @@ def _across_fields(job: Job) -> Iterator[tuple[str, str]]:
 
 
 def _delivery(job: Job) -> Iterator[tuple[str, str]]:
-    """A shell job without `deliver` tells nobody; an agent's job must say whom, or why nobody (B-1.2, 17-19)."""
+    """A shell job without `deliver` tells nobody; an agent's job must say whom, or why nobody."""
     deliver = job.deliver
     if deliver is not None and deliver.when != "never" and deliver.to is None:
         yield "deliver.to", "is missing; name whom to tell, or write when: never"

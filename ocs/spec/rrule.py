@@ -66,7 +66,7 @@ def check(rule: str) -> str:
     """The rule as given, if it is one that happens.
 
     Raises:
-        ValueError: it cannot be read, asks for what Prefect would not do, or never happens (W39).
+        ValueError: it cannot be read, asks for what Prefect would not do, or never happens.
     """
     rule = rule.strip()
     if len(rule) > LONGEST:

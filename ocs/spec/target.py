@@ -44,7 +44,7 @@ def address(text: str) -> Address:
     """What a target means.
 
     Raises:
-        ValueError: it is none of the three forms, or too long (B-1.1).
+        ValueError: it is none of the three forms, or too long.
     """
     no_control_characters(text)
     channel, colon, recipient = (part.strip() for part in text.partition(":"))

@@ -1,4 +1,4 @@
-"""For whom a job runs, what it may do, and what it has to prove (B-1.1, version 0.2 of the reference)."""
+"""For whom a job runs, what it may do, and what it has to prove."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TrustLevel = Literal["untrusted", "restricted", "supervised", "autonomous"]
 
 
 def _from_text(blob: Any) -> Any:
-    """The reference kept these as JSON text; either form is taken."""
+    """openclaw-scheduler keeps these as JSON text; either form is taken."""
     if not isinstance(blob, str):
         return blob
     try:

@@ -74,7 +74,7 @@ def quoted(text: str) -> str:
 
 
 def parse_duration(text: str) -> timedelta:
-    """A decimal number and one of s, m, h, d: `30s`, `1.5h` (B-2.3).
+    """A decimal number and one of s, m, h, d: `30s`, `1.5h`.
 
     Raises:
         ValueError: it is not of that form, or longer than ten years.
@@ -163,7 +163,7 @@ def _printable(value: str) -> str:
 
 
 def no_control_characters(value: str) -> str:
-    """The text, if it has no control characters but tab and the ends of lines (B-1.1)."""
+    """The text, if it has no control characters but tab and the ends of lines."""
     if found := _CONTROL.search(value):
         raise ValueError(f"contains the control character {found[0]!r}; take it out")
     return value
@@ -209,7 +209,7 @@ CountOrNone = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 """How many, zero included."""
 
 PRINTABLE = AfterValidator(_printable)
-"""Not blank, and without control characters but tab and the ends of lines (B-1.1)."""
+"""Not blank, and without control characters but tab and the ends of lines."""
 
 BLANK_IS_NONE = BeforeValidator(_blank_is_none)
 """For fields that may be left out: a form that is emptied sends a blank text."""
@@ -229,7 +229,15 @@ Maybe256 = Annotated[Text256 | None, BLANK_IS_NONE]
 Maybe512 = Annotated[Text512 | None, BLANK_IS_NONE]
 Maybe4096 = Annotated[Text4096 | None, BLANK_IS_NONE]
 
-Slug = Annotated[str, StringConstraints(max_length=64, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+LONGEST_SLUG = 64
+_SLUG = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+Slug = Annotated[str, StringConstraints(max_length=LONGEST_SLUG, pattern=_SLUG)]
 """A job's id: small letters, digits and dashes inside."""
+
+
+def is_slug(text: str) -> bool:
+    """Whether a text can be a job's id."""
+    return len(text) <= LONGEST_SLUG and re.fullmatch(_SLUG, text) is not None
+
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]

@@ -1,4 +1,4 @@
-"""Budgets: how much waits, and how much output runs have left behind (B-12)."""
+"""Budgets: how much waits, and how much output runs have left behind."""
 
 from __future__ import annotations
 

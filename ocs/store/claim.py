@@ -1,4 +1,4 @@
-"""Claim: take a dispatch for execution, or record why not. One transaction, so guards see what they change (W25)."""
+"""Claim: take a dispatch for execution, or record why not. One transaction, so guards see what they change."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A guard stood against it; the run's record says why (W37). `status` is how the flow run is to end."""
+    """A guard stood against it; the run's record says why. `status` is how the flow run is to end."""
 
     run_id: UUID
     skip: Skip

@@ -192,7 +192,7 @@ async def unsent(store: Store, *, job: str | None = None) -> list[Delivery]:
 
 
 async def prune_deliveries(store: Store, *, before: datetime) -> int:
-    """Delete what was sent or withdrawn before that moment; returns how many. What was not sent stays (B-7.3)."""
+    """Delete what was sent or withdrawn before that moment; returns how many. What was not sent stays."""
     past = (DeliveryStatus.SENT, DeliveryStatus.WITHDRAWN)
     old = delete(Delivery).where(col(Delivery.status).in_(past), col(Delivery.ended_at) < before)
     async with store.transaction() as session:

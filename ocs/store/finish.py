@@ -58,7 +58,7 @@ async def finish(
 ) -> Outcome:
     """Record the result, the key's fate, the job's state, a retry, a replay or the children to fire, and whom to tell.
 
-    Children fire only when nothing of the job's own follows (W14); a cancelled run has no consequences. `answers` says
+    Children fire only when nothing of the job's own follows; a cancelled run has no consequences. `answers` says
     of those with a condition whether the output fulfils it, evaluated before this. `spread` in
     [-1, 1] varies the retry's delay; `link` is the run's page, told with the result. Whoever ends a run that another
     has lost gives the lease it saw as `last_sign`: a later sign of life stands against it.
@@ -251,7 +251,7 @@ async def _settle_key(session: AsyncSession, key: str, result: DispatchResult, n
 
 
 async def _update_state(session: AsyncSession, job_id: str, run: Run, now: datetime, *, failed: bool) -> None:
-    """Errors in a row count final failures: one that is retried, or could do nothing, is none yet (B-2.5)."""
+    """Errors in a row count final failures: one that is retried, or could do nothing, is none yet."""
     state = await session.get(JobState, job_id)
     if state is None:
         state = JobState(job_id=job_id, last_run_id=run.id, last_status=run.status, last_finished_at=now)

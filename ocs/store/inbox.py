@@ -39,7 +39,7 @@ IN_ORDER = (
     col(Message.created_at),
     col(Message.id),
 )
-"""Of an inbox: by kind, then by priority, then the oldest first (B-9.1)."""
+"""Of an inbox: by kind, then by priority, then the oldest first."""
 
 
 async def inbox(

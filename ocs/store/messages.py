@@ -17,7 +17,7 @@ from ocs.store.tables_messages import Message, MessageReceipt
 
 READ_KEPT = timedelta(days=30)
 DELIVERED_KEPT = timedelta(days=3)
-"""After it was read or has expired, and after a turn was shown it (B-7.3)."""
+"""After it was read or has expired, and after a turn was shown it."""
 SHORTLIVED = (Kind.SYSTEM, Kind.RESULT)
 """Kinds of which nobody asks any more after those three days."""
 
@@ -104,7 +104,7 @@ async def read(store: Store, message: Message, *, by: str | None, login: str, no
 async def acknowledge(
     store: Store, message: Message, *, by: str | None, login: str, detail: str | None = None, now: datetime
 ) -> str:
-    """Note that it was taken note of, each time anew, whether it has expired or not (B-9.1); returns by which reader.
+    """Note that it was taken note of, each time anew, whether it has expired or not; returns by which reader.
 
     `by` is who says so, by default who is logged in. Of a broadcast it names the reader; any other has only one.
 
@@ -122,7 +122,7 @@ async def acknowledge(
 async def prune_messages(store: Store, *, now: datetime) -> int:
     """Delete what was read, shown or over long enough ago, with its receipts; returns how many messages.
 
-    What waits is never deleted, however old it is; the reference did that to results and system messages (B-7.3).
+    What waits is never deleted, however old it is.
     """
     short, long = now - DELIVERED_KEPT, now - READ_KEPT
     past = or_(

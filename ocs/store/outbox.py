@@ -65,7 +65,7 @@ async def enqueue(
     """Write a dispatch that a person asks for, due now: a manual one, or the next attempt `after` an ended run.
 
     Raises:
-        Refused: `max_queued` dispatches of the job are waiting already (B-2.6).
+        Refused: `max_queued` dispatches of the job are waiting already.
     """
     async with store.transaction(lock=(f"job:{job_id}",)) as session:
         waiting = await backlog(session, job_id)

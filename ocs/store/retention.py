@@ -1,4 +1,4 @@
-"""Retention: what of the past is forgotten. What has not ended is never touched (W49)."""
+"""Retention: what of the past is forgotten. What has not ended is never touched."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Pruned:
 
 
 async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: datetime) -> Pruned:
-    """Keep the newest runs of each job (`keep`, or `otherwise`), keys that still block, and what waits (B-7.3)."""
+    """Keep the newest runs of each job (`keep`, or `otherwise`), keys that still block, and what waits."""
     looked_at, late = await caught_up_until(store), await behind(store)
     async with store.reading() as session:
         counts = (await session.execute(select(Run.job_id, func.count()).group_by(col(Run.job_id)))).all()

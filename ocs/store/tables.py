@@ -65,7 +65,7 @@ class Run(SQLModel, table=True):
     lease_until: datetime | None = _instant()
     pid: int | None = None
     pid_started_at: float | None = None
-    # Not unique: a released key may be claimed by a further run (W2).
+    # Not unique: a released key may be claimed by a further run.
     idempotency_key: str | None = Field(default=None, max_length=32, index=True)
     skip_reason: SkipReason | None = Field(default=None, sa_column=Column(choice(SkipReason, "run_skip_reason")))
     # The run of the same job that was at work when this one was skipped.

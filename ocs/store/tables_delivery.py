@@ -1,6 +1,6 @@
 """The table of deliveries: what is to be told to whom, written with what it tells of.
 
-In a table of its own, so that no prompt can take a message meant for a person (W7). The target is a name: what it
+In a table of its own, so that no prompt can take a message meant for a person. The target is a name: what it
 stands for, its secrets too, is looked up when the message is sent.
 """
 

@@ -1,7 +1,7 @@
 """The tables of messages: what was sent, and a receipt for everything that became of it with one of its readers.
 
 How a message stands is nowhere written: it follows from a reader's receipts, so that one reader of a broadcast takes
-nothing away from the others (W32).
+nothing away from the others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The agent strategy: one turn over the gateway, listened to while it goes on (B-4.4). The main strategy is one too."""
+"""The agent strategy: one turn over the gateway, listened to while it goes on. The main strategy is one too."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE = timedelta(seconds=30)
 """How long a gateway that is away is waited for while the run is held."""
 AWAY = timedelta(seconds=60)
 DRAINING = timedelta(seconds=90)
-"""After which the run is tried again (B-4.4, B-5.2)."""
+"""After which the run is tried again."""
 SOONEST = timedelta(seconds=5)
 """However little patience the gateway asks for: such tries are not counted, so nothing else would slow them down."""
 ENDED = "; the turn was ended."
@@ -47,7 +47,7 @@ async def run_turn(
 
     Silence for `idle` ends the turn, and so does `timeout` however lively it is. Cancelling the task closes the
     connection, which cancels the turn in the gateway. A gateway that is away or about to restart is no failure of
-    the job: nothing was done, so the same attempt is asked for once more, and nobody hears of it (W1, W2).
+    the job: nothing was done, so the same attempt is asked for once more, and nobody hears of it.
     """
     result = _begun(turn.session_key)
     if not await gateway.wait_until_up(patience):
@@ -76,7 +76,7 @@ async def run_turn(
 
 
 async def send_event(gateway: OpenClawGateway, text: str, *, session_key: str) -> DispatchResult:
-    """Tell the main session, and leave it at that: nothing is delivered, and no child follows (B-4.2)."""
+    """Tell the main session, and leave it at that: nothing is delivered, and no child follows."""
     result = _begun(session_key)
     if not await gateway.wait_until_up(PATIENCE):
         return _deferred(result, f"The OpenClaw gateway at {gateway.url} does not answer.", AWAY)
@@ -94,7 +94,7 @@ async def send_event(gateway: OpenClawGateway, text: str, *, session_key: str) -
 
 
 def _begun(session_key: str) -> DispatchResult:
-    """Until it has gone well its occasion stays free (B-4.4 step 10)."""
+    """Until it has gone well its occasion stays free."""
     return DispatchResult(RunStatus.OK, session_key=session_key, idempotency_action=IdempotencyAction.RELEASE)
 
 

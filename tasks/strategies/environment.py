@@ -1,4 +1,4 @@
-"""The environment a job's shell gets: the little it needs, and what the job asked for (W17)."""
+"""The environment a job's shell gets: the little it needs, and what the job asked for."""
 
 from __future__ import annotations
 

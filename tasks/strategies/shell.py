@@ -45,7 +45,7 @@ async def run_shell(
     on_start: Callable[[int, float], Awaitable[None]],
     grace: timedelta = GRACE,
 ) -> DispatchResult:
-    """Run the command to its end, and everything it started with it (B-4.3, W40).
+    """Run the command to its end, and everything it started with it.
 
     `on_line` gets each line with the name of its stream while it runs. `on_start` is given the process id and start
     time, and goes on beside the command, whose time it does not use up. Cancelling the task ends the whole session;

@@ -61,7 +61,7 @@ async def test_whatever_groups_it_makes_all_of_it_is_ended(bench: Bench, command
     result = await running
     assert of_run(bench.run_id) == []
     assert result.status is {"timeout": RunStatus.TIMEOUT, "cancel": RunStatus.CANCELLED}[how]
-    assert "everything it had started was ended" in (result.error or "")
+    assert "all processes of its session were ended" in (result.error or "")
 
 
 MULTIPLIES = """
@@ -81,7 +81,7 @@ async def test_what_multiplies_while_it_is_ended_is_overtaken(bench: Bench) -> N
     running.cancel()
     result = await running
     assert of_run(bench.run_id) == []
-    assert result.error == "Cancelled; everything it had started was ended."
+    assert result.error == "Cancelled; all processes of its session were ended."
 
 
 async def test_what_it_leaves_running_is_ended_and_named(bench: Bench) -> None:

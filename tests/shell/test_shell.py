@@ -144,7 +144,7 @@ async def test_cancelling_ends_the_group_and_keeps_what_was_said(bench: Bench) -
     result = await running
     assert not lives(bench.pid)
     assert (result.status, result.stdout.text) == (RunStatus.CANCELLED, "so far")
-    assert result.error == "Cancelled; everything it had started was ended."
+    assert result.error == "Cancelled; all processes of its session were ended."
 
 
 async def test_the_environment_is_clean(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

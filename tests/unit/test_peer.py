@@ -84,3 +84,28 @@ def test_nobody_connects_to_another_user_who_took_the_port(host: str) -> None:
 def test_another_user_on_another_address_is_in_nobodys_way() -> None:
     with listening_as(0) as port, listening_as(NOBODY, "127.0.0.2", port):
         assert connects(port, told=f"0 {port}")
+
+
+CONNECTS_LATE = """
+import socket, sys
+from ocs import peer
+peer.heed_environment()
+sys.addaudithook(lambda event, _: event == "socket.connect" and listening.listen())
+listening = socket.socket()
+listening.bind(("127.0.0.1", 0))
+try:
+    socket.create_connection(("127.0.0.1", listening.getsockname()[1]), timeout=10)
+except ConnectionRefusedError as refused:
+    sys.exit(str(refused))
+"""
+
+
+def test_whoever_begins_to_listen_after_the_look_is_not_connected_to() -> None:
+    """A listener that comes and goes is there when it is connected to, and was not when it was looked for."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    late = CONNECTS_LATE.replace('("127.0.0.1", 0)', f'("127.0.0.1", {port})')
+    environment = {**os.environ, peer.VARIABLE: f"{os.geteuid()} {port}"}
+    ended = subprocess.run([sys.executable, "-c", late], env=environment, capture_output=True, text=True, check=False)
+    assert "is nobody's" in ended.stderr

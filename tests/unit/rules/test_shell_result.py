@@ -41,7 +41,7 @@ def test_a_cut_text_fits_and_splits_no_character(said: str, limit: int) -> None:
             Ending(-15, True, TEN),
             RunStatus.TIMEOUT,
             "SIGTERM",
-            "Timed out after 10s; everything it had started was ended.",
+            "Timed out after 10s; all processes of its session were ended.",
         ),
         (
             Ending(-15, True, TEN, survivors=("123 (sudo)", "124 (sh)")),
