@@ -137,7 +137,7 @@ def test_a_busy_port_is_told_with_its_holder(home: Path) -> None:
 
 def test_another_address_needs_a_password(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
-    with pytest.raises(Refused, match="Listening on"):
+    with pytest.raises(Refused, match=r"Whoever reaches 0\.0\.0\.0"):
         start(Config(home, host="0.0.0.0", port=0), attached=False)
     assert not home.exists()
 
