@@ -41,6 +41,7 @@ def test_every_method_that_the_engine_replaces_exists_in_prefects() -> None:
         "execute",
         "stop",
         "told_to_stop",
+        "code_has_begun",
         "code_has_ended",
         "abandoned",
         "_spare_the_look_up",
