@@ -58,8 +58,8 @@ def heed_environment() -> None:
 def connect_only_to(user: int, port: int) -> None:
     """From now on this process connects to a port of this machine only while it is `user` who listens there.
 
-    Prefect connects in many places, over HTTP and websockets; they all pass here. Where nobody listens nobody is
-    connected to either: whoever begins to just then would be asked for nothing.
+    Prefect connects in many places, over HTTP and websockets; they all pass here. Where nobody
+    listens nothing is connected to either: another user may begin to listen between the look and the connection.
     """
 
     def is_another(address: tuple[str, int]) -> bool:
@@ -83,7 +83,7 @@ def _is_known(host: str) -> bool:
     with contextlib.suppress(ValueError):
         address = ipaddress.ip_address(host)
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return (mapped or address).is_loopback and all(table.exists() for table in TABLES[:1])
+        return (mapped or address).is_loopback and TABLES[0].exists()
     return False
 
 

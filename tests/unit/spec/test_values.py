@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import floats, integers, text, timedeltas
 
-from ocs.spec import Retry, format_duration, format_size, parse_duration, parse_size
+from ocs.spec import Retry, format_duration, format_size, is_slug, parse_duration, parse_size
 from ocs.spec.values import LARGEST, LONGEST
 from tests.unit.spec.documents import problems_of
 
@@ -92,3 +92,12 @@ def test_no_text_breaks_the_readers(written: str) -> None:
     for read in (parse_duration, parse_size):
         with contextlib.suppress(ValueError):
             assert read(written) is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "is_one"),
+    [("nightly-report", True), ("a" * 64, True), ("a" * 65, False), ("a" * 100_000, False), ("a\n", False),
+     ("-a", False), ("", False), ("a/b", False), ("é", False)],
+)  # fmt: skip
+def test_what_can_be_a_jobs_id(given: str, is_one: bool) -> None:
+    assert is_slug(given) is is_one
