@@ -30,8 +30,10 @@ from ocs.store.tables_delivery import Delivery
 from tasks import host
 
 AT_ONCE = 8
-END_WAITS = 3.0
+END_WAITS = 5.0
 """Seconds that the end of a run waits for its message, so that its page can say what became of it."""
+LOOKS_EVERY = 0.1
+"""Seconds between two looks at a delivery that somebody else sends."""
 TICK_WAITS = 10.0
 
 _sending: set[asyncio.Task[None]] = set()
@@ -40,7 +42,8 @@ _sending: set[asyncio.Task[None]] = set()
 async def deliver_soon(run_id: UUID) -> Sequence[Delivery]:
     """Send what was written of this run, and wait a moment for it; returns how its deliveries stand."""
     # A process of this run alone (Prefect's process worker) ends with it, and would break off what is being sent.
-    await _beside(_send_due(run_id), PATIENCE if "PREFECT__FLOW_RUN_ID" in os.environ else END_WAITS)
+    waits = PATIENCE if "PREFECT__FLOW_RUN_ID" in os.environ else END_WAITS
+    await _beside(_send_all_of(run_id), waits)
     try:
         return (await deliveries.of_runs(await host.store(), [run_id])).get(run_id, [])
     except StoreAway as away:  # nothing for a run to fail of
@@ -77,6 +80,22 @@ async def _send_due(run_id: UUID | None) -> None:
     store = await host.store()
     while taken := await deliveries.take_due(store, now=host.clock(), limit=AT_ONCE, run_id=run_id):
         await asyncio.gather(*(_send(store, sending) for sending in taken))
+
+
+async def _send_all_of(run_id: UUID) -> None:
+    """Send what is due of a run, and wait for what a tick took first: the page of the run is to tell of both."""
+    await _send_due(run_id)
+    store = await host.store()
+    while True:
+        told = (await deliveries.of_runs(store, [run_id])).get(run_id, [])
+        if not any(_is_being_sent(each) for each in told):
+            return
+        await asyncio.sleep(LOOKS_EVERY)
+
+
+def _is_being_sent(delivery: Delivery) -> bool:
+    """A lease that has run out is one of somebody who died: the next tick sends it."""
+    return delivery.lease_until is not None and delivery.lease_until > host.clock()
 
 
 async def _send(store: Store, sending: Sending) -> None:

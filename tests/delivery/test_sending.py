@@ -213,6 +213,31 @@ async def test_a_slow_receiver_delays_nobody(store: Store, ops: str, hook: Recei
     assert len(hook.received) == 1
 
 
+async def test_the_end_of_a_run_waits_for_what_the_tick_took_first(
+    store: Store, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENCLAW_GATEWAY_URL", hook.url)
+    answering = threading.Event()
+
+    def answer(received: list[Any]) -> Answer:
+        answering.wait(60)
+        return Answer(200, b'{"ok": true}')
+
+    hook.answer = answer
+    await write(store, "telegram:1", "hello")
+    tick = asyncio.create_task(deliver_leftovers())
+
+    async def on_its_way() -> bool:
+        return len(hook.received) == 1
+
+    await until(on_its_way)
+    end_of_run = asyncio.create_task(deliver_soon(RUN))
+    answering.set()
+    (row,) = await end_of_run
+    assert row.status is DeliveryStatus.SENT
+    await tick
+
+
 async def test_a_sender_that_dies_is_followed_by_one_that_repeats_no_acknowledged_part(
     store: Store, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,7 +258,7 @@ async def test_a_sender_that_dies_is_followed_by_one_that_repeats_no_acknowledge
 
     await until(second_part_is_on_its_way)
     await dying
-    for task in [each for each in asyncio.all_tasks() if "_send_due" in repr(each.get_coro())]:
+    for task in [each for each in asyncio.all_tasks() if "_send_all_of" in repr(each.get_coro())]:
         task.cancel()  # as when its process ends
         await asyncio.wait({task})
     release.set()

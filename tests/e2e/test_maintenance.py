@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.schedules import CronSchedule
@@ -17,6 +19,7 @@ from sqlalchemy import text
 
 from deployments import catalogue, rollout
 from deployments.rollout import Action
+from ocs import settings
 from ocs.rules import sent_again
 from ocs.rules.dispatch import Dispatch, DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
@@ -97,6 +100,14 @@ async def test_a_job_that_cannot_be_caught_up_keeps_no_other_from_it_and_is_look
     assert [run.scheduled_for for run in await here.ended("broken", count=2)][1:] == [moment]
 
 
+@contextlib.asynccontextmanager
+async def nothing_is_taken(ocs: RunningSystem) -> AsyncIterator[None]:
+    """A worker that polls meanwhile finds none of them, and all of them afterwards."""
+    await ocs.client.update_work_pool(settings.WORK_POOL, WorkPoolUpdate(is_paused=True))
+    yield
+    await ocs.client.update_work_pool(settings.WORK_POOL, WorkPoolUpdate(is_paused=False))
+
+
 async def test_of_five_occurrences_that_were_missed_one_runs_and_the_others_say_why(ocs: RunningSystem) -> None:
     """Acceptance row 31: everything was down for five hours, and Prefect had made a run for each of them."""
     job = ocs.write("hourly", schedule="@hourly", run="true")
@@ -104,7 +115,8 @@ async def test_of_five_occurrences_that_were_missed_one_runs_and_the_others_say_
     hour = ocs.now().replace(minute=0, second=0, microsecond=0)
     missed = tuple(hour - timedelta(hours=hours) for hours in range(4, -1, -1))
     made = await occurrences.make_up_for(ocs.store, job, CatchUp(missed), ocs.now())
-    await publish(ocs.client, ocs.store, made)
+    async with nothing_is_taken(ocs):
+        await publish(ocs.client, ocs.store, made)
     *past, newest = sorted(await ocs.ended("hourly", count=5), key=lambda run: run.scheduled_for)
     assert (newest.scheduled_for, newest.status) == (hour, RunStatus.OK)
     assert [(run.scheduled_for, run.skip_reason) for run in past] == [(at, SkipReason.MISSED) for at in missed[:-1]]

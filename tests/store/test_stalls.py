@@ -27,7 +27,7 @@ JOB = Job.model_validate({"id": "load", "run": "true", "limits": {"overlap": "al
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same limits, sooner; what is set when a connection is made counts for it."""
-    for name in ("CONNECT_SECONDS", "LOCK_SECONDS", "COMMAND_SECONDS", "FREE_SECONDS", "BUSY_SECONDS"):
+    for name in ("LOCK_SECONDS", "COMMAND_SECONDS", "FREE_SECONDS", "BUSY_SECONDS"):
         monkeypatch.setattr(timeouts, name, 1)
 
 
@@ -82,8 +82,9 @@ async def test_whatever_a_transaction_waits_for_it_ends(opened: Store) -> None:
 
 
 @pytest.fixture
-async def relayed(store: Store, store_url: str) -> AsyncIterator[tuple[Store, Relay]]:
-    """The store through a relay."""
+async def relayed(store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Store, Relay]]:
+    """The store through a relay, which can swallow a new connection, too."""
+    monkeypatch.setattr(timeouts, "CONNECT_SECONDS", 3)
     address = make_url(store_url)
     relay = Relay(str(address.host), int(address.port or 5432))
     async with relay.running():
