@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -101,7 +101,7 @@ async def test_a_job_that_cannot_be_caught_up_keeps_no_other_from_it_and_is_look
 
 
 @contextlib.asynccontextmanager
-async def nothing_is_taken(ocs: RunningSystem) -> AsyncIterator[None]:
+async def nothing_is_taken(ocs: RunningSystem) -> AsyncGenerator[None]:
     """A worker that polls meanwhile finds none of them, and all of them afterwards."""
     await ocs.client.update_work_pool(settings.WORK_POOL, WorkPoolUpdate(is_paused=True))
     yield
