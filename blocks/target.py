@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 from prefect.blocks.core import Block
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from blocks import by_webhook
-from blocks.by_gateway import ByGateway
-from blocks.by_notification import ByApprise, ByNotificationBlock
-from blocks.by_webhook import ByWebhook
-from blocks.courier import Courier, Undelivered
+from blocks import webhook_transport
 from blocks.gateway import gateway
 from blocks.gateway_error import GatewayError
+from blocks.gateway_transport import GatewayTransport
+from blocks.notification_transport import AppriseTransport, NotificationTransport
+from blocks.transport import Transport, Undelivered
+from blocks.webhook_transport import WebhookTransport
 from ocs.spec.target import InChannel, Named, Notification, address
 
 NEEDS = {"gateway": ("channel", "recipient"), "webhook": ("url",), "notification": ("block",), "apprise": ("url",)}
@@ -64,7 +64,7 @@ class DeliveryTarget(Block):
         if self.kind == "notification" and not isinstance(address(self.block), Notification):
             raise ValueError("A notification block is named by its type and name, such as slack-webhook/ops.")
         if self.kind == "webhook" and self.secret:
-            by_webhook.signature(self.secret.get_secret_value(), "", "", b"")
+            webhook_transport.signature(self.secret.get_secret_value(), "", "", b"")
         return self
 
     @property
@@ -82,7 +82,7 @@ class DeliveryTarget(Block):
                 return f"{urlsplit(self.url.get_secret_value()).scheme}://..."
 
 
-async def courier_of(target: DeliveryTarget) -> Courier:
+async def transport_of(target: DeliveryTarget) -> Transport:
     """What sends to it.
 
     Raises:
@@ -92,14 +92,14 @@ async def courier_of(target: DeliveryTarget) -> Courier:
         case "gateway":
             return await _by_gateway(target.channel, target.recipient)
         case "webhook":
-            return ByWebhook(target.url.get_secret_value(), target.secret.get_secret_value() or None)
+            return WebhookTransport(target.url.get_secret_value(), target.secret.get_secret_value() or None)
         case "notification":
-            return await ByNotificationBlock.load(target.block)
+            return await NotificationTransport.load(target.block)
         case "apprise":
-            return ByApprise(target.url.get_secret_value())
+            return AppriseTransport(target.url.get_secret_value())
 
 
-async def courier_to(target: str) -> Courier:
+async def transport_to(target: str) -> Transport:
     """What sends to a target as a job names it: ops or @ops, telegram:12345, slack-webhook/ops.
 
     Raises:
@@ -107,11 +107,11 @@ async def courier_to(target: str) -> Courier:
     """
     match address(target):
         case Named(name):
-            return await courier_of(await _load(name))
+            return await transport_of(await _load(name))
         case InChannel(channel, recipient):
             return await _by_gateway(channel, recipient)
         case Notification(block):
-            return await ByNotificationBlock.load(block)
+            return await NotificationTransport.load(block)
 
 
 async def _load(name: str) -> DeliveryTarget:
@@ -124,8 +124,8 @@ async def _load(name: str) -> DeliveryTarget:
         raise Undelivered(f'The delivery target "{name}" is not complete.', hint=hint) from invalid
 
 
-async def _by_gateway(channel: str, recipient: str) -> ByGateway:
+async def _by_gateway(channel: str, recipient: str) -> GatewayTransport:
     try:
-        return ByGateway(await gateway(), channel, recipient)
+        return GatewayTransport(await gateway(), channel, recipient)
     except GatewayError as unusable:
         raise Undelivered(unusable.message, hint=unusable.hint) from unusable

@@ -18,7 +18,7 @@ def not_built(job: Job) -> list[Problem]:
         return []
     from prefect.events import DeploymentTriggerTypes
 
-    from tasks.schedules import schedule_of
+    from tasks.adapter.schedules import schedule_of
 
     compiled = compile_job(job, "any")
     schedules = _refused("schedule", schedule_of, compiled.schedules)

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 
 from deployments.compile import CompiledDeployment
-from tasks.schedules import key_of, keys_of, schedule_of
+from tasks.adapter.schedules import key_of, keys_of, schedule_of
 
 DEFAULT_QUEUE = "default"
 NO_PATH = (None, "", ".")

@@ -26,8 +26,8 @@ from deployments.buildable import not_built
 from deployments.catalogue import JOBS, Catalogue
 from deployments.compile import CompiledDeployment, compile_job, project_tag
 from deployments.drift import document_of, edited_there, keeping_pauses, paused_there
+from deployments.maintenance import ensure_maintenance, maintenance_differs
 from deployments.send import send_deployment
-from deployments.upkeep import ensure_maintenance, maintenance_differs
 from flows.job import run_job
 from ocs import settings
 from ocs.errors import InvalidJob, NotFound, Problem, Refused
@@ -35,7 +35,7 @@ from ocs.rules.occurrences import why_over
 from ocs.spec import Job, unsupported
 from ocs.spec.braces import guard
 from ocs.spec.values import on_a_line
-from tasks.deployed import tagged_deployments
+from tasks.adapter.deployed import tagged_deployments
 
 AT_ONCE = 6
 WORKER_TYPE = "openclaw"

@@ -8,7 +8,7 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 
 from deployments.compile import CompiledDeployment
-from tasks.schedules import schedule_of
+from tasks.adapter.schedules import schedule_of
 
 
 async def send_deployment(

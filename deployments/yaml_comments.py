@@ -19,7 +19,7 @@ ABOVE, BEHIND, HEAD = 1, 2, 3
 BEHIND_AN_ITEM = 0
 
 
-def settle(document: CommentedMap) -> None:
+def reconcile(document: CommentedMap) -> None:
     """Hang each line of comment onto the key it stands above; what stands below the last key ends the document."""
     if below := _settle(document, ""):
         # Without a comment of its own, ruamel.yaml forgets that a document has an end.

@@ -17,7 +17,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from deployments import yaml_bounds
 from deployments.yaml_bounds import TooMuch
-from deployments.yaml_comments import move_comment, settle
+from deployments.yaml_comments import move_comment, reconcile
 from ocs.errors import Problem
 
 SHORT_FORMS = {"run": "shell", "shell": "command", "schedule": "cron"}
@@ -49,7 +49,7 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
     """The text with dotted paths set to values, or taken away where the value is None; comments and order stay."""
     yaml = _round_trip()
     document: Any = yaml.load(text)
-    settle(document)
+    reconcile(document)
     for dotted, value in values.items():
         _set(document, dotted.split("."), value)
     buffer = io.StringIO()

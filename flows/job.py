@@ -12,16 +12,16 @@ from prefect import State, flow
 from ocs import settings
 from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
 from ocs.spec import Job
-from ocs.store import Asks, Claimed, Declined, Deferred, Forbidden, Rejected
+from ocs.store import ApprovalRequested, Claimed, Declined, Forbidden, Queued, Rejected
 from tasks import cancellation
-from tasks.approval_form import suspend
-from tasks.approvals import Withdrawn
+from tasks.adapter.pausing import go_on_when_paused
+from tasks.adapter.states import queued, state_of
+from tasks.approvals.form import suspend
+from tasks.approvals.gate import Withdrawn
 from tasks.execute import execute
 from tasks.finalize import finalize
-from tasks.leases import leased
-from tasks.pausing import go_on_when_paused
 from tasks.prepare import current_flow_run, prepare
-from tasks.states import queued, state_of
+from tasks.recovery.heartbeat import leased
 
 
 @flow(
@@ -47,9 +47,9 @@ async def run_job(job: Job) -> State:
                 return state_of(status, skip.why)
             case Forbidden(why=why):
                 return state_of(RunStatus.ERROR, why)
-            case Deferred(wait=wait):
+            case Queued(wait=wait):
                 return queued(wait.why)
-            case Asks():
+            case ApprovalRequested():
                 await suspend(claimed)
             case Withdrawn(why=why):
                 return state_of(RunStatus.CANCELLED, why)

@@ -9,11 +9,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
 from ocs import settings
-from tasks.catch_up import catch_up
-from tasks.lifecycle import end_jobs
-from tasks.publish import publish_leftovers
-from tasks.recover import recover
-from tasks.retention import prune
+from tasks.adapter.publish import publish_leftovers
+from tasks.recovery.catch_up import catch_up
+from tasks.recovery.lifecycle import end_jobs
+from tasks.recovery.recover import recover
+from tasks.recovery.retention import prune
 
 Done = dict[str, int]
 """What was done, in words, and how often."""
@@ -24,7 +24,7 @@ async def recovered() -> Done:
     """Send what was left unsent, and end or give back what a worker that is gone has left."""
     await publish_leftovers()
     found = await recover()
-    return {"runs recovered": found.crashed, "flow runs settled": found.settled}
+    return {"runs recovered": found.crashed, "flow runs reconciled": found.reconciled}
 
 
 @task(name="catch-up", task_run_name="catch-up", cache_policy=NO_CACHE, persist_result=False)

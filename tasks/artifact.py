@@ -17,7 +17,7 @@ from ocs.rules.plain_text import without_blank_ends
 from ocs.spec import Job
 from ocs.store import Outcome
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
-from tasks.naming import page_of
+from tasks.adapter.naming import page_of
 
 EXCERPT_LINES = 40
 FENCE = 4

@@ -20,12 +20,13 @@ from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
 from ocs.rules.shell_result import CANCELLED
 from ocs.spec import Agent, Job, Main, Run, Shell, Watchdog
 from ocs.store import record_process
-from tasks import host, secrets
+from tasks import secrets
+from tasks.adapter import runtime
+from tasks.adapter.transient import retry_transient
 from tasks.cancellation import Cancelled, scope_of
-from tasks.insisting import insist
 from tasks.strategies.shell import run_shell
 from tasks.turns import run_agent, run_main
-from tasks.watch import run_watchdog
+from tasks.watchdogs import run_watchdog
 
 
 def _never_again(*_state: object) -> bool:
@@ -90,7 +91,7 @@ def _show() -> Callable[[str, str], None]:
 
 
 async def _shell(job: Job, context: DispatchContext, shell: Shell, timeout: timedelta) -> DispatchResult:
-    values = await insist("look up the job's secrets", partial(secrets.resolve, shell.secrets))
+    values = await retry_transient("look up the job's secrets", partial(secrets.resolve, shell.secrets))
     for warning in secrets.warnings_about(values):
         get_run_logger().warning("%s", warning)
     return await run_shell(
@@ -110,10 +111,10 @@ def _recorder(context: DispatchContext) -> Callable[[int, float], Awaitable[None
 
     async def record(pid: int, started_at: float) -> None:
         async def note() -> None:
-            await record_process(await host.store(), context.run_id, pid, started_at)
+            await record_process(await runtime.store(), context.run_id, pid, started_at)
 
         try:
-            await insist(f"record the process of run {context.run_id}", note)
+            await retry_transient(f"record the process of run {context.run_id}", note)
         except Exception as failed:
             get_logger(__name__).warning("The process of run %s is not recorded: %r", context.run_id, failed)
 

@@ -13,15 +13,17 @@ from prefect.logging import get_run_logger
 from ocs.rules.dispatch import DispatchContext, DispatchResult
 from ocs.spec import Job
 from ocs.store import Outcome, finish
-from tasks import artifact, conditions, host
-from tasks.children import Children, children_of
-from tasks.deliver import deliver_soon
-from tasks.deployed import Deployed, job_in
-from tasks.insisting import insist
-from tasks.lifecycle import end_job, may_end, remove_job
-from tasks.naming import page_of
+from tasks import artifact
+from tasks.adapter import runtime
+from tasks.adapter.children import Children, children_of
+from tasks.adapter.deployed import Deployed, job_in
+from tasks.adapter.naming import page_of
+from tasks.adapter.publish import publish
+from tasks.adapter.transient import retry_transient
+from tasks.conditions import evaluate
+from tasks.delivery.send import deliver_soon
 from tasks.prepare import current_flow_run
-from tasks.publish import publish
+from tasks.recovery.lifecycle import end_job, may_end, remove_job
 
 
 @task(name="finalize", task_run_name="finalize", cache_policy=NO_CACHE, persist_result=False)
@@ -30,24 +32,24 @@ async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -
 
     A store or a server that is away is waited for: what the job did must not be lost.
     """
-    client = host.flow_client()
+    client = runtime.flow_client()
     children = Children()
     if not result.skip_children:
-        children = await insist("look up the job's children", partial(children_of, client, job.id))
+        children = await retry_transient("look up the job's children", partial(children_of, client, job.id))
     for problem in children.broken:
         get_run_logger().warning("%s", problem)
     # Spreads retries; nothing secret hangs on it.
     spread = random.uniform(-1, 1)  # noqa: S311
     link = page_of(context.flow_run_id)
-    answers = await conditions.answers(children.jobs, result.ended_as, result.content)
+    answers = await evaluate.answers(children.jobs, result.ended_as, result.content)
 
     async def finished() -> Outcome:
-        store, now = await host.store(), host.clock()
+        store, now = await runtime.store(), runtime.clock()
         return await finish(
             store, job, context, result, children=children.jobs, answers=answers, now=now, spread=spread, link=link
         )
 
-    outcome = await insist("record how the run ended", finished)
+    outcome = await retry_transient("record how the run ended", finished)
     try:
         await _follow(client, job, context, result, outcome, children)
     except Exception:
@@ -66,8 +68,8 @@ async def _follow(
 ) -> None:
     """Send and show what the run's end has caused."""
     own = {job.id: deployment} if (deployment := current_flow_run().deployment_id) else {}
-    following = (*outcome.consequences, *outcome.let_go)
-    sent = await publish(client, await host.store(), following, deployments={**children.deployments, **own})
+    following = (*outcome.consequences, *outcome.released)
+    sent = await publish(client, await runtime.store(), following, deployments={**children.deployments, **own})
     told = await deliver_soon(context.run_id) if outcome.tells else ()
     for delivery in told:
         if delivery.last_error:
@@ -84,8 +86,8 @@ async def _end_job(client: PrefectClient, job: Job, *, retire: bool) -> None:
     try:
         deployment = await client.read_deployment(deployment_id)
         if retire:
-            await remove_job(client, await host.store(), job.id, deployment, why="it has served its purpose")
+            await remove_job(client, await runtime.store(), job.id, deployment, why="it has served its purpose")
         elif (as_deployed := job_in(deployment.parameters)) is not None:
-            await end_job(client, await host.store(), Deployed(as_deployed, deployment))
+            await end_job(client, await runtime.store(), Deployed(as_deployed, deployment))
     except Exception as failed:
         get_run_logger().warning("The job's end is left to maintenance: %r", failed)

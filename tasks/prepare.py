@@ -20,19 +20,20 @@ from ocs.rules import jitter
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.rules.shell_result import not_ended
 from ocs.spec import Job
-from ocs.store import Asks, Claim, Shown, Store, claim, leases, queries
-from tasks import host, owner
-from tasks.approvals import Withdrawn, entered_again
+from ocs.store import ApprovalContext, ApprovalRequested, Claim, Store, claim, leases, queries
+from tasks.adapter import runtime
+from tasks.adapter.naming import kind_tag, page_of, run_name
+from tasks.adapter.origin import Origin, origin_of
+from tasks.adapter.transient import retry_transient
+from tasks.approvals.gate import Withdrawn, entered_again
 from tasks.cancellation import scope_of
-from tasks.deliver import deliver_soon
-from tasks.insisting import insist
-from tasks.leftovers import end_leftovers
-from tasks.naming import kind_tag, page_of, run_name
-from tasks.origin import Origin, origin_of
-from tasks.settle import GIVEN_BACK
+from tasks.delivery.send import deliver_soon
+from tasks.recovery import owner
+from tasks.recovery.leftovers import end_leftovers
+from tasks.recovery.reconcile import REQUEUED
 
 LATE = "Late"
-OURS = (GIVEN_BACK, "The process that had taken it is gone.")
+OURS = (REQUEUED, "The process that had taken it is gone.")
 """What we say ourselves of a flow run that is to start (again)."""
 
 
@@ -58,31 +59,31 @@ async def prepare(job: Job) -> Prepared:
     flow_run = current_flow_run()
 
     async def looked_up() -> Origin:
-        return await origin_of(host.flow_client(), await host.store(), flow_run, job)
+        return await origin_of(runtime.flow_client(), await runtime.store(), flow_run, job)
 
-    origin = await insist("look up why this run exists", looked_up)
+    origin = await retry_transient("look up why this run exists", looked_up)
     if origin.job.run != job.run:
         get_run_logger().warning("It runs what it was dispatched for, not what this flow run's parameters say.")
     await _wait_for_turn(origin.job, origin.dispatch, flow_run.id)
 
     if flow_run.run_count > 1:
-        await insist("end what an earlier start has left", partial(_end_earlier_start, flow_run.id))
+        await retry_transient("end what an earlier start has left", partial(_end_earlier_start, flow_run.id))
 
     async def claimed() -> Claim | Withdrawn:
-        return await _claim(origin, flow_run, await host.store())
+        return await _claim(origin, flow_run, await runtime.store())
 
     naming = asyncio.create_task(_name(origin.job, origin.dispatch, flow_run))
     try:
-        verdict = await insist("claim this run", claimed)
+        verdict = await retry_transient("claim this run", claimed)
     finally:
         await naming
-    if isinstance(verdict, Asks) and verdict.tells:
+    if isinstance(verdict, ApprovalRequested) and verdict.tells:
         await deliver_soon(verdict.run_id)
     return Prepared(origin.job, verdict)
 
 
 async def _claim(origin: Origin, flow_run: FlowRun, store: Store) -> Claim | Withdrawn:
-    client = host.flow_client()
+    client = runtime.flow_client()
     may_have_waited = origin.job.approval.required or flow_run.run_count > 1
     if may_have_waited and (withdrawn := await entered_again(client, store, flow_run)):
         return withdrawn
@@ -92,8 +93,8 @@ async def _claim(origin: Origin, flow_run: FlowRun, store: Store) -> Claim | Wit
         origin.dispatch,
         flow_run_id=flow_run.id,
         owner=owner.me(),
-        now=host.clock(),
-        shown=Shown(origin.deployed, page_of(flow_run.id)),
+        now=runtime.clock(),
+        shown=ApprovalContext(origin.deployed, page_of(flow_run.id)),
         entry=flow_run.run_count if await _was_asked_for(client, store, flow_run) else 1,
         against=origin.against,
     )
@@ -101,7 +102,7 @@ async def _claim(origin: Origin, flow_run: FlowRun, store: Store) -> Claim | Wit
 
 async def _end_earlier_start(flow_run_id: UUID) -> None:
     """Its run may be on record as running still, of a process that is gone: what that has left must not meet this."""
-    running = [lease for lease in await leases(await host.store()) if lease.context.flow_run_id == flow_run_id]
+    running = [lease for lease in await leases(await runtime.store()) if lease.context.flow_run_id == flow_run_id]
     survivors = await end_leftovers([lease for lease in running if owner.is_gone(lease.owner)])
     if living := [str(process) for processes in survivors.values() for process in processes]:
         raise Refused(f"It cannot begin again: of its earlier start {not_ended(living)}")
@@ -132,7 +133,7 @@ async def _wait_for_turn(job: Job, dispatch: Dispatch, flow_run_id: UUID) -> Non
     if dispatch.kind is not DispatchKind.SCHEDULED or job.schedule is None or not job.schedule.jitter:
         return
     turn = dispatch.scheduled_for + jitter.offset(job.id, dispatch.scheduled_for, job.schedule.jitter)
-    if (remaining := turn - host.clock()).total_seconds() > 0:
+    if (remaining := turn - runtime.clock()).total_seconds() > 0:
         await scope_of(flow_run_id).sleep(remaining)
 
 
@@ -143,7 +144,7 @@ async def _name(job: Job, dispatch: Dispatch, flow_run: FlowRun) -> None:
     if kind in flow_run.tags:
         return
     try:
-        await host.flow_client().update_flow_run(flow_run.id, name=name, tags=[*flow_run.tags, kind])
+        await runtime.flow_client().update_flow_run(flow_run.id, name=name, tags=[*flow_run.tags, kind])
     except httpx.HTTPError as refused:  # no reason not to run
         get_logger(__name__).warning("The flow run of %s could not be named: %r", job.id, refused)
     else:

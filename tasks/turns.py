@@ -16,8 +16,8 @@ from ocs.rules.retrieval import CANDIDATES, Earlier
 from ocs.rules.session_key import session_key
 from ocs.spec import Agent, Job, Main
 from ocs.store import Store, inbox, queries, record_session
-from tasks import host
-from tasks.insisting import insist
+from tasks.adapter import runtime
+from tasks.adapter.transient import retry_transient
 from tasks.strategies.agent import run_turn, send_event
 
 
@@ -59,9 +59,9 @@ async def _remember(run_id: UUID, key: str) -> None:
     """Which conversation it is, so that the turn is found in the gateway while it goes on, and after a crash."""
 
     async def note() -> None:
-        await record_session(await host.store(), run_id, key)
+        await record_session(await runtime.store(), run_id, key)
 
-    await insist(f"record the conversation of run {run_id}", note)
+    await retry_transient(f"record the conversation of run {run_id}", note)
 
 
 def _session_key(task: Agent, context: DispatchContext) -> str:
@@ -70,11 +70,11 @@ def _session_key(task: Agent, context: DispatchContext) -> str:
 
 async def _prompt(job: Job, task: Agent, context: DispatchContext) -> str:
     """What the run holds of the inbox already it is given again."""
-    return await insist("put the prompt together", partial(_put_together, job, task, context))
+    return await retry_transient("put the prompt together", partial(_put_together, job, task, context))
 
 
 async def _put_together(job: Job, task: Agent, context: DispatchContext) -> str:
-    store = await host.store()
+    store = await runtime.store()
     # Beside the event loop, as the search is: what was said before may be long.
     return await asyncio.to_thread(
         prompt.build,
@@ -84,7 +84,7 @@ async def _put_together(job: Job, task: Agent, context: DispatchContext) -> str:
         earlier=await _earlier(store, task, context),
         key=await _key_of_first_attempt(store, context) if job.run.guarantee == "at-least-once" else None,
         # The run holds them until it ends, so that no other turn is shown them meanwhile.
-        inbox=await inbox.take(store, task.agent, context.run_id, now=host.clock()),
+        inbox=await inbox.take(store, task.agent, context.run_id, now=runtime.clock()),
     )
 
 

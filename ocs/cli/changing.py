@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocs.cli import session
-from ocs.cli.output import answer, say, tell
-from ocs.cli.views import job_view
+from ocs.cli.render.output import answer, say, tell
+from ocs.cli.render.views import job_view
 from ocs.errors import OcsError, ServerUnreachable, StoreError
 from ocs.rules.approval import values_by_path
 
@@ -55,7 +55,7 @@ def _roll_out(changed: Catalogue, job_id: str, *, resume: bool) -> None:
     Raises:
         NotAllRolledOut: it was not taken, or would never run.
     """
-    from ocs.cli.rollout import not_rolled_out, roll_out
+    from ocs.cli.commands.deploy import not_rolled_out, roll_out
 
     if failed := not_rolled_out(session.run(roll_out(changed, [job_id], resume=resume))):
         raise failed

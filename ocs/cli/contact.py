@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from ocs.cli.output import tell
+from ocs.cli.render.output import tell
 from ocs.errors import ServerUnreachable
-from ocs.patience import is_outage
+from ocs.transient import is_transient
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -46,7 +46,7 @@ class Contact:
             async with asyncio.timeout(left):
                 answer = await question()
         except Exception as failed:
-            if not is_outage(failed):
+            if not is_transient(failed):
                 raise
             self._lost(began)
             if left <= time.monotonic() - began:

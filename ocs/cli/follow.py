@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ocs.cli.contact import Contact, contact
-from ocs.cli.output import COLOURS, Mode, answer, fail, say, tell, took
+from ocs.cli.render.output import COLOURS, Mode, answer, fail, say, tell, took
 from ocs.errors import OcsError, ServerUnreachable
 
 if TYPE_CHECKING:

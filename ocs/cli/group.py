@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ocs.cli.output import Mode
+from ocs.cli.render.output import Mode
 from ocs.errors import UsageError
 
 

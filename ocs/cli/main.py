@@ -14,12 +14,12 @@ from typing import Annotated
 import typer
 
 from ocs import settings
-from ocs.cli import (
-    INTERRUPTED,
+from ocs.cli import INTERRUPTED
+from ocs.cli.commands import (
     access,
     approvals,
     audit,
-    doctor,
+    deploy,
     idem,
     jobs,
     jobs_add,
@@ -33,7 +33,6 @@ from ocs.cli import (
     pools,
     project,
     queue,
-    rollout,
     runs,
     runs_retry,
     runs_watch,
@@ -41,8 +40,9 @@ from ocs.cli import (
     status,
     targets,
 )
+from ocs.cli.doctor import command
 from ocs.cli.group import Group
-from ocs.cli.output import Mode, answer, fail, say, tell
+from ocs.cli.render.output import Mode, answer, fail, say, tell
 from ocs.errors import OcsError, UsageError
 from ocs.files import make_folder, open_file
 
@@ -66,7 +66,7 @@ app.add_typer(pools.app, name="pools")
 app.add_typer(idem.app, name="idem")
 app.add_typer(audit.app, name="audit")
 app.add_typer(project.schema_app, name="schema")
-for module in (serve, access, status, doctor, rollout, project):
+for module in (serve, access, status, command, deploy, project):
     module.register(app)
 jobs_add.register(jobs.app)
 jobs_edit.register(jobs.app)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ocs.cli import session
-from ocs.cli.output import count_of
+from ocs.cli.render.output import count_of
 from ocs.errors import Refused
 
 if TYPE_CHECKING:

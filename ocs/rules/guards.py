@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from ocs.rules import approval, backoff, misfire
+from ocs.rules import approval, cooldown, misfire
 from ocs.rules.approval import ApprovalStatus, Recorded
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.rules.misfire import Newer
@@ -156,7 +156,7 @@ def _not_backing_off(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: dat
     recurring = job.schedule is not None and job.schedule.at is None
     if dispatch.kind is not DispatchKind.SCHEDULED or not job.backoff or not recurring or snapshot.has_waited:
         return None
-    until = backoff.paused_until(snapshot.consecutive_errors, snapshot.last_finished_at)
+    until = cooldown.paused_until(snapshot.consecutive_errors, snapshot.last_finished_at)
     if until is None or dispatch.scheduled_for >= until:
         return None
     return Skip(
@@ -196,7 +196,7 @@ def _no_overlap(job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetim
     return Skip(SkipReason.OVERLAP, why, snapshot.in_the_way)
 
 
-def _first_of_its_occasion(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:
+def _first_of_its_scope(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:
     if not snapshot.key_claimed:
         return None
     return Skip(SkipReason.DUPLICATE, "This occurrence already had its run; nothing runs twice.")
@@ -211,5 +211,5 @@ GUARDS: tuple[Guard, ...] = (
     _approved,
     _slot_in_pool,
     _no_overlap,
-    _first_of_its_occasion,
+    _first_of_its_scope,
 )

@@ -23,17 +23,17 @@ def key_for(job_id: str, dispatch: Dispatch, flow_run_id: UUID) -> str:
     """
     match dispatch.kind:
         case DispatchKind.SCHEDULED:
-            occasion = f"{job_id}:{dispatch.scheduled_for.astimezone(UTC).isoformat()}"
+            scope = f"{job_id}:{dispatch.scheduled_for.astimezone(UTC).isoformat()}"
         case DispatchKind.CHAIN | DispatchKind.QUEUED:
-            occasion = f"chain:{dispatch.source_run or dispatch.id}:{job_id}"
+            scope = f"chain:{dispatch.source_run or dispatch.id}:{job_id}"
         case DispatchKind.RETRY if dispatch.id is None:
             # A person pressed Retry in the UI: their decision stands beside the job's own retries.
-            occasion = f"run_now:{job_id}:{dispatch.retry_of}"
+            scope = f"run_now:{job_id}:{dispatch.retry_of}"
         case DispatchKind.RETRY | DispatchKind.REPLAY:
-            occasion = f"chain:{dispatch.retry_of or dispatch.id}:{job_id}"
+            scope = f"chain:{dispatch.retry_of or dispatch.id}:{job_id}"
         case DispatchKind.MANUAL:
-            occasion = f"run_now:{job_id}:{dispatch.id or flow_run_id}"
-    return hashlib.sha256(occasion.encode()).hexdigest()[:KEY_LENGTH]
+            scope = f"run_now:{job_id}:{dispatch.id or flow_run_id}"
+    return hashlib.sha256(scope.encode()).hexdigest()[:KEY_LENGTH]
 
 
 def expires_at(job: Job, claimed_at: datetime) -> datetime:

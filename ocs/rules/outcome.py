@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from ocs.rules.dispatch import DispatchResult, RunStatus
-from ocs.rules.retry import Again, GiveUp, Later
+from ocs.rules.retry import Again, GiveUp, Snooze
 from ocs.spec import format_duration
 
 
 def sentence(
-    result: DispatchResult, took: timedelta, following: Again | Later | GiveUp, max_retries: int, notes: Sequence[str]
+    result: DispatchResult, took: timedelta, following: Again | Snooze | GiveUp, max_retries: int, notes: Sequence[str]
 ) -> str:
     """How it ended, what follows, and what was left out, in that order."""
     if result.status is RunStatus.OK:
@@ -24,7 +24,7 @@ def sentence(
         then = f"Retry {following.attempt - 1} of {max_retries} follows in {delay}."
         if result.status is RunStatus.CRASHED:
             then = "It is begun again, because run.guarantee is at-least-once."
-    elif isinstance(following, Later):
+    elif isinstance(following, Snooze):
         then = f"It is tried again in {_readable(following.delay)}; this is not counted as an attempt."
     else:
         then = following.why

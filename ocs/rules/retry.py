@@ -18,7 +18,7 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class Snooze:
     """The same attempt once more, no sooner than `delay` from now: nothing of it was done, so it is not counted."""
 
     attempt: int
@@ -32,7 +32,7 @@ class GiveUp:
     why: str
 
 
-def same_attempt(delay: timedelta, *, attempt: int, queue_free: int, another_waits: bool) -> Later | GiveUp:
+def same_attempt(delay: timedelta, *, attempt: int, queue_free: int, another_waits: bool) -> Snooze | GiveUp:
     """Decide what follows a run that could do nothing, such as one that found the gateway away.
 
     `another_waits` says that the job has a run that will be tried again already, and this one is an occurrence that
@@ -42,7 +42,7 @@ def same_attempt(delay: timedelta, *, attempt: int, queue_free: int, another_wai
         return GiveUp("An earlier run of the job waits to be tried again already; this one falls together with it.")
     if queue_free < 1:
         return GiveUp("Not tried again: the job's queue is full.")
-    return Later(attempt, delay)
+    return Snooze(attempt, delay)
 
 
 def next_attempt(

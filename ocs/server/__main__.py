@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from ocs.lifeline import end_with_parent
+from ocs.parent_death import end_with_parent
 from ocs.server.browser import NoCallsElsewhere, OwnPagesOnly
 from ocs.server.config import AUTH
 from ocs.server.sign_in import SignIn

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ocs.files import open_file
-from ocs.lifeline import VARIABLE
+from ocs.parent_death import VARIABLE
 
 LARGEST_LOG = 10_000_000
 SOON = 30.0

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from ocs import settings
 from ocs.errors import OcsError
-from ocs.lifeline import end_with_parent
+from ocs.parent_death import end_with_parent
 from ocs.server import password, state
 from ocs.server.child import Child, python
 from ocs.server.config import Config

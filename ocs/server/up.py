@@ -14,7 +14,7 @@ import psutil
 
 from ocs.errors import Refused, ServerUnreachable
 from ocs.files import open_file
-from ocs.lifeline import VARIABLE
+from ocs.parent_death import VARIABLE
 from ocs.server import state
 from ocs.server.child import python, tail
 from ocs.server.config import Config

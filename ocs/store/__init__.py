@@ -1,7 +1,7 @@
 """The store: what Prefect does not promise. Runs, the idempotency ledger, the outbox, whose turn it is."""
 
-from ocs.store.approval_gate import Asks, Declined, Shown
-from ocs.store.claim import Claim, Claimed, Deferred, Dispatched, Forbidden, Rejected, claim, dispatch_of, dispatched
+from ocs.store.approval_gate import ApprovalContext, ApprovalRequested, Declined
+from ocs.store.claim import Claim, Claimed, Dispatched, Forbidden, Queued, Rejected, claim, dispatch_of, dispatched
 from ocs.store.engine import Store, open_store
 from ocs.store.finish import Outcome, close_run, finish
 from ocs.store.leases import LEASE, Lease, leases, record_process, record_session, renew_leases
@@ -17,27 +17,27 @@ from ocs.store.outbox import (
     withdraw,
     withdraw_one,
 )
-from ocs.store.overtaken import LateComer, pass_over
 from ocs.store.pools import PoolUse, pools, set_slots
-from ocs.store.waiting import let_all_go_on
+from ocs.store.queue import release_all_waiting
+from ocs.store.superseded import LateOccurrence, skip_superseded
 
 __all__ = [
     "LEASE",
-    "Asks",
+    "ApprovalContext",
+    "ApprovalRequested",
     "Claim",
     "Claimed",
     "Declined",
-    "Deferred",
     "Dispatched",
     "Forbidden",
-    "LateComer",
+    "LateOccurrence",
     "Lease",
     "Outcome",
     "PendingDispatch",
     "PoolUse",
+    "Queued",
     "Rejected",
     "Sent",
-    "Shown",
     "Store",
     "abandon",
     "claim",
@@ -47,18 +47,18 @@ __all__ = [
     "enqueue",
     "finish",
     "leases",
-    "let_all_go_on",
     "mark_published",
     "open_store",
-    "pass_over",
     "pending_dispatches",
     "pools",
     "published_dispatches",
     "record_process",
     "record_session",
+    "release_all_waiting",
     "renew_leases",
     "send_again",
     "set_slots",
+    "skip_superseded",
     "withdraw",
     "withdraw_one",
 ]

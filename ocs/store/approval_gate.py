@@ -24,7 +24,7 @@ from ocs.store.tables import Approval, AuditEvent, DispatchRow, Run
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ApprovalContext:
     """What a request needs that the store does not know: the job as it is rolled out, and the run's page in the UI."""
 
     deployed: Job | None = None
@@ -32,7 +32,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Asks:
+class ApprovalRequested:
     """A person has to decide. `number` counts how often it was asked; `form` is the text above the form.
 
     `tells` says that the job's target is to hear of it.
@@ -107,8 +107,14 @@ async def waits_with_key(session: AsyncSession, key: str, besides: UUID | None) 
 
 
 async def ask(
-    session: AsyncSession, job: Job, dispatch: Dispatch, run: Run, asked: Asked | None, shown: Shown, now: datetime
-) -> Asks:
+    session: AsyncSession,
+    job: Job,
+    dispatch: Dispatch,
+    run: Run,
+    asked: Asked | None,
+    shown: ApprovalContext,
+    now: datetime,
+) -> ApprovalRequested:
     """Have `run` wait for a decision about exactly this job; what was asked for another spec is withdrawn."""
     run.status, run.owner, run.lease_until = RunStatus.WAITING_APPROVAL, None, None
     digest = spec_digest(job)
@@ -136,7 +142,7 @@ async def ask(
 
 
 async def _request(
-    session: AsyncSession, job: Job, dispatch: Dispatch, run: Run, shown: Shown, now: datetime
+    session: AsyncSession, job: Job, dispatch: Dispatch, run: Run, shown: ApprovalContext, now: datetime
 ) -> Approval:
     parent = await session.get(Run, dispatch.source_run) if dispatch.source_run else None
     why = approval_text.cause(
@@ -180,9 +186,9 @@ def drop(asked: Asked, why: str, now: datetime) -> None:
         asked.approval.status, asked.approval.decided_at, asked.approval.reason = ApprovalStatus.WITHDRAWN, now, why
 
 
-def _asks(request: Approval, shown: Shown, *, tells: bool) -> Asks:
+def _asks(request: Approval, shown: ApprovalContext, *, tells: bool) -> ApprovalRequested:
     text = approval_text.form(request_of(request, shown.page))
-    return Asks(request.id, request.run_id, request.asked, text, tells)
+    return ApprovalRequested(request.id, request.run_id, request.asked, text, tells)
 
 
 def request_of(request: Approval, page: str | None) -> approval_text.Request:

@@ -19,9 +19,9 @@ from ocs.store import deliveries
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN
+from ocs.store.queue import locks
 from ocs.store.shortened import that_begin, the_one
 from ocs.store.tables import Approval, DispatchRow, Run
-from ocs.store.waiting import locks
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatu
 from ocs.rules.guards import Ask, Forbid, Refuse, Skip, SkipReason, Snapshot, Wait
 from ocs.spec import Job
 from ocs.store.approval_gate import (
+    ApprovalContext,
+    ApprovalRequested,
     Asked,
-    Asks,
     Declined,
-    Shown,
     ask,
     asked_before,
     carried_over,
@@ -26,14 +26,14 @@ from ocs.store.approval_gate import (
     pending_of_job,
     waits_with_key,
 )
-from ocs.store.by_hand import note_start
 from ocs.store.clock import database_clock
 from ocs.store.engine import Store
 from ocs.store.leases import LEASE, context_of, dispatch_behind
 from ocs.store.outbox import backlog
-from ocs.store.overtaken import newer_claimed, run_row, skip
+from ocs.store.queue import free_slots, locks, newest_running, running_of_job
+from ocs.store.superseded import newer_claimed, run_row, skip
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, JobState, KeyStatus, Run
-from ocs.store.waiting import free_slots, locks, newest_running, running_of_job
+from ocs.store.ui_actions import note_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Deferred:
+class Queued:
     """It waits for its turn, and goes on in a flow run of its own."""
 
     dispatch_id: UUID
@@ -68,8 +68,8 @@ class Forbidden:
     why: str
 
 
-Claim = Claimed | Rejected | Deferred | Asks | Declined | Forbidden
-NOTHING_SHOWN = Shown()
+Claim = Claimed | Rejected | Queued | ApprovalRequested | Declined | Forbidden
+NO_CONTEXT = ApprovalContext()
 
 
 async def claim(
@@ -80,7 +80,7 @@ async def claim(
     flow_run_id: UUID,
     owner: str,
     now: datetime,
-    shown: Shown = NOTHING_SHOWN,
+    shown: ApprovalContext = NO_CONTEXT,
     entry: int | None = None,
     against: str | None = None,
 ) -> Claim:
@@ -106,7 +106,7 @@ async def claim(
         snapshot = await _snapshot(session, job, dispatch, key, asked, now)
         verdict = Forbid(against) if against else guards.decide(job, dispatch, snapshot, now)
         if isinstance(verdict, Wait):
-            return Deferred(await _wait(session, job, dispatch, verdict, asked, flow_run_id, now), verdict)
+            return Queued(await _wait(session, job, dispatch, verdict, asked, flow_run_id, now), verdict)
         run = _going_on_from(asked, flow_run_id, now) if asked else run_row(job, dispatch, flow_run_id, now)
         session.add(run)
         if asked is None:
@@ -152,12 +152,12 @@ async def dispatch_of(store: Store, dispatch_id: UUID) -> Dispatch | None:
     return found.dispatch if found else None
 
 
-async def _in_line(session: AsyncSession, dispatch: Dispatch, flow_run_id: UUID) -> Deferred | None:
+async def _in_line(session: AsyncSession, dispatch: Dispatch, flow_run_id: UUID) -> Queued | None:
     """A flow run that has put its occasion in line already: its worker died before it could say so."""
     row = await session.get(DispatchRow, flow_run_id) if dispatch.id is None else None
     if row is None or row.waits_for is None:
         return None
-    return Deferred(row.id, Wait(row.waits_for, "It is in line already, and goes on in a run of its own."))
+    return Queued(row.id, Wait(row.waits_for, "It is in line already, and goes on in a run of its own."))
 
 
 async def _newest_run(session: AsyncSession, flow_run_id: UUID) -> Run | None:

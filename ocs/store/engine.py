@@ -20,7 +20,7 @@ from ocs import settings
 from ocs.errors import StoreAway, StoreError
 from ocs.files import make_folder
 from ocs.store import schema, timeouts
-from ocs.store.outage import is_away
+from ocs.store.transient import is_away
 
 ATTEMPTS, BETWEEN_ATTEMPTS = 20, 0.05
 WRITES = "ocs_writes"

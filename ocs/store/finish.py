@@ -13,16 +13,16 @@ from sqlmodel import col, select
 from ocs.rules import delivery, idempotency, outcome, triggers
 from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
 from ocs.rules.replay import after_crash
-from ocs.rules.retry import Again, GiveUp, Later, next_attempt, same_attempt
+from ocs.rules.retry import Again, GiveUp, Snooze, next_attempt, same_attempt
 from ocs.rules.triggers import Answer
 from ocs.spec import Job
 from ocs.store import deliveries, inbox
-from ocs.store.by_hand import note_cancel
 from ocs.store.engine import Store
-from ocs.store.leases import Lease, last_sign_of
+from ocs.store.leases import Lease, last_heartbeat_of
 from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
+from ocs.store.queue import locks, release_waiting
 from ocs.store.tables import DispatchRow, IdempotencyKey, JobState, KeyStatus, Run
-from ocs.store.waiting import let_go_on, locks
+from ocs.store.ui_actions import note_cancel
 
 FAILED = (RunStatus.ERROR, RunStatus.TIMEOUT)
 
@@ -38,7 +38,7 @@ class Outcome:
     status: RunStatus
     why: str
     consequences: tuple[PendingDispatch, ...] = ()
-    let_go: tuple[PendingDispatch, ...] = ()
+    released: tuple[PendingDispatch, ...] = ()
     tells: str | None = None
     stale: bool = False
 
@@ -54,7 +54,7 @@ async def finish(
     now: datetime,
     spread: float = 0,
     link: str | None = None,
-    last_sign: datetime | None = None,
+    last_heartbeat: datetime | None = None,
 ) -> Outcome:
     """Record the result, the key's fate, the job's state, a retry, a replay or the children to fire, and whom to tell.
 
@@ -66,7 +66,7 @@ async def finish(
     family = (*locks(job.id, job.limits.pool), *(f"job:{child.id}" for child in children))
     async with store.transaction(lock=family) as session:
         run = await session.get(Run, context.run_id)
-        if run is None or run.status.final or last_sign not in (None, last_sign_of(run)):
+        if run is None or run.status.final or last_heartbeat not in (None, last_heartbeat_of(run)):
             return _stale(run)
         following = await _following(session, job, context, result, spread)
         rows, notes = await _consequences(session, job, context, result, following, children, answers or {}, now)
@@ -74,23 +74,23 @@ async def finish(
         _write(run, result, why, notes, now)
         if result.status is RunStatus.CANCELLED and not result.declined:
             await note_cancel(session, run, now)
-        await _settle_key(session, context.idempotency_key, result, now)
+        await _resolve_key(session, context.idempotency_key, result, now)
         if job.run.agent or job.run.main:
-            await inbox.settle(session, run.id, result, now)
+            await inbox.reconcile(session, run.id, result, now)
         failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
         await _update_state(session, job.id, run, now, failed=failed)
         session.add_all(rows)
         # What was only put off is nothing to tell anybody.
-        letter = None if isinstance(following, Later) else delivery.of_run(job, result, why, link)
+        letter = None if isinstance(following, Snooze) else delivery.of_run(job, result, why, link)
         if letter is not None:
             _tell(session, run, letter, now)
         await session.flush()
-        let_go = await let_go_on(session, job.id, run.pool, now)
+        released = await release_waiting(session, job.id, run.pool, now)
         return Outcome(
             result.status,
             why,
             tuple(pending(row) for row in rows),
-            tuple(pending(row) for row in let_go),
+            tuple(pending(row) for row in released),
             tells=letter.target if letter else None,
         )
 
@@ -105,13 +105,13 @@ async def close_run(store: Store, lease: Lease, status: RunStatus, *, why: str, 
         found = await session.get(Run, lease.context.run_id)
     async with store.transaction(lock=locks(job_id, found.pool if found else None)) as session:
         run = await session.get(Run, lease.context.run_id)
-        if run is None or run.status is not RunStatus.RUNNING or last_sign_of(run) != lease.until:
+        if run is None or run.status is not RunStatus.RUNNING or last_heartbeat_of(run) != lease.until:
             return _stale(run)
         run.status, run.finished_at, run.lease_until = status, now, None
         run.summary = run.error = why
         await session.flush()
-        let_go = await let_go_on(session, job_id, run.pool, now)
-        return Outcome(status, why, let_go=tuple(pending(row) for row in let_go))
+        released = await release_waiting(session, job_id, run.pool, now)
+        return Outcome(status, why, released=tuple(pending(row) for row in released))
 
 
 def _stale(run: Run | None) -> Outcome:
@@ -122,7 +122,7 @@ def _stale(run: Run | None) -> Outcome:
 
 async def _following(
     session: AsyncSession, job: Job, context: DispatchContext, result: DispatchResult, spread: float
-) -> Again | Later | GiveUp:
+) -> Again | Snooze | GiveUp:
     dispatch = context.dispatch
     free = job.limits.max_queued - await backlog(session, job.id)
     if result.status is RunStatus.CRASHED:
@@ -158,12 +158,12 @@ async def _consequences(
     job: Job,
     context: DispatchContext,
     result: DispatchResult,
-    following: Again | Later | GiveUp,
+    following: Again | Snooze | GiveUp,
     children: Sequence[Job],
     answers: Mapping[str, Answer],
     now: datetime,
 ) -> tuple[list[DispatchRow], list[str]]:
-    if isinstance(following, Again | Later):
+    if isinstance(following, Again | Snooze):
         return [_again_row(job, context, result, following, now)], []
     if result.skip_children:
         return [], []
@@ -179,7 +179,7 @@ async def _consequences(
 
 
 def _again_row(
-    job: Job, context: DispatchContext, result: DispatchResult, again: Again | Later, now: datetime
+    job: Job, context: DispatchContext, result: DispatchResult, again: Again | Snooze, now: datetime
 ) -> DispatchRow:
     crashed = result.status is RunStatus.CRASHED
     return DispatchRow(
@@ -240,7 +240,7 @@ def _write(run: Run, result: DispatchResult, why: str, notes: Sequence[str], now
     run.session_key, run.finding = result.session_key or run.session_key, result.finding
 
 
-async def _settle_key(session: AsyncSession, key: str, result: DispatchResult, now: datetime) -> None:
+async def _resolve_key(session: AsyncSession, key: str, result: DispatchResult, now: datetime) -> None:
     ledger = await session.get(IdempotencyKey, key)
     if ledger is None:
         return

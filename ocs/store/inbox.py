@@ -92,7 +92,7 @@ async def take(store: Store, reader: str, run_id: UUID, *, now: datetime) -> lis
         return [_shown(message) for message in taken]
 
 
-async def settle(session: AsyncSession, run_id: UUID, result: DispatchResult, now: datetime) -> None:
+async def reconcile(session: AsyncSession, run_id: UUID, result: DispatchResult, now: datetime) -> None:
     """What becomes of the messages that a turn was shown, in the transaction that ends its run.
 
     They are delivered if it went well. Of a turn that was put off, or refused by the gateway, nothing is noted: its

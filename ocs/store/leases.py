@@ -82,11 +82,11 @@ def context_of(run: Run) -> DispatchContext:
     return DispatchContext(run.id, run.job_id, run.flow_run_id, dispatch_behind(run), key, run.started_at)
 
 
-def last_sign_of(run: Run) -> datetime:
+def last_heartbeat_of(run: Run) -> datetime:
     """Until when its owner is believed to execute it."""
     return run.lease_until or run.started_at
 
 
 def _lease(run: Run, now: datetime) -> Lease:
-    until = last_sign_of(run)
+    until = last_heartbeat_of(run)
     return Lease(context_of(run), run.owner or "", until, until < now, run.pid, run.pid_started_at)

@@ -77,7 +77,7 @@ async def recorded(store: Store, job_id: str, since: datetime) -> set[datetime]:
         return await _recorded(session, job_id, since)
 
 
-async def make_up_for(store: Store, job_id: str, chosen: CatchUp, now: datetime) -> list[PendingDispatch]:
+async def dispatch_missed(store: Store, job_id: str, chosen: CatchUp, now: datetime) -> list[PendingDispatch]:
     """Dispatch what was chosen and is still without a record, and note in the audit trail what is past already."""
     if not (chosen.dispatched or chosen.left_out):
         return []

@@ -11,11 +11,11 @@ from sqlmodel import col, select
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN, PendingDispatch, pending
+from ocs.store.queue import newest_running
 from ocs.store.readable import readable
 from ocs.store.running import is_running
 from ocs.store.shortened import SEVERAL, begins, that_begin, the_one
 from ocs.store.tables import DispatchRow, JobState, Run
-from ocs.store.waiting import newest_running
 
 AT_ONCE = 500
 

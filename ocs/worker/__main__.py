@@ -10,10 +10,10 @@ import gc
 import socket
 
 from ocs import peer, settings
-from ocs.lifeline import end_with_parent
+from ocs.parent_death import end_with_parent
 from ocs.worker.watchdog import watched
 from ocs.worker.worker import OpenClawWorker
-from tasks import host
+from tasks.adapter import runtime
 
 DRAIN_WITHOUT_PARENT = 60.0
 
@@ -25,13 +25,13 @@ async def work(pool: str, name: str, limit: int) -> None:
         StoreError: the store cannot be used; told now, and not by every run.
         ServerUnreachable: no server is configured.
     """
-    host.expect_runs(limit)
+    runtime.expect_runs(limit)
     try:
-        await host.store()
+        await runtime.store()
         async with watched():
             await OpenClawWorker(pool, name=name, limit=limit).start(printer=say)
     finally:
-        await host.close_store()
+        await runtime.close_store()
 
 
 def say(what: str) -> None:

@@ -39,7 +39,7 @@ def late_from(flow_run: FlowRun) -> datetime | None:
 def _makes_up_for_one(flow_run: FlowRun) -> bool:
     """An occurrence dispatched by catch-up. What was let go on has waited in line; its key names the turn."""
     from ocs.rules.dispatch import DispatchKind
-    from tasks.naming import kind_tag
+    from tasks.adapter.naming import kind_tag
 
     return kind_tag(DispatchKind.SCHEDULED) in flow_run.tags and ":" not in (flow_run.idempotency_key or "")
 

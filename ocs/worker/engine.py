@@ -31,8 +31,8 @@ from prefect.utilities.callables import get_call_parameters, parameters_to_args_
 from pydantic import SecretStr
 
 from ocs.errors import ServerUnreachable
-from ocs.patience import is_outage, pauses
-from tasks import owner
+from ocs.transient import is_transient, pauses
+from tasks.recovery import owner
 
 CAPTURE = "capture_sigterm"
 
@@ -129,7 +129,7 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
             try:
                 return await self._propose(state, force)
             except httpx.HTTPError as error:
-                if self.abandoned or not is_outage(error):
+                if self.abandoned or not is_transient(error):
                     raise
                 self.logger.warning("The server does not take the state %r; trying again: %r", state.name, error)
             await asyncio.sleep(pause)

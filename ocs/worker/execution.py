@@ -16,13 +16,14 @@ from prefect.flows import Flow
 from prefect.states import Cancelled, Crashed, Pending
 
 from ocs.errors import OcsError
-from ocs.patience import is_outage, pauses
-from ocs.worker.agenda import Held
+from ocs.transient import is_transient, pauses
 from ocs.worker.due import due, sleep_until
+from ocs.worker.due_queue import Held
 from ocs.worker.engine import InProcessEngine, engine_for
 from ocs.worker.loader import Flows
-from ocs.worker.patience import Logger
-from tasks import cancellation, owner
+from ocs.worker.periodic import Logger
+from tasks import cancellation
+from tasks.recovery import owner
 
 FRESH = timedelta(seconds=0.25)
 """A run that was seen waiting longer ago than this is looked at again before it is taken."""
@@ -70,7 +71,7 @@ class Execution:
         return self.flow_run.id
 
     @property
-    def is_settled(self) -> bool:
+    def is_done(self) -> bool:
         """Whether nothing more is to be done for the run: it is in a final state."""
         return self.flow_run.state is not None and self.flow_run.state.is_final()
 
@@ -140,7 +141,7 @@ class Execution:
         try:
             answer = await self._client.set_flow_run_state(self.id, Pending(message=self._mark))
         except httpx.HTTPError as error:
-            if not is_outage(error):
+            if not is_transient(error):
                 raise
             return await self._was_taken()
         # Refused because another worker was quicker, the answer is that one's Pending.
@@ -159,7 +160,7 @@ class Execution:
             try:
                 self.flow_run = await self._client.read_flow_run(self.id)
             except httpx.HTTPError as error:
-                if not is_outage(error):
+                if not is_transient(error):
                     raise
             else:
                 break

@@ -20,7 +20,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from ocs.worker.agenda import Held
+from ocs.worker.due_queue import Held
 
 PAGE = 200
 MOST_PAGES = 10

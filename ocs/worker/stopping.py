@@ -20,8 +20,8 @@ from prefect.states import Cancelled, Scheduled
 
 from ocs.worker import engine
 from ocs.worker.execution import UNSTARTED, Execution, taker_of
-from tasks import owner
-from tasks.pages import all_flow_runs, flow_runs_by_id
+from tasks.adapter.pages import all_flow_runs, flow_runs_by_id
+from tasks.recovery import owner
 
 OTHERS_HAVE = timedelta(minutes=2)
 """How long another worker may take to end a run before nobody is believed to execute it."""
@@ -73,8 +73,8 @@ class Stopping:
                 continue
             if flow_run.state.is_cancelling():
                 await self._stop(flow_run, flow_run.state)
-            elif await self._was_left(flow_run, flow_run.state):
-                await self._give_back(flow_run)
+            elif await self._was_orphaned(flow_run, flow_run.state):
+                await self._requeue(flow_run)
         if self._executions:
             await self._sweep_executions([*self._executions])
 
@@ -85,14 +85,14 @@ class Stopping:
             if flow_run.state is not None:
                 engine.suspend(flow_run.id, flow_run.state)
 
-    async def _give_back(self, flow_run: FlowRun) -> None:
+    async def _requeue(self, flow_run: FlowRun) -> None:
         """Another worker may have been quicker, and have run it since: see what is true now."""
         now = await self._client.read_flow_run(flow_run.id)
-        if now.state is None or not now.state.is_pending() or not await self._was_left(now, now.state):
+        if now.state is None or not now.state.is_pending() or not await self._was_orphaned(now, now.state):
             return
         at = now.state.state_details.scheduled_time or now.expected_start_time
-        given_back = Scheduled(scheduled_time=at, message="The process that had taken it is gone.")
-        await self._client.set_flow_run_state(now.id, given_back)
+        requeued = Scheduled(scheduled_time=at, message="The process that had taken it is gone.")
+        await self._client.set_flow_run_state(now.id, requeued)
 
     async def _stop(self, flow_run: FlowRun, state: State) -> None:
         if execution := self._executions.get(flow_run.id):
@@ -112,7 +112,7 @@ class Stopping:
         workers = await self._client.read_workers_for_work_pool(self._pool)
         return [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
 
-    async def _was_left(self, flow_run: FlowRun, state: State) -> bool:
+    async def _was_orphaned(self, flow_run: FlowRun, state: State) -> bool:
         """A process that is gone took it, and died before it began."""
         taker = taker_of(state.message)
         if taker is None or flow_run.id in self._executions:

@@ -12,8 +12,8 @@ from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventResourceFilter
 from prefect.events.schemas.events import ResourceSpecification
 
-from ocs.patience import pauses
-from ocs.worker.patience import Logger
+from ocs.transient import pauses
+from ocs.worker.periodic import Logger
 
 STATE_TYPE = "prefect.state-type"
 STATE_NAME = "prefect.state-name"

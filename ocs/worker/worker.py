@@ -18,15 +18,15 @@ from prefect.logging import get_logger
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
 from ocs.worker import engine, process
-from ocs.worker.agenda import Agenda, Held
 from ocs.worker.due import due, late_from
+from ocs.worker.due_queue import DueQueue, Held
 from ocs.worker.execution import Execution
 from ocs.worker.loader import Flows
+from ocs.worker.maintenance import JobMaintenance, Maintenance
 from ocs.worker.newest import newest_of_late
-from ocs.worker.patience import keep_doing
+from ocs.worker.periodic import run_periodically
 from ocs.worker.stopping import Stopping
 from ocs.worker.stream import listen
-from ocs.worker.upkeep import JobUpkeep, Upkeep
 
 LEAD = timedelta(seconds=1)
 """How long before its time a run is taken as Pending, so that only the start itself is left at the instant."""
@@ -70,16 +70,16 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         work_queues: list[str] | None = None,
         *,
         limit: int | None = None,
-        upkeep: Upkeep | None = None,
+        maintenance: Maintenance | None = None,
         **options: Any,
     ) -> None:
         super().__init__(work_pool_name, work_queues, limit=limit, **options)
         self._pool = work_pool_name
         self._queues = list(work_queues or ())
         self._most = limit
-        self._upkeep = upkeep or JobUpkeep()
+        self._maintenance = maintenance or JobMaintenance()
         self._log = get_logger("worker.openclaw")
-        self._agenda = Agenda()
+        self._due_queue = DueQueue()
         self._executions: dict[UUID, Execution] = {}
         self._begun: set[UUID] = set()
         self._flows: Flows | None = None
@@ -105,8 +105,8 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
             stack.enter_context(process.on_stop_signals(self._on_signal))
             if with_healthcheck:
                 stack.enter_context(process.health_check(self))
-            self._upkeep.begin(self._most)
-            stack.push_async_callback(self._upkeep.close)
+            self._maintenance.begin(self._most)
+            stack.push_async_callback(self._maintenance.close)
             await stack.enter_async_context(engine.shared_client())
             await stack.enter_async_context(self)
             printer(f"Worker {self.name!r} started!")
@@ -137,13 +137,13 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
                 found = []  # the pool is made with the next heartbeat
             held = [_held(entry.flow_run, now) for entry in found]
             is_complete = len(found) < PAGE
-            new = self._agenda.update(held, complete=is_complete, except_for=self._begun)
+            new = self._due_queue.update(held, complete=is_complete, except_for=self._begun)
             self._asked_at = time.monotonic()
             self._changed.set()
             if not is_complete and not self._queues:
                 newest = await newest_of_late(self.client, self._pool, held, now)
                 also = [_held(flow_run, now) for flow_run in newest]
-                new += self._agenda.update(also, complete=False, except_for=self._begun)
+                new += self._due_queue.update(also, complete=False, except_for=self._begun)
                 self._changed.set()
         return [held.flow_run for held in new]
 
@@ -186,13 +186,13 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
             pool=self._pool,
             worker=self.name,
             executions=self._executions,
-            drop=self._agenda.drop,
+            drop=self._due_queue.drop,
         )
         try:
             async with _running(self._report(), self._listen(stopping), self._sweep(stopping)):
                 async with _running(self._poll(), self._dispatch(), self._tick(), self._pass_over()):
                     await self._draining.wait()
-                self._agenda.clear()
+                self._due_queue.clear()
                 if self._executions:
                     printer(f"Waiting for {self.executing} running runs to end; a second signal ends them.")
                 await self._ends_of_runs()
@@ -203,7 +203,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         try:
             await self.get_and_submit_flow_runs()
             async with _running(self._dispatch(), self._pass_over()):
-                while self._agenda or self._executions:  # noqa: ASYNC110
+                while self._due_queue or self._executions:  # noqa: ASYNC110
                     await asyncio.sleep(BREATH)
         finally:
             await self._end_runs()
@@ -213,7 +213,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         while True:
             self._changed.clear()
             before = datetime.now(UTC) + LEAD
-            while self._has_slot() and (held := self._agenda.take(before)):
+            while self._has_slot() and (held := self._due_queue.take(before)):
                 self._begin(held)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._until_next(before)):
@@ -223,7 +223,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         return self._most is None or len(self._executions) < self._most
 
     def _until_next(self, taken_before: datetime) -> float | None:
-        starts_at = self._agenda.next_start(taken_before) if self._has_slot() else None
+        starts_at = self._due_queue.next_start(taken_before) if self._has_slot() else None
         return (starts_at - LEAD - datetime.now(UTC)).total_seconds() if starts_at else None
 
     def _begin(self, held: Held) -> Execution:
@@ -236,18 +236,18 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
 
     def _ended(self, execution: Execution) -> None:
         del self._executions[execution.id]
-        self._agenda.ended(execution.id)
+        self._due_queue.ended(execution.id)
         self._changed.set()
         # It may be scheduled again already, and answers that named it while it ran were not listened to.
         # And where the pool has a limit, the server names no more runs than it allows.
-        if not execution.is_settled or self._pool_has_a_limit():
+        if not execution.is_done or self._pool_has_a_limit():
             self._wake.set()
 
     def _pool_has_a_limit(self) -> bool:
         return self._synchronized.is_set() and self.is_setup and self.work_pool.concurrency_limit is not None
 
     async def _poll(self) -> None:
-        await keep_doing(
+        await run_periodically(
             "ask for runs",
             self.get_and_submit_flow_runs,
             every=POLL_SECONDS,
@@ -259,7 +259,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         )
 
     async def _pass_over(self) -> None:
-        await keep_doing(
+        await run_periodically(
             "pass over what is late",
             self._pass_over_some,
             every=PASS_OVER_SECONDS,
@@ -270,29 +270,29 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
 
     async def _pass_over_some(self) -> None:
         """What newer occurrences have overtaken ends here, and costs no slot."""
-        overtaken = self._agenda.overtaken(datetime.now(UTC), PASSED_OVER_AT_ONCE)
-        if not overtaken:
+        superseded = self._due_queue.superseded(datetime.now(UTC), PASSED_OVER_AT_ONCE)
+        if not superseded:
             return
-        gone = await self._upkeep.pass_over([held.flow_run for each in overtaken for held in each.held])
+        gone = await self._maintenance.skip_superseded([held.flow_run for each in superseded for held in each.held])
         self._begun |= gone
-        self._agenda.looked_at(overtaken, gone)
+        self._due_queue.looked_at(superseded, gone)
         self._changed.set()
 
     async def _report(self) -> None:
         every = self.heartbeat_interval_seconds
-        await keep_doing(
+        await run_periodically(
             "report to the server", self.sync_with_backend, every=every, within=ROUND_SECONDS, logger=self._log
         )
 
     async def _sweep(self, stopping: Stopping) -> None:
-        await keep_doing(
+        await run_periodically(
             "look for runs to be stopped", stopping.sweep, every=SWEEP_SECONDS, within=REQUEST_SECONDS, logger=self._log
         )
 
     async def _tick(self) -> None:
-        await keep_doing(
+        await run_periodically(
             "mend what a crash may have left",
-            self._upkeep.tick,
+            self._maintenance.tick,
             every=TICK_SECONDS,
             within=TICK_TAKES,
             logger=self._log,

@@ -51,7 +51,7 @@ async def run_turn(
     """
     result = _begun(turn.session_key)
     if not await gateway.wait_until_up(patience):
-        return _deferred(result, f"The OpenClaw gateway at {gateway.url} does not answer.", AWAY)
+        return _snoozed(result, f"The OpenClaw gateway at {gateway.url} does not answer.", AWAY)
     token = gateway.token.get_secret_value()
     said = Capture(
         artifacts / "stdout.txt",
@@ -79,7 +79,7 @@ async def send_event(gateway: OpenClawGateway, text: str, *, session_key: str) -
     """Tell the main session, and leave it at that: nothing is delivered, and no child follows."""
     result = _begun(session_key)
     if not await gateway.wait_until_up(PATIENCE):
-        return _deferred(result, f"The OpenClaw gateway at {gateway.url} does not answer.", AWAY)
+        return _snoozed(result, f"The OpenClaw gateway at {gateway.url} does not answer.", AWAY)
     try:
         await gateway.wake(text)
     except GatewayError as failed:
@@ -153,12 +153,12 @@ def _judged(result: DispatchResult, said: Capture, output: Output) -> DispatchRe
 
 def _failed(result: DispatchResult, failed: GatewayError) -> DispatchResult:
     if failed.retryable and not failed.reached:
-        return _deferred(result, failed.message, max(failed.retry_after or DRAINING, SOONEST))
+        return _snoozed(result, failed.message, max(failed.retry_after or DRAINING, SOONEST))
     sentence = f"{failed.message} {failed.hint}" if failed.hint else failed.message
     return replace(result, status=RunStatus.ERROR, error=sentence, retryable=failed.retryable)
 
 
-def _deferred(result: DispatchResult, why: str, delay: timedelta) -> DispatchResult:
+def _snoozed(result: DispatchResult, why: str, delay: timedelta) -> DispatchResult:
     return replace(
         result,
         status=RunStatus.ERROR,

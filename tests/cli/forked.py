@@ -28,7 +28,7 @@ PATIENCE = 120
 LARGEST_CALL = 1 << 18
 BARE = ("ocs.cli.main", "ocs.store", "ocs.store.queries", "deployments.catalogue", "deployments.prefect_yaml")
 """What reads the environment only when it is called."""
-WITH_A_SERVER = (*BARE, "prefect.client.orchestration", "deployments.rollout", "tasks.publish")
+WITH_A_SERVER = (*BARE, "prefect.client.orchestration", "deployments.rollout", "tasks.adapter.publish")
 """Prefect reads it when it is imported: all calls have to be made with the environment this was started with."""
 
 

@@ -20,13 +20,13 @@ from uuid import UUID, uuid4
 import pytest
 import typer
 
-from ocs.cli import doctor
-from ocs.cli.checks import Finding, State
-from ocs.cli.output import Mode
+from ocs.cli.doctor import command
+from ocs.cli.doctor.project import Finding, State
+from ocs.cli.render.output import Mode
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store import open_store
 from ocs.store.tables import DispatchRow, DispatchStatus, Run
-from tasks import owner
+from tasks.recovery import owner
 from tasks.strategies import sessions
 from tests.cli.command import Ocs
 from tests.cli.live import eventually, prefect, running
@@ -303,12 +303,12 @@ def test_a_check_or_a_fix_that_fails_is_a_finding_and_the_rest_goes_on(
     monkeypatch.setenv("OCS_HOME", str(tmp_path))
     monkeypatch.setattr(Mode, "json", True)
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    monkeypatch.setitem(doctor.ON_THIS_MACHINE, "data", fails)
+    monkeypatch.setitem(command.ON_THIS_MACHINE, "data", fails)
     monkeypatch.setitem(
-        doctor.ON_THIS_MACHINE, "home", lambda: iter([Finding("home", State.WARNING, "Open.", "chmod", denied)])
+        command.ON_THIS_MACHINE, "home", lambda: iter([Finding("home", State.WARNING, "Open.", "chmod", denied)])
     )
     with pytest.raises(typer.Exit) as ended:
-        doctor.doctor(fix=True)
+        command.doctor(fix=True)
     assert ended.value.exit_code == 1
     said = capsys.readouterr().out
     for words in ("As far as that.", "an odd thing", "it is not yours", "ocs up --detach"):

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from ocs.cli import output
 from ocs.cli.follow import show_end
+from ocs.cli.render import output
 from ocs.rules.dispatch import RunStatus
 from ocs.store.tables import Run
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ocs.cli.views import run_schema
+from ocs.cli.render.views import run_schema
 from tests.cli.command import PATIENCE, Ocs
 from tests.cli.live import eventually, run_of, running
 

@@ -11,7 +11,7 @@ import pytest
 from tests.cli.command import Ocs
 from tests.cli.live import eventually
 from tests.delivery.receiver import Answer, Receiver, receiver
-from tests.delivery.test_couriers import PIXEL
+from tests.delivery.test_transports import PIXEL
 
 pytestmark = pytest.mark.e2e
 SECRET = "correct-horse-battery"

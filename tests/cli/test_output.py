@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, text, timezones
 
-from ocs.cli import output
-from ocs.cli.output import count_of, first_line, local, seconds, took, utc
+from ocs.cli.render import output
+from ocs.cli.render.output import count_of, first_line, local, seconds, took, utc
 from ocs.errors import Refused
 
 MOMENT = datetime(2027, 1, 31, 23, 30, tzinfo=timezone(timedelta(hours=-5)))

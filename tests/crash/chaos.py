@@ -28,7 +28,7 @@ from deployments import catalogue
 from ocs.rules.occurrences import occurrences_between
 from ocs.server import answers, embedded_server
 from ocs.store import enqueue
-from tasks.publish import publish
+from tasks.adapter.publish import publish
 from tests.crash.invariants import Harm, Seen, violations
 from tests.crash.nursery import nursery
 from tests.crash.rig import Rig, Scene

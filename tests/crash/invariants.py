@@ -21,7 +21,7 @@ from ocs.spec import Job
 from ocs.store.outbox import OPEN
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, KeyStatus, Run
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
-from tasks.states import state_of
+from tasks.adapter.states import state_of
 
 INSTEAD = "runs instead"
 
@@ -122,18 +122,18 @@ def _alone(seen: Seen) -> Iterator[Violation]:
         yield Violation(Harm.DOUBLED, f"the run {run_id} met processes of an earlier one that are still at work")
 
 
-def _one_run_an_occasion(seen: Seen) -> Iterator[Violation]:
+def _one_run_a_scope(seen: Seen) -> Iterator[Violation]:
     """One claimed run for an occurrence, a dispatch, a flow run; replays are dispatches of their own."""
     scheduled = [run for run in seen.claimed if run.kind is DispatchKind.SCHEDULED]
-    occasions = {
+    scopes = {
         "occurrence": Counter((run.job_id, run.scheduled_for) for run in scheduled),
         "dispatch": Counter((run.job_id, run.dispatch_id) for run in seen.claimed if run.dispatch_id),
         "flow run": Counter((run.job_id, run.flow_run_id) for run in seen.claimed),
     }
-    for occasion, counted in occasions.items():
+    for scope, counted in scopes.items():
         for (job_id, which), count in counted.items():
             if count > 1:
-                yield Violation(Harm.DOUBLED, f"{job_id} ran {count} times for the {occasion} {which}")
+                yield Violation(Harm.DOUBLED, f"{job_id} ran {count} times for the {scope} {which}")
 
 
 def _a_crash_keeps_its_key(seen: Seen) -> Iterator[Violation]:
@@ -144,7 +144,7 @@ def _a_crash_keeps_its_key(seen: Seen) -> Iterator[Violation]:
             yield Violation(Harm.DOUBLED, f"{_name(crashed[key.run_id])} has lost its key")
 
 
-def _every_occasion_has_its_run(seen: Seen) -> Iterator[Violation]:
+def _every_scope_has_its_run(seen: Seen) -> Iterator[Violation]:
     with_run = {run.dispatch_id for run in seen.runs}
     for row in seen.dispatches:
         if row.status is DispatchStatus.DONE and row.id not in with_run:
@@ -257,9 +257,9 @@ RULES = (
     _left_behind,
     _executed_once,
     _alone,
-    _one_run_an_occasion,
+    _one_run_a_scope,
     _a_crash_keeps_its_key,
-    _every_occasion_has_its_run,
+    _every_scope_has_its_run,
     _runs_instead,
     _consequences,
     _told_once,

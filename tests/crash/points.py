@@ -123,9 +123,9 @@ POINTS = {
     "before finish": Point("tasks.finalize", "finish", "before", Reached.CLAIMED),
     "after finish": Point("tasks.finalize", "finish", "after", Reached.FINISHED),
     "after a child was sent, before that is noted": Point(
-        "tasks.publish", "mark_published", "before", Reached.FINISHED
+        "tasks.adapter.publish", "mark_published", "before", Reached.FINISHED
     ),
-    "between two children": Point("tasks.publish", "mark_published", "after", Reached.FINISHED),
+    "between two children": Point("tasks.adapter.publish", "mark_published", "after", Reached.FINISHED),
     "after publish": Point("tasks.finalize", "publish", "after", Reached.FINISHED),
     "before the final state": Point("flows.job", "finalize", "after", Reached.FINISHED),
 }
@@ -135,24 +135,26 @@ IN_LINE = {"after it was put in line": Point("tasks.prepare", "claim", "after", 
 """The second run of a job whose first one still runs."""
 
 RECOVERY = {
-    "before recovery ends a run": Point("tasks.recover", "finish", "before", Reached.CLAIMED),
-    "after recovery ended a run": Point("tasks.recover", "finish", "after", Reached.CLAIMED),
-    "after recovery sent what follows": Point("tasks.recover", "publish", "after", Reached.CLAIMED),
+    "before recovery ends a run": Point("tasks.recovery.recover", "finish", "before", Reached.CLAIMED),
+    "after recovery ended a run": Point("tasks.recovery.recover", "finish", "after", Reached.CLAIMED),
+    "after recovery sent what follows": Point("tasks.recovery.recover", "publish", "after", Reached.CLAIMED),
 }
 """Points in the life of the worker that comes after a killed one."""
 
 GIVING_BACK = {
     "before a run that was taken is given back": Point(
-        "ocs.worker.stopping", "Stopping._was_left", "after", Reached.NOTHING, nth=2
+        "ocs.worker.stopping", "Stopping._was_orphaned", "after", Reached.NOTHING, nth=2
     ),
-    "before a run that had begun is given back": Point("tasks.settle", "_is_still_left", "after", Reached.NOTHING),
+    "before a run that had begun is given back": Point(
+        "tasks.recovery.reconcile", "_is_still_orphaned", "after", Reached.NOTHING
+    ),
 }
 """Where a worker has seen for the last time that another one left a run."""
 
 REPEATS = "after a message was sent, before that is noted"
 DELIVERY = {
-    "before a message is sent": Point("blocks.by_webhook", "ByWebhook.send", "before", Reached.FINISHED),
-    REPEATS: Point("blocks.by_webhook", "ByWebhook.send", "after", Reached.FINISHED),
+    "before a message is sent": Point("blocks.webhook_transport", "WebhookTransport.send", "before", Reached.FINISHED),
+    REPEATS: Point("blocks.webhook_transport", "WebhookTransport.send", "after", Reached.FINISHED),
     "after it was noted that a message was sent": Point("ocs.store.deliveries", "note_part", "after", Reached.FINISHED),
 }
 """Points in the life of a message."""
@@ -162,9 +164,9 @@ ASKING = {
     "before it suspends": Point("flows.job", "suspend", "before", Reached.NOTHING),
 }
 FORMLESS = {
-    "after it was suspended": Point("tasks.approval_form", "acreate_flow_run_input", "before", Reached.NOTHING),
+    "after it was suspended": Point("tasks.approvals.form", "acreate_flow_run_input", "before", Reached.NOTHING),
     "between the text of its form and the form": Point(
-        "tasks.approval_form", "acreate_flow_run_input", "after", Reached.NOTHING
+        "tasks.approvals.form", "acreate_flow_run_input", "after", Reached.NOTHING
     ),
 }
 """A run is suspended, and nobody can answer yet."""

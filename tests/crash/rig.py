@@ -225,7 +225,7 @@ class Rig:
 
         await self.system.eventually(look)
 
-    def let_go(self, worker: str = "crash") -> None:
+    def release(self, worker: str = "crash") -> None:
         """What holds goes on."""
         (self._holds(worker) / GO).touch()
 

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelling
 
 from ocs.rules.dispatch import RunStatus
-from tasks.states import state_of
+from tasks.adapter.states import state_of
 from tests.crash.points import POINTS, Reached
 from tests.crash.rig import Rig
 from tests.crash.test_servers import HELD, runs_at_every_point
@@ -25,7 +25,7 @@ async def test_a_run_is_cancelled_at_every_point_or_had_ended_already(rig: Rig) 
     await runs_at_every_point(rig)
     flow_runs = {point: await flow_run_of(rig, name) for name, point in HELD.items()}
     await asyncio.gather(*(rig.system.client.set_flow_run_state(each.id, Cancelling()) for each in flow_runs.values()))
-    rig.let_go()
+    rig.release()
     states = {point: await ends(rig, flow_run) for point, flow_run in flow_runs.items()}
     seen = await rig.scene.look({})
     for name, point in HELD.items():

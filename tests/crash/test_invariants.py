@@ -17,7 +17,7 @@ from ocs.rules.guards import SkipReason
 from ocs.spec import Job
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, KeyStatus, Run
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
-from tasks.states import state_of
+from tasks.adapter.states import state_of
 from tests.crash.invariants import Harm, Seen, violations
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

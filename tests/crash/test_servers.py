@@ -41,7 +41,7 @@ async def statuses(rig: Rig) -> Mapping[str, RunStatus]:
 async def test_runs_at_every_point_outlive_the_death_of_the_server(rig: Rig) -> None:
     await runs_at_every_point(rig)
     rig.kill_server()
-    rig.let_go()
+    rig.release()
     rig.scene.gate.touch()
     rig.start_server()
     assert await statuses(rig) == dict.fromkeys(POINTS, RunStatus.OK)
@@ -52,7 +52,7 @@ async def test_server_and_worker_are_killed_together_while_runs_are_at_every_poi
     rig.kill_server()
     rig.kill_worker()
     rig.scene.gate.touch()
-    rig.let_go()
+    rig.release()
     rig.start_worker()
     rig.start_server()
     assert await statuses(rig) == {

@@ -14,7 +14,8 @@ from deployments import catalogue
 from ocs import settings
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
 from ocs.store import Claimed, claim, queries, record_process
-from tasks import host, leftovers, owner, recover
+from tasks.adapter import runtime
+from tasks.recovery import leftovers, owner, recover
 from tasks.strategies import sessions
 from tests.crash.rig import MARK, Rig, marked_processes
 
@@ -93,7 +94,7 @@ async def held(
     refusals.undo()
     sessions.end([sessions.Session("", shell.pid, started_at)], 0)
     await shell.wait()
-    await host.close_store()
+    await runtime.close_store()
 
 
 async def test_a_run_whose_processes_cannot_be_ended_keeps_its_place(

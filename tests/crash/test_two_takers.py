@@ -31,7 +31,7 @@ async def test_a_run_that_two_workers_give_back_runs_once(rig: Rig, left: str, s
         await rig.held("load", worker="quick")
     (flow_run,) = await rig.system.flow_runs_of("load")
     known = len(await rig.system.client.read_flow_run_states(flow_run.id))
-    rig.let_go("slow")
+    rig.release("slow")
     rig.start_worker(name="third")
 
     async def taken_and_left_again() -> bool:
@@ -39,7 +39,7 @@ async def test_a_run_that_two_workers_give_back_runs_once(rig: Rig, left: str, s
         return any(state.is_final() for state in states[known:])
 
     await rig.system.eventually(taken_and_left_again)
-    rig.let_go("quick")
+    rig.release("quick")
     (run,) = (await rig.scene.at_rest()).runs
     assert run.status is RunStatus.OK
 
@@ -58,11 +58,11 @@ async def test_a_run_that_two_workers_take_runs_once(rig: Rig, quick: str | None
         await rig.scene.at_rest()
     else:
         await rig.held("load", worker="quick")
-    rig.let_go("slow")
+    rig.release("slow")
     await rig.passed("load", worker="slow")
     await rig.scene.run("other")
     await rig.system.ended_run("other")
-    rig.let_go("quick")
+    rig.release("quick")
     (run,) = [run for run in (await rig.scene.at_rest()).runs if run.job_id == rig.system.id("load")]
     assert run.status is RunStatus.OK
 
@@ -86,7 +86,7 @@ async def test_a_late_take_over_a_run_that_has_ended_runs_nothing_again(
     await rig.held("load", worker="slow")
     rig.start_worker(name="quick")
     (before,) = [run for run in (await rig.scene.at_rest()).runs if run.job_id == rig.system.id("load")]
-    rig.let_go("slow")
+    rig.release("slow")
     await rig.killed(slow)
     rig.start_worker(name="third")
     seen = await rig.scene.at_rest()

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import tasks.adapter.runtime
 import tasks.execute
-import tasks.host
 from ocs import settings
-from ocs.lifeline import end_with_parent
+from ocs.parent_death import end_with_parent
 from ocs.rules.dispatch import DispatchResult
 from ocs.spec import Shell
 from ocs.worker import watchdog
@@ -50,7 +50,7 @@ def main(given: Sequence[str] | None = None) -> None:
         job_id, _, point = hold.partition("=")
         ALL[point].hold(job_id, asked.holds)
     if asked.clock is not None:
-        tasks.host.clock = lambda: datetime.now(UTC) + timedelta(seconds=asked.clock * asked.jump.exists())
+        tasks.adapter.runtime.clock = lambda: datetime.now(UTC) + timedelta(seconds=asked.clock * asked.jump.exists())
     end_with_parent(patience=60)
     asyncio.run(work(asked.pool, asked.name, asked.limit))
 

@@ -18,11 +18,11 @@ from pydantic import SecretStr
 from sqlmodel import select
 
 from blocks.target import DeliveryTarget
-from ocs.rules.resending import MOST_ATTEMPTS
+from ocs.rules.delivery_retry import MOST_ATTEMPTS
 from ocs.store import Store, deliveries
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
-from tasks import host
-from tasks.deliver import deliver_leftovers, deliver_soon, finish_sending
+from tasks.adapter import runtime
+from tasks.delivery.send import deliver_leftovers, deliver_soon, finish_sending
 from tests.delivery.receiver import Answer, Receiver
 
 pytestmark = pytest.mark.e2e
@@ -34,9 +34,9 @@ RUN = uuid4()
 async def store(prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
     monkeypatch.setenv("OCS_STORE_URL", f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")
     with temporary_settings({PREFECT_API_URL: prefect_server}):
-        yield await host.store()
+        yield await runtime.store()
         await finish_sending()
-        await host.close_store()
+        await runtime.close_store()
 
 
 Make = Callable[[Block], Awaitable[str]]

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from deployments.buildable import not_built
 from ocs.spec import EventTrigger, Job
-from tasks.schedules import key_of, schedule_of
+from tasks.adapter.schedules import key_of, schedule_of
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from ruamel.yaml import YAML
 from deployments import catalogue, rollout
 from ocs import settings
 from ocs.store import Store, enqueue, open_store, queries
-from tasks.publish import publish
+from tasks.adapter.publish import publish
 
 T = TypeVar("T")
 PATIENCE = 150.0

@@ -13,7 +13,7 @@ from prefect.states import Cancelling
 from pydantic import SecretStr
 
 from blocks.gateway import BLOCK, OpenClawGateway
-from ocs.cli.checks_gateway import gateway_block
+from ocs.cli.doctor.gateway import gateway_block
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.messages import Draft
 from ocs.store import inbox, messages, queries

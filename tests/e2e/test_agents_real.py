@@ -75,7 +75,7 @@ async def test_runs_outlive_the_gateway_and_each_is_done_once(
     await ocs.client.set_flow_run_state(run.flow_run_id, Cancelling())
     cancelled = await ocs.ended_run("cancelled")
     assert (cancelled.status, cancelled.session_key) == (RunStatus.CANCELLED, run.session_key)
-    await ocs.eventually(lambda: _was_left(model))
+    await ocs.eventually(lambda: _was_orphaned(model))
 
     model.hanging.clear()
     await ocs.run("broken")
@@ -112,5 +112,5 @@ async def _is_set(model: Model) -> bool:
     return model.hanging.is_set()
 
 
-async def _was_left(model: Model) -> bool:
+async def _was_orphaned(model: Model) -> bool:
     return model.left.is_set()

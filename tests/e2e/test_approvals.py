@@ -17,7 +17,7 @@ from ocs.rules.dispatch import RunStatus
 from ocs.server import embedded_server
 from ocs.store.approvals import Decided, approvals, decide
 from ocs.store.tables import Approval
-from tasks.approvals import settle_one
+from tasks.approvals.gate import reconcile_one
 from tests.e2e.system import RunningSystem, our_worker, running_system, worker_process
 
 pytestmark = pytest.mark.e2e
@@ -42,7 +42,7 @@ async def suspended(ocs: RunningSystem, name: str) -> tuple[Approval, FlowRun]:
 
 async def decided(ocs: RunningSystem, request: Approval, *, approve: bool, reason: str | None = None) -> Decided:
     """As `ocs approvals` does it: what was decided in the UI meanwhile is heard first."""
-    await settle_one(ocs.client, ocs.store, request)
+    await reconcile_one(ocs.client, ocs.store, request)
     answer = await decide(
         ocs.store,
         request.id,
@@ -52,7 +52,7 @@ async def decided(ocs: RunningSystem, request: Approval, *, approve: bool, reaso
         reason=reason,
         now=ocs.now(),
     )
-    await settle_one(ocs.client, ocs.store, request)
+    await reconcile_one(ocs.client, ocs.store, request)
     return answer
 
 
@@ -203,7 +203,7 @@ async def test_a_cancelled_waiting_run_is_withdrawn(ocs: RunningSystem) -> None:
     await ocs.run("unwanted")
     request, flow_run = await suspended(ocs, "unwanted")
     await ocs.client.set_flow_run_state(flow_run.id, Cancelling(message="Not wanted."))
-    await settle_one(ocs.client, ocs.store, request)
+    await reconcile_one(ocs.client, ocs.store, request)
     run = await ocs.ended_run("unwanted")
     assert run.status is RunStatus.CANCELLED
     assert (await request_of(ocs, "unwanted")).status is ApprovalStatus.WITHDRAWN
@@ -226,7 +226,7 @@ async def test_a_job_that_changes_meanwhile_is_not_run(ocs: RunningSystem, chang
             deployment = await ocs.client.read_deployment_by_name(f"job/{job}")
             await ocs.client.delete_deployment(deployment.id)
             (ocs.project / "deployments" / "jobs" / f"{job}.yaml").unlink()
-    await settle_one(ocs.client, ocs.store, request)
+    await reconcile_one(ocs.client, ocs.store, request)
     run = next(run for run in await ocs.runs_of("moving") if run.id == request.run_id)
     assert run.status is RunStatus.CANCELLED
     assert change in (run.error or "") or "changed" in (run.error or "")

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from blocks.gateway import BLOCK, OpenClawGateway
 from blocks.target import DeliveryTarget
-from ocs.cli import checks_delivery
+from ocs.cli.doctor import delivery
 from ocs.store import deliveries
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
 from tests.e2e.system import RunningSystem
@@ -112,7 +112,7 @@ async def test_the_doctor_names_the_chats_that_the_gateway_does_not_see(
     await cast("Any", DeliveryTarget(kind="gateway", channel="telegram", recipient="4712").save(name))
     ocs.write("one", run="true", deliver=DELIVER)
     ocs.write("two", run="true", deliver={"to": name})
-    found = [(each.state, each.finding) async for each in checks_delivery.targets(ocs.client)]
+    found = [(each.state, each.finding) async for each in delivery.targets(ocs.client)]
     told = "The gateway does not see telegram:4712: not connected, or nobody wrote to its bot there."
     assert (found, chat.arrived) == ([("warning", told)], [])
     await DeliveryTarget.adelete(name)

@@ -8,7 +8,7 @@ import pytest
 
 from ocs.rules.dispatch import RunStatus
 from ocs.store import audit, pending_dispatches, queries
-from tasks.publish import publish
+from tasks.adapter.publish import publish
 from tests.e2e.system import RunningSystem
 
 pytestmark = pytest.mark.e2e

@@ -14,7 +14,7 @@ from blocks.target import DeliveryTarget
 from ocs.store import deliveries
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
 from tests.delivery.receiver import Answer, Receiver, receiver
-from tests.delivery.test_couriers import PIXEL, genuine
+from tests.delivery.test_transports import PIXEL, genuine
 from tests.e2e.system import RunningSystem
 
 pytestmark = pytest.mark.e2e

@@ -21,8 +21,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Scheduled
 
+from ocs.cli.commands.jobs_run import start
 from ocs.cli.deployed import deployed_job
-from ocs.cli.jobs_run import start
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.jitter import offset
 from ocs.store.tables import Run

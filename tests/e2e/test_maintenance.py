@@ -25,10 +25,11 @@ from ocs.rules.dispatch import Dispatch, DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.rules.misfire import CatchUp
 from ocs.store import audit, claim, enqueue, lifecycle, occurrences, queries
-from tasks import catch_up, host, owner, pages, recover, settle
-from tasks.lifecycle import end_jobs
-from tasks.publish import publish
-from tasks.states import state_of
+from tasks.adapter import pages, runtime
+from tasks.adapter.publish import publish
+from tasks.adapter.states import state_of
+from tasks.recovery import catch_up, owner, reconcile, recover
+from tasks.recovery.lifecycle import end_jobs
 from tests.e2e.system import RunningSystem
 
 pytestmark = pytest.mark.e2e
@@ -38,12 +39,12 @@ pytestmark = pytest.mark.e2e
 async def here(ocs: RunningSystem, worker_home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningSystem]:
     """The tasks of maintenance executed by the test itself, on the worker's store, and without their patience."""
     monkeypatch.setenv("OCS_HOME", str(worker_home))
-    monkeypatch.setattr(catch_up, "SETTLED", timedelta(0))
-    monkeypatch.setattr(settle, "PUBLISHED", timedelta(0))
+    monkeypatch.setattr(catch_up, "RECENT", timedelta(0))
+    monkeypatch.setattr(reconcile, "PUBLISHED", timedelta(0))
     # The worker has looked once: only what comes after that can be missed.
     await ocs.eventually(lambda: occurrences.caught_up_until(ocs.store))
     yield ocs
-    await host.close_store()
+    await runtime.close_store()
 
 
 async def test_an_occurrence_that_prefect_made_no_run_for_is_made_up_for_once(here: RunningSystem) -> None:
@@ -114,7 +115,7 @@ async def test_of_five_occurrences_that_were_missed_one_runs_and_the_others_say_
     await ocs.deploy()
     hour = ocs.now().replace(minute=0, second=0, microsecond=0)
     missed = tuple(hour - timedelta(hours=hours) for hours in range(4, -1, -1))
-    made = await occurrences.make_up_for(ocs.store, job, CatchUp(missed), ocs.now())
+    made = await occurrences.dispatch_missed(ocs.store, job, CatchUp(missed), ocs.now())
     async with nothing_is_taken(ocs):
         await publish(ocs.client, ocs.store, made)
     *past, newest = sorted(await ocs.ended("hourly", count=5), key=lambda run: run.scheduled_for)
@@ -230,7 +231,7 @@ async def test_a_job_that_stays_disabled_is_removed_after_its_ttl(
     await here.client.pause_deployment(deployment.id)
     await end_jobs()
     await here.client.read_deployment(deployment.id)
-    monkeypatch.setattr(host, "clock", lambda: here.now() + timedelta(hours=1))
+    monkeypatch.setattr(runtime, "clock", lambda: here.now() + timedelta(hours=1))
     await end_jobs()
     with pytest.raises(ObjectNotFound):
         await here.client.read_deployment(deployment.id)
@@ -250,7 +251,7 @@ async def test_a_dispatch_whose_flow_run_was_ended_before_it_began_is_given_up(h
         await here.client.delete_flow_run(flow_run.id)
     else:
         await here.client.set_flow_run_state(flow_run.id, Cancelled(message="By a person."))
-    await settle.settle(here.client, here.store)
+    await reconcile.reconcile(here.client, here.store)
     row = await queries.dispatch(here.store, pending.id)
     assert row is not None
     assert row.status == "cancelled"
@@ -271,7 +272,7 @@ async def test_a_dispatch_whose_flow_run_broke_before_it_began_is_sent_again_and
     await here.client.set_flow_run_state(flow_run.id, broken, force=True)
 
     async def is_sent_again() -> bool:
-        await settle.settle(here.client, here.store)
+        await reconcile.reconcile(here.client, here.store)
         row = await queries.dispatch(here.store, pending.id)
         return row is not None and row.turn == 1
 

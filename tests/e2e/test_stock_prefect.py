@@ -19,7 +19,7 @@ from deployments import catalogue, prefect_yaml
 from ocs import settings
 from ocs.rules.dispatch import RunStatus
 from ocs.server import embedded_server
-from tasks.schedules import key_of
+from tasks.adapter.schedules import key_of
 from tests.e2e.system import RunningSystem, running_system, stock_worker, worker_process
 
 pytestmark = pytest.mark.e2e

@@ -60,12 +60,12 @@ async def test_a_pool_of_two_runs_two_at_once(ocs: RunningSystem, tmp_path: Path
     for name in names:
         await ocs.run(name)
 
-    async def settled() -> bool:
+    async def reconciled() -> bool:
         running = [run for name in names for run in await ocs.runs_of(name)]
         waiting = [row for name in names for row in await queries.queue(ocs.store, job=ocs.id(name))]
         return len(running) == 2 and [row.status for row in waiting] == ["waiting"]
 
-    assert await ocs.eventually(settled)
+    assert await ocs.eventually(reconciled)
     gate.touch()
     assert {(await ocs.ended_run(name)).status for name in names} == {RunStatus.OK}
 

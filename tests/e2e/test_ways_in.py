@@ -20,7 +20,7 @@ from ocs.rules.dispatch import RunStatus
 from ocs.rules.origin import key_of
 from ocs.store import Dispatched, dispatched, enqueue, pending_dispatches
 from ocs.store.approvals import approvals
-from tasks.settle import GIVEN_BACK
+from tasks.recovery.reconcile import REQUEUED
 from tests.e2e.system import RunningSystem
 from tests.e2e.test_approvals import GUARD, decided, suspended
 
@@ -108,8 +108,8 @@ async def any_key(scene: Scene) -> FlowRun:
     return await scene.raw(idempotency_key=f"scheduled {scene.deployment.id} 2026-11-25")
 
 
-async def given_back(scene: Scene) -> FlowRun:
-    return await scene.run(state=Scheduled(name="AwaitingRetry", message=GIVEN_BACK))
+async def requeued(scene: Scene) -> FlowRun:
+    return await scene.run(state=Scheduled(name="AwaitingRetry", message=REQUEUED))
 
 
 async def taken(scene: Scene) -> FlowRun:
@@ -124,7 +124,7 @@ async def retried_by_policy(scene: Scene) -> FlowRun:
     return await scene.raw(empirical_policy={"retries": 3, "retry_delay": 0, "pause_keys": ["suspended"]})
 
 
-@pytest.mark.parametrize("way", [schedule, custom_run, api, any_key, given_back, taken, retried_by_policy])
+@pytest.mark.parametrize("way", [schedule, custom_run, api, any_key, requeued, taken, retried_by_policy])
 async def test_a_person_is_asked_about_what_would_run(scene: Scene, way: Way) -> None:
     flow_run = await way(scene)
     request, waiting = await suspended(scene.ocs, "guarded")

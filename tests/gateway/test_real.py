@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from blocks.by_gateway import ByGateway
 from blocks.connections import close_connections
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
+from blocks.gateway_transport import GatewayTransport
 from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.spec import Output
 from tasks.strategies.agent import run_turn
@@ -200,7 +200,7 @@ async def test_sessions_are_listed_under_their_keys(gateway: OpenClawGateway, wo
 
 
 async def test_a_channel_that_was_not_connected_sees_no_chat(gateway: OpenClawGateway) -> None:
-    assert not await ByGateway(gateway, "telegram", "4711").look()
+    assert not await GatewayTransport(gateway, "telegram", "4711").look()
 
 
 async def test_an_event_wakes_the_main_session(gateway: OpenClawGateway, model: Model, word: str) -> None:

@@ -14,12 +14,12 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from blocks.by_gateway import ByGateway
 from blocks.connections import close_connections
-from blocks.courier import Part, Undelivered
 from blocks.gateway import GatewayError, OpenClawGateway
+from blocks.gateway_transport import GatewayTransport
+from blocks.transport import Part, Undelivered
 from ocs.store.deliveries import Sending
-from tasks.deliver import parts_of
+from tasks.delivery.send import parts_of
 from tests.gateway.model import model_server
 from tests.gateway.real import TOKEN, RealGateway, real_gateway, skip_unless_installed
 from tests.gateway.telegram import Refusal, Telegram, telegram_server
@@ -66,17 +66,17 @@ async def gateway(real: RealGateway, telegram: Telegram) -> AsyncIterator[OpenCl
 
 
 @pytest.fixture
-def chat(gateway: OpenClawGateway) -> ByGateway:
-    return ByGateway(gateway, "telegram", CHAT)
+def chat(gateway: OpenClawGateway) -> GatewayTransport:
+    return GatewayTransport(gateway, "telegram", CHAT)
 
 
 def part(text: str, **fields: Any) -> Part:
     return Part(f"{uuid4()}-1", "load: done", text, **fields)
 
 
-async def failure(courier: ByGateway, sent: Part) -> Undelivered:
+async def failure(transport: GatewayTransport, sent: Part) -> Undelivered:
     with pytest.raises(Undelivered) as failed:
-        await courier.send(sent)
+        await transport.send(sent)
     return failed.value
 
 
@@ -99,14 +99,14 @@ def png(size: int = 0) -> bytes:
 
 
 @pytest.mark.parametrize("text", [NASTY, "load: failed\n\nExited with code 3.\n\nRun: http://127.0.0.1:4200/runs/1_2"])
-async def test_exactly_the_text_is_seen(chat: ByGateway, telegram: Telegram, text: str) -> None:
+async def test_exactly_the_text_is_seen(chat: GatewayTransport, telegram: Telegram, text: str) -> None:
     await chat.send(part(text))
     (message,) = telegram.arrived
     assert (message.chat, message.text) == (CHAT, text)
     assert text is NASTY or '<a href="http://127.0.0.1:4200/runs/1_2">' in message.source
 
 
-async def test_what_an_agent_wrote_is_rendered(chat: ByGateway, telegram: Telegram) -> None:
+async def test_what_an_agent_wrote_is_rendered(chat: GatewayTransport, telegram: Telegram) -> None:
     await chat.send(part("**Today** & a < b:\n- one 🎉\n- `x_y`", markdown=True))
     (message,) = telegram.arrived
     assert message.text == "Today & a < b:\n\n• one 🎉\n• x_y"
@@ -115,7 +115,7 @@ async def test_what_an_agent_wrote_is_rendered(chat: ByGateway, telegram: Telegr
 
 @pytest.mark.parametrize("filling", ["word ", "<&> ", "😀", "a_b: *3*\n", "x"])
 async def test_a_long_text_arrives_in_numbered_parts_and_the_gateway_cuts_no_further(
-    chat: ByGateway, telegram: Telegram, filling: str
+    chat: GatewayTransport, telegram: Telegram, filling: str
 ) -> None:
     """Acceptance row 93. The Telegram of ours refuses what is too long."""
     body = filling * (9000 // len(filling))
@@ -133,7 +133,9 @@ async def test_a_long_text_arrives_in_numbered_parts_and_the_gateway_cuts_no_fur
     ]
 
 
-async def test_images_arrive_and_what_is_none_is_told(chat: ByGateway, telegram: Telegram, tmp_path: Path) -> None:
+async def test_images_arrive_and_what_is_none_is_told(
+    chat: GatewayTransport, telegram: Telegram, tmp_path: Path
+) -> None:
     """Acceptance row 50, as far as the chat. No folder has to be opened for it in the gateway."""
     files = {"chart.png": png(), "large.png": png(1_399_000), "page.svg": b"<svg/>", "broken.png": b"\x89PNG\r\n"}
     for name, content in files.items():
@@ -147,7 +149,9 @@ async def test_images_arrive_and_what_is_none_is_told(chat: ByGateway, telegram:
         assert str(tmp_path / name) in told.text
 
 
-async def test_a_moment_of_too_many_requests_is_borne_by_the_gateway(chat: ByGateway, telegram: Telegram) -> None:
+async def test_a_moment_of_too_many_requests_is_borne_by_the_gateway(
+    chat: GatewayTransport, telegram: Telegram
+) -> None:
     telegram.refusing.append(Refusal(429, "Too Many Requests: retry after 1", 1))
     await chat.send(part("patience"))
     assert [message.text for message in telegram.arrived] == ["patience"]
@@ -164,9 +168,9 @@ async def test_a_moment_of_too_many_requests_is_borne_by_the_gateway(chat: ByGat
     ids=lambda refusal: str(refusal.status),
 )
 async def test_what_telegram_refuses_is_not_sent_and_can_be_sent_again(
-    chat: ByGateway, telegram: Telegram, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
+    chat: GatewayTransport, telegram: Telegram, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blocks.courier.PATIENCE", 5.0)
+    monkeypatch.setattr("blocks.transport.PATIENCE", 5.0)
     telegram.refusing.append(refusal)
     sent = part("again")
     failed = await failure(chat, sent)
@@ -177,7 +181,7 @@ async def test_what_telegram_refuses_is_not_sent_and_can_be_sent_again(
 
 
 async def test_what_could_not_leave_is_not_sent_by_the_gateway_beside_us(
-    gateway: OpenClawGateway, chat: ByGateway, telegram: Telegram
+    gateway: OpenClawGateway, chat: GatewayTransport, telegram: Telegram
 ) -> None:
     """A plain message that it could not send the gateway keeps: it says that it failed, and sends it all the same."""
     plain = {"action": "send", "channel": "telegram", "target": CHAT, "message": "kept by the gateway"}
@@ -195,19 +199,19 @@ async def test_what_could_not_leave_is_not_sent_by_the_gateway_beside_us(
 
 
 async def test_whether_a_chat_is_seen_can_be_asked(
-    gateway: OpenClawGateway, chat: ByGateway, telegram: Telegram
+    gateway: OpenClawGateway, chat: GatewayTransport, telegram: Telegram
 ) -> None:
     assert await chat.look()
-    assert not await ByGateway(gateway, "telegram", "4712").look()
+    assert not await GatewayTransport(gateway, "telegram", "4712").look()
     with pytest.raises(GatewayError, match="does not accept the token"):
-        await ByGateway(OpenClawGateway(url=gateway.url, token=SecretStr("wrong")), "telegram", CHAT).look()
+        await GatewayTransport(OpenClawGateway(url=gateway.url, token=SecretStr("wrong")), "telegram", CHAT).look()
     assert telegram.arrived == []
 
 
 async def test_a_channel_that_is_not_there_is_told_and_so_is_a_wrong_token(gateway: OpenClawGateway) -> None:
-    failed = await failure(ByGateway(gateway, "pigeon", "12345"), part("x"))
+    failed = await failure(GatewayTransport(gateway, "pigeon", "12345"), part("x"))
     assert "pigeon:12345 was not reached" in failed.message
     assert failed.hint
     assert "openclaw logs" in failed.hint
     wrong = OpenClawGateway(url=gateway.url, token=SecretStr("wrong"))
-    assert not (await failure(ByGateway(wrong, "telegram", CHAT), part("x"))).retryable
+    assert not (await failure(GatewayTransport(wrong, "telegram", CHAT), part("x"))).retryable

@@ -24,10 +24,10 @@ from ocs.store import (
     claim,
     dispatch_of,
     finish,
-    let_all_go_on,
     open_store,
     pending_dispatches,
     queries,
+    release_all_waiting,
 )
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -63,11 +63,11 @@ class Claimer:
         await asyncio.gather(*(self._try(job, Dispatch(DispatchKind.SCHEDULED, at)) for job, at in occurrences))
         while await queries.waiting(self._store):
             await asyncio.sleep(A_LOOK)
-            await let_all_go_on(self._store, now())
+            await release_all_waiting(self._store, now())
             await self._go_on(await pending_dispatches(self._store, created_before=now(), limit=100))
 
-    async def _go_on(self, let_go: Sequence[PendingDispatch]) -> None:
-        dispatches = [(row.job_id, await dispatch_of(self._store, row.id)) for row in let_go]
+    async def _go_on(self, released: Sequence[PendingDispatch]) -> None:
+        dispatches = [(row.job_id, await dispatch_of(self._store, row.id)) for row in released]
         await asyncio.gather(*(self._try(BY_ID[job_id], dispatch) for job_id, dispatch in dispatches if dispatch))
 
     async def _try(self, job: Job, dispatch: Dispatch) -> None:
@@ -83,7 +83,7 @@ class Claimer:
             self._note(f"- {job.id} {context.run_id} {dispatch.scheduled_for.isoformat()}")
             result = DispatchResult(random.choice((RunStatus.OK, RunStatus.ERROR)))
             outcome = await finish(self._store, job, context, result, children=(), now=now())
-        await self._go_on(outcome.let_go)
+        await self._go_on(outcome.released)
 
     def _note(self, line: str) -> None:
         os.write(self._traces, f"{line}\n".encode())

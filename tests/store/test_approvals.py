@@ -17,13 +17,13 @@ from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.spec import Job
 from ocs.store import (
-    Asks,
+    ApprovalContext,
+    ApprovalRequested,
     Claim,
     Claimed,
     Declined,
-    Deferred,
+    Queued,
     Rejected,
-    Shown,
     Store,
     claim,
     deliveries,
@@ -68,17 +68,27 @@ async def entered(
     store: Store, job: Job, dispatch: Dispatch, flow_run: UUID | None = None, *, now: datetime = NOW, owner: str = "w"
 ) -> Claim:
     return await claim(
-        store, job, dispatch, flow_run_id=flow_run or uuid4(), owner=owner, now=now, shown=Shown(job, "http://ui/run")
+        store,
+        job,
+        dispatch,
+        flow_run_id=flow_run or uuid4(),
+        owner=owner,
+        now=now,
+        shown=ApprovalContext(job, "http://ui/run"),
     )
 
 
-async def asks(store: Store, job: Job, dispatch: Dispatch, flow_run: UUID | None = None, **more: Any) -> Asks:
+async def asks(
+    store: Store, job: Job, dispatch: Dispatch, flow_run: UUID | None = None, **more: Any
+) -> ApprovalRequested:
     result = await entered(store, job, dispatch, flow_run, **more)
-    assert isinstance(result, Asks), result
+    assert isinstance(result, ApprovalRequested), result
     return result
 
 
-async def decided(store: Store, asked: Asks, *, approve: bool = True, by: str = "ann", **more: Any) -> Decided:
+async def decided(
+    store: Store, asked: ApprovalRequested, *, approve: bool = True, by: str = "ann", **more: Any
+) -> Decided:
     choice = {"approve": approve, "by": by, "decided_from": DecidedFrom.CLI, "now": NOW, **more}
     return await decide(store, asked.approval_id, **choice)
 
@@ -247,12 +257,12 @@ async def test_what_was_approved_may_have_to_wait_and_keeps_its_decision(store: 
     await decided(store, asked)
     for _ in range(2):  # entered again after its worker died, it is still in line
         deferred = await entered(store, job, dispatch, flow_run)
-        assert isinstance(deferred, Deferred)
+        assert isinstance(deferred, Queued)
     (waiting,) = await at_the_gate(store)
     assert waiting.in_line
-    let_go = (await finish(store, holder, holds.context, DispatchResult(RunStatus.OK), children=[], now=NOW)).let_go
-    assert [row.id for row in let_go] == [deferred.dispatch_id]
-    assert let_go[0].parameters == {"job": job.document()}
+    released = (await finish(store, holder, holds.context, DispatchResult(RunStatus.OK), children=[], now=NOW)).released
+    assert [row.id for row in released] == [deferred.dispatch_id]
+    assert released[0].parameters == {"job": job.document()}
     again = await dispatch_of(store, deferred.dispatch_id)
     assert again is not None
     goes_on = await entered(store, job, again, turn)
@@ -271,7 +281,7 @@ async def test_what_was_approved_and_is_withdrawn_in_line_is_no_longer_in_line(s
     for flow_run, minute in ((first_run, 0), (second_run, 1)):
         await decided(store, await asks(store, job, occurrence(minute), flow_run))
     assert isinstance(await entered(store, job, occurrence(), first_run), Claimed)
-    assert isinstance(await entered(store, job, occurrence(1), second_run), Deferred)
+    assert isinstance(await entered(store, job, occurrence(1), second_run), Queued)
     await withdraw(store, job.id, now=NOW, actor="ann", source="cli")
     (left,) = await at_the_gate(store)
     assert (left.in_line, left.is_decided) == (False, True)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus, StreamOutput
 from ocs.spec import Job
-from ocs.store import Claimed, Deferred, Store, claim, enqueue, finish
+from ocs.store import Claimed, Queued, Store, claim, enqueue, finish
 from ocs.store.budgets import Budgets, budgets
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -17,9 +17,9 @@ OTHER = Job.model_validate({"id": "other", "run": "true", "limits": {"pool": "da
 QUEUED = Job.model_validate({"id": "queued", "run": "true", "limits": {"overlap": "queue"}})
 
 
-async def start(store: Store, job: Job) -> Claimed | Deferred:
+async def start(store: Store, job: Job) -> Claimed | Queued:
     result = await claim(store, job, Dispatch(DispatchKind.MANUAL, NOW), flow_run_id=uuid4(), owner="worker", now=NOW)
-    assert isinstance(result, Claimed | Deferred)
+    assert isinstance(result, Claimed | Queued)
     return result
 
 

@@ -26,8 +26,8 @@ from ocs.store import (
     dispatch_of,
     enqueue,
     finish,
-    let_all_go_on,
     open_store,
+    release_all_waiting,
     withdraw,
 )
 from ocs.store.outbox import OPEN
@@ -116,7 +116,7 @@ class World:
             job, claimed = self.running.pop(number % len(self.running))
             children = [child for child in self.jobs.values() if child.after and child.after.job == job.id]
             outcome = await finish(self.store, job, claimed.context, DispatchResult(status), children=children, now=NOW)
-            self.unsent += [*outcome.consequences, *outcome.let_go]
+            self.unsent += [*outcome.consequences, *outcome.released]
 
     async def goes_on(self) -> None:
         """What is in the outbox becomes runs."""
@@ -147,7 +147,9 @@ class World:
         goes_on = True
         while goes_on:
             await self.ends(0, RunStatus.OK)
-            self.unsent += [row for row in await let_all_go_on(self.store, NOW) if row.job_id in self.jobs]  # upkeep
+            self.unsent += [
+                row for row in await release_all_waiting(self.store, NOW) if row.job_id in self.jobs
+            ]  # upkeep
             goes_on = bool(self.running or self.unsent)
             await self.goes_on()
         runs, dispatches = await self.rows()

@@ -61,7 +61,7 @@ async def test_a_run_that_was_made_to_run_by_hand_is_ended_as_any_other(store: S
     await edit(store, "UPDATE run SET status = 'running' WHERE status = 'skipped'")
     for lease in await leases(store):
         job = Job.model_validate({"id": "load", "run": "true"})
-        ended = await finish(store, job, lease.context, CRASHED, children=(), now=NOW, last_sign=lease.until)
+        ended = await finish(store, job, lease.context, CRASHED, children=(), now=NOW, last_heartbeat=lease.until)
         assert not ended.stale
     assert {run.status for run in await queries.runs(store)} == {RunStatus.CRASHED}
 

@@ -11,7 +11,7 @@ from sqlalchemy import Pool, QueuePool, text
 
 from ocs.errors import StoreError
 from ocs.store import Store, open_store
-from tasks import host
+from tasks.adapter import runtime
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Store]:
         made.append(open_store(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}", **options))
         return made[-1]
 
-    monkeypatch.setattr(host, "open_store", opening)
+    monkeypatch.setattr(runtime, "open_store", opening)
     return made
 
 
@@ -33,7 +33,7 @@ def connections(pool: Pool) -> int:
 
 
 async def used() -> Store:
-    first, second = await asyncio.gather(host.store(), host.store())
+    first, second = await asyncio.gather(runtime.store(), runtime.store())
     assert first is second
     assert connections(first.engine.pool) > 0
     return first
@@ -47,9 +47,9 @@ def test_a_loop_that_ends_closes_the_store_that_nobody_closed(opened: list[Store
 
 async def test_a_store_that_was_closed_is_opened_anew(opened: list[Store]) -> None:
     await used()
-    await host.close_store()
+    await runtime.close_store()
     await used()
-    await host.close_store()
+    await runtime.close_store()
     assert [connections(store.engine.pool) for store in opened] == [0, 0]
 
 
@@ -57,17 +57,17 @@ async def test_what_could_not_be_migrated_is_closed_and_opened_anew_when_it_can(
     await used()
     async with opened[0].transaction() as session:
         await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    await host.close_store()
+    await runtime.close_store()
     with pytest.raises(StoreError):
-        await host.store()
-    await host.close_store()
+        await runtime.store()
+    await runtime.close_store()
     assert [connections(store.engine.pool) for store in opened] == [0, 0]
 
 
 async def test_a_store_whose_opening_was_given_up_is_closed(opened: list[Store]) -> None:
-    asking = asyncio.create_task(host.store())
+    asking = asyncio.create_task(runtime.store())
     await asyncio.sleep(0)
     asking.cancel()
     await asyncio.wait({asking})
-    await host.close_store()
+    await runtime.close_store()
     assert [connections(store.engine.pool) for store in opened] == [0]

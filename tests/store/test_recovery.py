@@ -61,7 +61,7 @@ async def begun(
 
 
 async def crash(store: Store, a_job: Job, lease: Lease, *children: Job) -> Outcome:
-    return await finish(store, a_job, lease.context, CRASHED, children=children, now=LATER, last_sign=lease.until)
+    return await finish(store, a_job, lease.context, CRASHED, children=children, now=LATER, last_heartbeat=lease.until)
 
 
 async def test_a_lease_says_who_executes_what_and_as_which_process(store: Store) -> None:
@@ -180,7 +180,7 @@ async def test_an_occurrence_that_was_cut_off_is_not_had_again_though_its_record
         await finish(store, job(), again.context, DispatchResult(RunStatus.OK), children=(), now=LATER)
     await retention.prune(store, {"load": 0}, otherwise=0, now=LATER)
     assert await queries.runs(store) == []
-    (row,) = await occurrences.make_up_for(store, "load", CatchUp((NOW,)), LATER)
+    (row,) = await occurrences.dispatch_missed(store, "load", CatchUp((NOW,)), LATER)
     made_up = await dispatch_of(store, row.id)
     assert made_up is not None
     second = await claim(store, job(), made_up, flow_run_id=uuid4(), owner="b", now=LATER)

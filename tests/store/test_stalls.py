@@ -13,10 +13,10 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from ocs.errors import StoreAway, StoreError
-from ocs.patience import is_outage
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.spec import Job
 from ocs.store import Claimed, Store, claim, open_store, queries, timeouts
+from ocs.transient import is_transient
 from tests.crash.relay import Mood, Relay
 from tests.holding import held
 
@@ -57,7 +57,7 @@ async def test_a_table_that_somebody_has_to_himself_is_an_outage_and_the_next_cl
     async with held(store_url):
         with pytest.raises(StoreAway) as away:
             await claims(opened)
-        assert is_outage(away.value)
+        assert is_transient(away.value)
     assert await claims(opened)
 
 
@@ -118,7 +118,7 @@ async def test_what_is_wrong_with_a_statement_is_no_outage(store: Store) -> None
     with pytest.raises(DBAPIError) as wrong:
         async with store.reading() as session:
             await session.execute(text("SELECT nothing FROM nowhere"))
-    assert not is_outage(wrong.value)
+    assert not is_transient(wrong.value)
 
 
 @pytest.mark.postgres
@@ -127,7 +127,7 @@ async def test_a_database_that_does_not_exist_is_no_outage(store_url: str) -> No
     other = open_store(make_url(store_url).set(database="nowhere").render_as_string(hide_password=False))
     with pytest.raises(StoreError, match="cannot be used") as wrong:
         await other.migrate()
-    assert not is_outage(wrong.value)
+    assert not is_transient(wrong.value)
 
 
 @pytest.mark.parametrize(("runs", "most"), [(1, 6), (5, 10), (50, 15), (None, 15)])

@@ -7,7 +7,7 @@ from typing import Any
 
 from ocs.rules.dispatch import RunStatus
 from ocs.spec import Job
-from tasks.conditions import NOT_ASKED, TOO_LONG, answers
+from tasks.conditions.evaluate import NOT_ASKED, TOO_LONG, answers
 
 EXPLODES = {"jsonpath": "$[?match(@, '(a|a)+')]"}
 """Evaluated by an engine that has no limit of its own, and that holds the interpreter while it is at it."""

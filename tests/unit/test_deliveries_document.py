@@ -33,7 +33,7 @@ def documented_check() -> Any:
 def test_its_check_of_a_signature_is_right() -> None:
     import time
 
-    from blocks.by_webhook import signature
+    from blocks.webhook_transport import signature
 
     now = str(int(time.time()))
     headers = {"webhook-id": "a", "webhook-timestamp": now, "webhook-signature": signature("key", "a", now, b"{}")}

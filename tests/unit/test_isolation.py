@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from ocs.errors import StoreAway
-from tasks.isolation import Isolation
+from tasks.recovery.isolation import Isolation
 
 
 def test_each_job_has_its_turn_and_those_that_failed_are_told() -> None:

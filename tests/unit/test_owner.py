@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from tasks import owner
+from tasks.recovery import owner
 
-TELL = "from tasks import owner; print(owner.me())"
+TELL = "from tasks.recovery import owner; print(owner.me())"
 
 
 def test_this_process_is_not_gone() -> None:

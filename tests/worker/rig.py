@@ -43,7 +43,7 @@ class CountingUpkeep:
     async def tick(self) -> None:
         self.ticks += 1
 
-    async def pass_over(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:
+    async def skip_superseded(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:
         return set()
 
     async def close(self) -> None:
@@ -55,7 +55,7 @@ class Rig:
     client: PrefectClient
     folder: Path
     pool: str = field(default_factory=lambda: f"pool-{uuid.uuid4().hex[:8]}")
-    upkeep: CountingUpkeep = field(default_factory=CountingUpkeep)
+    maintenance: CountingUpkeep = field(default_factory=CountingUpkeep)
 
     @property
     def notes_file(self) -> Path:
@@ -68,7 +68,7 @@ class Rig:
     @asynccontextmanager
     async def worker(self, limit: int | None = 10, name: str = "tested") -> AsyncIterator[OpenClawWorker]:
         """A worker at work; drained, and then ended, when the context ends."""
-        worker = OpenClawWorker(self.pool, name=name, limit=limit, upkeep=self.upkeep)
+        worker = OpenClawWorker(self.pool, name=name, limit=limit, maintenance=self.maintenance)
         started = asyncio.Event()
         working = asyncio.create_task(worker.start(printer=lambda *_: started.set()))
         await asyncio.wait({working, asyncio.create_task(started.wait())}, return_when=asyncio.FIRST_COMPLETED)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ocs.worker import newest
-from ocs.worker.agenda import Held
+from ocs.worker.due_queue import Held
 from tests.worker.rig import Rig
 
 pytestmark = pytest.mark.e2e

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from ocs.rules.misfire import PUNCTUAL, Newer, missed
 from ocs.spec import Schedule
-from ocs.worker.agenda import LONG_AGO, Agenda, Held
+from ocs.worker.due_queue import LONG_AGO, DueQueue, Held
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -29,7 +29,7 @@ class Machine:
 
     slots: int
     service: list[int]
-    agenda: Agenda = field(default_factory=Agenda)
+    due_queue: DueQueue = field(default_factory=DueQueue)
     now: datetime = NOON
     waiting: dict[UUID, Held] = field(default_factory=dict[UUID, Held])
     running: list[tuple[datetime, int, Held]] = field(default_factory=list[tuple[datetime, int, Held]])
@@ -49,16 +49,16 @@ class Machine:
         """Begin what is due, pass over what is overtaken, and end what has had its time."""
         while self.now < until:
             while self.running and self.running[0][0] <= self.now:
-                self.agenda.ended(heappop(self.running)[2].id)
-            self.agenda.update(self.waiting.values(), complete=True, except_for=set())
-            while len(self.running) < self.slots and (held := self.agenda.take(self.now)):
+                self.due_queue.ended(heappop(self.running)[2].id)
+            self.due_queue.update(self.waiting.values(), complete=True, except_for=set())
+            while len(self.running) < self.slots and (held := self.due_queue.take(self.now)):
                 self.begin(held)
-            self.pass_over()
+            self.skip_superseded()
             self.now += STEP
 
     def begin(self, held: Held) -> None:
         if self.skips(held):
-            self.agenda.ended(held.id)
+            self.due_queue.ended(held.id)
             return
         del self.waiting[held.id]
         takes = self.service[len(self.begun) % len(self.service)]
@@ -66,9 +66,9 @@ class Machine:
         self.claimed[line(held)] = max(self.claimed.get(line(held), LONG_AGO), held.starts_at)
         heappush(self.running, (self.now + takes * SECOND, held.id.int, held))
 
-    def pass_over(self) -> None:
-        found = self.agenda.overtaken(self.now, 50)
-        self.agenda.looked_at(found, {held.id for each in found for held in each.held if self.skips(held)})
+    def skip_superseded(self) -> None:
+        found = self.due_queue.superseded(self.now, 50)
+        self.due_queue.looked_at(found, {held.id for each in found for held in each.held if self.skips(held)})
 
     def skips(self, held: Held) -> bool:
         newest = self.claimed.get(line(held))

@@ -78,7 +78,7 @@ async def test_a_run_starts_when_it_is_due_and_never_before(rig: Rig) -> None:
 async def test_a_run_that_is_put_off_is_held_to_its_new_time(rig: Rig) -> None:
     async with rig.worker() as worker:
         flow_run = await rig.run(await rig.deploy("three_tasks"), at=soon(8))
-        await rig.eventually(lambda: len(worker._agenda))
+        await rig.eventually(lambda: len(worker._due_queue))
         later = soon(10)
         await rig.client.set_flow_run_state(flow_run.id, Scheduled(scheduled_time=later), force=True)
         await rig.ends(flow_run)
@@ -90,7 +90,7 @@ async def test_a_run_that_was_deleted_while_it_was_held_is_not_run(rig: Rig) -> 
         deployment = await rig.deploy("three_tasks")
         due = soon(8)
         flow_run = await rig.run(deployment, at=due, to=str(rig.folder / "deleted"))
-        await rig.eventually(lambda: len(worker._agenda))
+        await rig.eventually(lambda: len(worker._due_queue))
         await rig.client.delete_flow_run(flow_run.id)
         await rig.ends(await rig.run(deployment, at=due + timedelta(seconds=1)))
     assert not (rig.folder / "deleted").exists()
@@ -121,7 +121,7 @@ async def test_a_long_run_holds_up_nobody_within_the_limit_and_the_limit_is_kept
         long.append(await rig.run(gated, gate=str(rig.gate), to=str(rig.folder / "long")))
         await rig.reaches(long[1], lambda state: state.is_running())
         waiting = await rig.run(quick)
-        await rig.eventually(lambda: len(worker._agenda) == 1)
+        await rig.eventually(lambda: len(worker._due_queue) == 1)
         assert worker.executing == 2
         assert (await rig.state(waiting)).is_scheduled()
         rig.gate.touch()
@@ -230,16 +230,16 @@ async def test_the_worker_is_online_in_the_ui_and_upkeep_is_done(rig: Rig) -> No
             return [(w.name, w.status) for w in workers] == [(worker.name, WorkerStatus.ONLINE)]
 
         assert await rig.eventually(online)
-        assert rig.upkeep.ticks == 1
+        assert rig.maintenance.ticks == 1
         assert worker.is_worker_still_polling(query_interval_seconds=10)
-    assert rig.upkeep.closed
+    assert rig.maintenance.closed
 
 
 async def test_run_once_runs_what_is_due_and_ends(rig: Rig) -> None:
     await rig.make_pool()
     deployment = await rig.deploy("three_tasks")
     runs = [await rig.run(deployment, at=soon(seconds)) for seconds in (-5, 1)]
-    worker = OpenClawWorker(rig.pool, name="once", upkeep=rig.upkeep)
+    worker = OpenClawWorker(rig.pool, name="once", maintenance=rig.maintenance)
     await worker.start(run_once=True, printer=lambda *_: None)
     for flow_run in runs:
         assert (await rig.state(flow_run)).is_completed()

@@ -12,7 +12,7 @@ from prefect.states import Cancelling, Pending, Running, Scheduled
 from ocs.worker import stopping
 from ocs.worker.execution import UNSTARTED, taken_by
 from ocs.worker.stopping import ORPHANED
-from tasks import owner
+from tasks.recovery import owner
 from tests.worker.rig import Rig
 
 pytestmark = pytest.mark.e2e

@@ -24,7 +24,7 @@ def hashed(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("dispatch", "occasion"),
+    ("dispatch", "scope"),
     [
         (Dispatch(DispatchKind.SCHEDULED, AT), "a:2026-11-24T12:00:00+00:00"),
         (Dispatch(DispatchKind.CHAIN, AT, DISPATCH, source_run=RUN), f"chain:{RUN}:a"),
@@ -36,8 +36,8 @@ def hashed(text: str) -> str:
         (Dispatch(DispatchKind.MANUAL, AT), f"run_now:a:{FLOW_RUN}"),
     ],
 )
-def test_the_formulas(dispatch: Dispatch, occasion: str) -> None:
-    assert key_for("a", dispatch, FLOW_RUN) == hashed(occasion)
+def test_the_formulas(dispatch: Dispatch, scope: str) -> None:
+    assert key_for("a", dispatch, FLOW_RUN) == hashed(scope)
 
 
 def test_an_instant_has_one_key_in_every_zone() -> None:

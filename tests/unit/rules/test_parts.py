@@ -10,9 +10,9 @@ import regex
 from hypothesis import given
 from hypothesis.strategies import booleans, floats, integers, lists, none, sampled_from, text, timedeltas
 
+from ocs.rules.delivery_retry import LONGEST_PAUSE, MOST_ATTEMPTS, pause_after
 from ocs.rules.parts import TELEGRAM, TELEGRAM_BY_GATEWAY, Limit, in_html, numbered, utf16
 from ocs.rules.plain_text import without_blank_ends
-from ocs.rules.resending import LONGEST_PAUSE, MOST_ATTEMPTS, pause_after
 
 NUMBER = re.compile(r"\[(\d+)/(\d+)\] ")
 FAMILY = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"

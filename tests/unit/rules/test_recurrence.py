@@ -20,7 +20,7 @@ from ocs.rules.occurrences import next_occurrence, occurrences
 from ocs.rules.timetable import timetable
 from ocs.spec import Schedule
 from ocs.spec.rrule import from_recently, read
-from tasks.schedules import schedule_of
+from tasks.adapter.schedules import schedule_of
 from tests.counting import calls_of
 from tests.unit.spec.documents import problems_of
 

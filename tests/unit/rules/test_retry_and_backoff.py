@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import floats, integers, sampled_from
 
-from ocs.rules.backoff import paused_until
+from ocs.rules.cooldown import paused_until
 from ocs.rules.dispatch import RunStatus
-from ocs.rules.retry import Again, GiveUp, Later, next_attempt, same_attempt
+from ocs.rules.retry import Again, GiveUp, Snooze, next_attempt, same_attempt
 from ocs.spec import Retry
 
 LADDER = Retry(max=20)
@@ -59,7 +59,7 @@ def test_what_time_does_not_mend_is_not_retried() -> None:
 @pytest.mark.parametrize(
     ("free", "another_waits", "decision"),
     [
-        (1, False, Later(3, timedelta(seconds=60))),
+        (1, False, Snooze(3, timedelta(seconds=60))),
         (0, False, GiveUp("Not tried again: the job's queue is full.")),
         (
             1,
@@ -69,7 +69,7 @@ def test_what_time_does_not_mend_is_not_retried() -> None:
     ],
 )
 def test_a_run_that_could_do_nothing_is_the_same_attempt_later(
-    free: int, another_waits: bool, decision: Later | GiveUp
+    free: int, another_waits: bool, decision: Snooze | GiveUp
 ) -> None:
     minute = timedelta(seconds=60)
     assert same_attempt(minute, attempt=3, queue_free=free, another_waits=another_waits) == decision

@@ -1,0 +1,187 @@
+"""`ocs approvals`: what waits for a person's decision, and deciding it. The UI's Resume form does the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocs.cli import session
+from ocs.cli.arguments import SomeJob
+from ocs.cli.group import group
+from ocs.cli.render.output import SHORT, answer, first_line, local, say, table, tell, utc
+from ocs.errors import Refused, ServerUnreachable
+
+if TYPE_CHECKING:
+    from ocs.store import Store
+    from ocs.store.approvals import Decided
+    from ocs.store.tables import Approval
+
+app = group("Approvals: runs that wait until a person agrees (approval.required).")
+Given = Annotated[str, typer.Argument(help="The approval's id, or its beginning; or the job's id when only one waits.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; by default who is logged in.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; shown with the run.")]
+
+
+@app.command("list", epilog="Example:  ocs approvals list --all --job deploy")
+def list_approvals(
+    job: SomeJob = None,
+    everything: Annotated[bool, typer.Option("--all", help="Those that are decided, too.")] = False,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many of the newest.")] = 100,
+) -> None:
+    """List what waits for a decision, oldest first."""
+
+    async def found() -> list[Approval]:
+        from ocs.store.approvals import approvals
+
+        async with session.store() as store:
+            chosen = await session.pick_ever_run(store, job) if job else None
+            return await approvals(store, job=chosen, pending_only=not everything, limit=count)
+
+    views = [_view(request) for request in session.run(found())]
+
+    def people() -> None:
+        if not views:
+            say("No approvals yet." if everything else "Nothing waits for a decision.")
+            return
+        rows = [
+            (view["id"][:SHORT], view["job"], view["status"], local(view["requested_at"]), _until(view), _gist(view))
+            for view in views
+        ]
+        table(("APPROVAL", "JOB", "STATUS", "ASKED", "UNTIL / BY", "WHAT"), rows)
+
+    answer({"approvals": views}, people)
+
+
+@app.command(epilog="Example:  ocs approvals show 3f2a9c1d")
+def show(approval: Given) -> None:
+    """Show what would run and why, until when, and what was decided."""
+
+    async def found() -> Approval:
+        from ocs.store.approvals import approval_by
+
+        async with session.store() as store:
+            return await approval_by(store, approval)
+
+    view = _view(session.run(found()))
+    answer({"approval": view}, lambda: _show(view))
+
+
+@app.command(epilog="Example:  ocs approvals approve 3f2a9c1d --reason 'checked the plan'")
+def approve(approval: Given, by: By = None, reason: Reason = None) -> None:
+    """Let a waiting run go on, as exactly what is shown. The first decision counts."""
+    _decide(approval, by, reason, approve=True)
+
+
+@app.command(epilog="Example:  ocs approvals reject deploy --by ann --reason 'not on a Friday'")
+def reject(approval: Given, by: By = None, reason: Reason = None) -> None:
+    """End a waiting run: nothing of it is run, and its job's failure children follow. The first decision counts."""
+    _decide(approval, by, reason, approve=False)
+
+
+def _decide(given: str, by: str | None, reason: str | None, *, approve: bool) -> None:
+    decided = session.run(_decided(given, by, reason, approve=approve))
+    view = _view(decided.approval)
+    if not decided.counted:
+        from ocs.store.approvals import said_of
+
+        at = f" That was at {local(view['decided_at'])}." if view["decided_at"] else ""
+        hint = f"See: ocs approvals show {view['id'][:SHORT]}"
+        raise Refused(f"It does not wait any more. {said_of(decided.approval)}{at}", hint=hint)
+    said = "Approved" if approve else "Rejected"
+    answer({"approval": view}, lambda: say(f"{said} run {view['run'][:SHORT]} of {view['job']}."))
+
+
+async def _decided(given: str, by: str | None, reason: str | None, *, approve: bool) -> Decided:
+    """What was decided elsewhere is heard first. Without a server the decision is kept, and sent by the worker."""
+    from ocs.rules.approval import DecidedFrom, checked_name, checked_reason
+    from ocs.store.approvals import approval_by, decide
+
+    login = session.user()
+    name, why = checked_name(login if by is None else by), checked_reason(reason)
+    async with session.store() as store:
+        found = await approval_by(store, given)
+        await _settle(store, found)
+        decided = await decide(
+            store,
+            found.id,
+            approve=approve,
+            by=name,
+            decided_from=DecidedFrom.CLI,
+            reason=why,
+            now=session.now(),
+            login=login,
+        )
+        if decided.counted and (away := await _settle(store, found)):
+            tell(f"{away}  The decision is kept, and takes effect when a worker has the server back.")
+        return decided
+
+
+async def _settle(store: Store, found: Approval) -> str:
+    """Bring the store and Prefect together; returns why not, when no server answers."""
+    try:
+        async with session.server() as client:
+            from tasks.approvals.gate import reconcile_one
+
+            await reconcile_one(client, store, found)
+    except ServerUnreachable as away:
+        return away.message
+    return ""
+
+
+def _view(request: Approval) -> dict[str, Any]:
+    return {
+        "id": str(request.id),
+        "job": request.job_id,
+        "run": str(request.run_id),
+        "status": str(request.status),
+        "kind": str(request.kind),
+        "what": request.what,
+        "why": request.why,
+        "changed": request.changed,
+        "spec_digest": request.spec_digest,
+        "parent_run": str(request.parent_run) if request.parent_run else None,
+        "requested_at": utc(request.requested_at),
+        "expires_at": utc(request.expires_at),
+        "on_timeout": str(request.on_timeout),
+        "decided_by": request.decided_by,
+        "decided_from": str(request.decided_from) if request.decided_from else None,
+        "decided_at": utc(request.decided_at),
+        "reason": request.reason,
+        "flow_run_id": str(request.flow_run_id),
+        "ui_url": session.flow_run_link(request.flow_run_id),
+    }
+
+
+def _show(view: dict[str, Any]) -> None:
+    decided = [view["decided_by"], f"from {view['decided_from']}", local(view["decided_at"])]
+    rows = [
+        ("approval", view["id"]),
+        ("job", view["job"]),
+        ("run", view["run"]),
+        ("status", view["status"]),
+        ("it runs", view["why"]),
+        ("changed for this run", ", ".join(view["changed"])),
+        ("asked", local(view["requested_at"])),
+        ("until", f"{local(view['expires_at'])}, then {view['on_timeout']}"),
+        ("decided", ", ".join(part for part in decided if part) if view["decided_by"] else ""),
+        ("reason", view["reason"]),
+        ("in the UI", view["ui_url"]),
+    ]
+    table(("", ""), [row for row in rows if row[1]])
+    say("\nWhat runs", style="bold")
+    say(view["what"])
+    if view["status"] == "pending":
+        short = view["id"][:SHORT]
+        say(f"\nDecide:  ocs approvals approve {short}   or   ocs approvals reject {short} --reason '...'")
+
+
+def _until(view: dict[str, Any]) -> str:
+    if view["status"] == "pending":
+        return local(view["expires_at"])
+    return view["decided_by"] or ""
+
+
+def _gist(view: dict[str, Any]) -> str:
+    commands = [line for line in view["what"].splitlines() if not line.startswith("# ")]
+    return first_line("\n".join(commands), 50)

@@ -1,0 +1,246 @@
+"""`ocs jobs`: looking at the catalogue, which needs no server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocs import settings
+from ocs.cli import session
+from ocs.cli.arguments import JobId
+from ocs.cli.group import group
+from ocs.cli.render.output import answer, count_of, fail, local, say, table, tell, utc
+from ocs.cli.render.views import job_view, schedule_text
+from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable
+from ocs.rules.occurrences import occurrences, why_over
+from ocs.spec import Job, unsupported
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.responses import DeploymentResponse
+
+    from deployments.catalogue import Catalogue
+    from ocs.store.tables import JobState
+
+app = group("Jobs: list, add, change, run.")
+
+
+@app.command("list", epilog="Example:  ocs jobs list --tag reports")
+def list_jobs(
+    tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Disabled jobs too.")] = False,
+) -> None:
+    """List the jobs: when they run next, and how they ended last."""
+    found = session.catalogue()
+    for problem in found.problems:
+        tell(str(problem), style="yellow")
+    states, deployed = session.run(_live_of_all())
+    now = session.now()
+    jobs = [
+        job_view(job, states.get(job.id), now, deployed.get(job.id))
+        for job in sorted(found.jobs.values(), key=lambda job: job.id)
+        if (everything or job.enabled) and (tag is None or tag in job.tags)
+    ]
+    hidden = len(found.jobs) - len(jobs)
+
+    def people() -> None:
+        if not found.jobs:
+            say("There are no jobs yet. Make the first:  ocs jobs add hello --shell 'echo hello' --every 5m")
+            return
+        rows = [
+            (
+                _marked(job),
+                job["schedule"] or "by hand",
+                "paused in the UI" if job["paused_in_ui"] else local(job["next_run"]),
+                job["last_status"],
+                local(job["last_run"]),
+            )
+            for job in jobs
+        ]
+        table(("JOB", "RUNS", "NEXT", "LAST", "AT"), rows)
+        if hidden:
+            tell(f"Not shown: {count_of(hidden, 'job')}, disabled or without the tag.  Disabled ones too: --all")
+
+    answer({"jobs": jobs}, people)
+
+
+@app.command(epilog="Example:  ocs jobs show nightly-report")
+def show(job: JobId) -> None:
+    """Show one job: its document, how it stands, and its last runs."""
+    chosen, text = _find(job)
+    state, runs, deployed = session.run(_live(chosen.id))
+    view = job_view(chosen, state, session.now(), deployed)
+
+    def people() -> None:
+        say(text.rstrip() + "\n")
+        rows = [
+            (key.replace("_", " "), local(value) if key in ("next_run", "last_run") else value)
+            for key, value in view.items()
+        ]
+        table(("", ""), [row for row in rows if row[1] not in (None, "")])
+        if view["paused_in_ui"]:
+            tell(f"It was paused in the UI; go on with: ocs jobs enable {chosen.id}", style="yellow")
+        if runs:
+            say("\nLast runs", style="bold")
+            rows = [(run["id"][:8], run["status"], run["kind"], local(run["started_at"])) for run in runs]
+            table(("RUN", "STATUS", "KIND", "STARTED"), rows)
+
+    answer({"job": {**view, "document": chosen.document()}, "runs": runs}, people)
+
+
+@app.command(epilog="Example:  ocs jobs validate deployments/jobs/nightly-report.yaml")
+def validate(files: Annotated[list[str] | None, typer.Argument(help="Files, or - for standard input.")] = None) -> None:
+    """Check the whole catalogue, or files. Changes nothing."""
+    found = _of_files(files) if files else session.catalogue()
+    try:
+        found.checked()
+    except InvalidJob as invalid:
+        raise typer.Exit(fail(invalid, {"jobs": sorted(found.jobs)})) from None
+    if refused := _refused_by_prefect(found):
+        raise typer.Exit(fail(refused, {"jobs": sorted(found.jobs)}))
+    for job in found.jobs.values():
+        for problem in unsupported(job):
+            tell(f"{job.id}: {problem}", style="yellow")
+        if job.schedule and job.enabled and (over := why_over(job.schedule, session.now())):
+            tell(f"{job.id} {over}", style="yellow")
+
+    def people() -> None:
+        say(f"{count_of(len(found.jobs), 'job')} in {count_of(found.files, 'file')}: all valid.")
+
+    answer({"jobs": sorted(found.jobs), "errors": []}, people)
+
+
+@app.command(epilog="Example:  ocs jobs preview nightly-report -n 10")
+def preview(job: JobId, count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many.")] = 5) -> None:
+    """Show when a job runs next, in local time and UTC."""
+    chosen = session.job_of(session.catalogue(), job)
+    times = occurrences(chosen.schedule, session.now(), count) if chosen.schedule else []
+    if times and not chosen.enabled:
+        tell(f"{chosen.id} is disabled; these are the times it would run at.  ocs jobs enable {chosen.id}")
+
+    def people() -> None:
+        if not times:
+            say(f"{chosen.id} has no times of its own to come: it runs {schedule_text(chosen) or 'only by hand'}.")
+            return
+        table(("LOCAL", "UTC"), [(local(moment), utc(moment)) for moment in times])
+
+    answer({"job": chosen.id, "times": [utc(moment) for moment in times]}, people)
+
+
+def _refused_by_prefect(found: Catalogue) -> InvalidJob | None:
+    """What Prefect would not build of the jobs; None when it takes all of them."""
+    from deployments.buildable import not_built
+
+    problems = [replace(problem, file=job.id) for job in found.jobs.values() for problem in not_built(job)]
+    return (
+        InvalidJob(f"{count_of(len(problems), 'problem')}; nothing was changed.", problems=problems)
+        if problems
+        else None
+    )
+
+
+def _find(given: str) -> tuple[Job, str]:
+    """The job and its document as written, from the catalogue, or as rolled out when it stands only on the server."""
+    from deployments import catalogue, yaml_text
+
+    if session.has_project() or settings.api_url() is None:
+        found = session.catalogue()
+        try:
+            job = session.job_of(found, given)
+            return job, catalogue.path_of(found.project, job.id).read_text(encoding="utf-8")
+        except NotFound:
+            if settings.api_url() is None:
+                raise
+    job = session.run(_on_the_server(given))
+    return job, yaml_text.dump(job.document())
+
+
+async def _on_the_server(given: str) -> Job:
+    from ocs.cli.deployed import deployed_job
+
+    async with session.server() as client:
+        return await deployed_job(client, given)
+
+
+async def states_of_jobs() -> dict[str, JobState]:
+    """Each job's state; none where there is no store yet."""
+    if not session.has_store():
+        return {}
+    from ocs.store import queries
+
+    async with session.store() as store:
+        return await queries.job_states(store)
+
+
+async def _live(job_id: str) -> tuple[JobState | None, list[dict[str, Any]], DeploymentResponse | None]:
+    """What the store and, where there is one, the server know of a job."""
+    from ocs.cli.render.views import run_views
+
+    state, runs, deployed = None, list[dict[str, Any]](), None
+    if session.has_store():
+        from ocs.store import queries
+
+        async with session.store() as store:
+            state = (await queries.job_states(store)).get(job_id)
+            runs = await run_views(store, await queries.runs(store, job=job_id, limit=5))
+    if settings.api_url() is not None:
+        from ocs.cli.deployed import by_id
+
+        try:
+            async with session.server() as client:
+                deployed = await by_id(client, job_id)
+        except ServerUnreachable as away:
+            tell(away.message)
+    return state, runs, deployed
+
+
+async def _live_of_all() -> tuple[dict[str, JobState], dict[str, DeploymentResponse]]:
+    """How the jobs stand by the store, and by the server when one runs: a pause in the UI stands in no file."""
+    states = await states_of_jobs()
+    if settings.api_url() is None:
+        return states, {}
+    from ocs.cli.deployed import all_deployed
+
+    try:
+        async with session.server() as client:
+            return states, await all_deployed(client)
+    except ServerUnreachable as away:
+        tell(away.message)
+        return states, {}
+
+
+def _of_files(names: list[str]) -> Catalogue:
+    from deployments.catalogue import read_files
+
+    texts: dict[str, str] = {}
+    unread: list[Problem] = []
+    for name in names:
+        try:
+            texts[name] = read_text(name)
+        except InvalidJob as unreadable:
+            unread += unreadable.problems
+    return read_files(texts, unread)
+
+
+def read_text(name: str) -> str:
+    """A file's text, or what stands on standard input for `-`.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidJob: it cannot be read, is no regular file, too large, or not UTF-8 text.
+    """
+    from deployments import reading
+
+    if name == "-":
+        return reading.read_input(name)
+    try:
+        Path(name).stat()
+    except OSError as failed:
+        raise NotFound(f"{name} cannot be read: {failed.strerror}.") from failed
+    return reading.read_text(Path(name), name)
+
+
+def _marked(job: dict[str, Any]) -> str:
+    return job["id"] if job["enabled"] else f"{job['id']} (disabled)"

@@ -1,0 +1,163 @@
+"""`ocs jobs edit`, `enable`, `disable`, `remove`: changing what is there. What is refused changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ocs.cli import session
+from ocs.cli.arguments import JobId, NoDeploy, Settings, settings_of
+from ocs.cli.changing import NOT_ASKED, change, note, unless_away
+from ocs.cli.render.output import Mode, answer, say, tell
+from ocs.errors import InvalidJob, Refused, UsageError
+from ocs.spec import unsupported
+
+if TYPE_CHECKING:
+    from deployments.catalogue import Catalogue
+
+EDITORS = ("VISUAL", "EDITOR")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog="Example:  ocs jobs edit nightly-report --set run.timeout=20m --set retry.max=2")(edit)
+    app.command(epilog="Example:  ocs jobs enable nightly-report")(enable)
+    app.command(epilog="Example:  ocs jobs disable nightly-report")(disable)
+    app.command(epilog="Example:  ocs jobs remove old-report")(remove)
+
+
+def edit(job: JobId, values: Settings = None, no_deploy: NoDeploy = False) -> None:
+    """Change a job: values with --set, or its file in $EDITOR. Comments and order stay; a bad edit changes nothing."""
+    from deployments import catalogue, yaml_text
+    from deployments.reading import read_text
+
+    found = session.catalogue()
+    chosen = session.pick(job, session.ids_of(found))
+    path = catalogue.path_of(found.project, chosen)
+    before = read_text(path, str(path.relative_to(found.project)))
+    changes = settings_of(values)
+    if changes.get("id", chosen) != chosen:
+        raise UsageError("--set: an id cannot be changed, its history hangs on it.", hint="Add a new job instead.")
+    if changes:
+        catalogue.parse_text(before, str(path))
+        _write(found.project, chosen, yaml_text.with_values(before, changes), no_deploy=no_deploy)
+        return
+    if Mode.json or not sys.stdin.isatty():
+        raise UsageError("Without a terminal there is no editor.", hint="Use --set path=value.")
+    _edit_in_editor(found.project, chosen, before, no_deploy=no_deploy)
+
+
+def enable(job: JobId, no_deploy: NoDeploy = False) -> None:
+    """Let a job's schedule run again, also when it was paused in the UI."""
+    _switch(job, enabled=True, no_deploy=no_deploy)
+
+
+def disable(job: JobId, no_deploy: NoDeploy = False) -> None:
+    """Pause a job's schedule; it can still be run by hand."""
+    _switch(job, enabled=False, no_deploy=no_deploy)
+
+
+def remove(job: JobId, no_deploy: NoDeploy = False) -> None:
+    """Remove a job: its file and its deployment; what runs or waits of it is ended. Its history stays."""
+    from deployments import catalogue, prefect_yaml
+    from deployments.reading import read_bytes
+
+    found = session.catalogue()
+    chosen = session.pick(job, session.ids_of(found))
+    children = sorted(other.id for other in found.jobs.values() if other.after and other.after.job == chosen)
+    if children:
+        raise Refused(f'"{chosen}" has jobs that run after it: {", ".join(children)}.', hint="Remove those first.")
+    path, before = catalogue.path_of(found.project, chosen), b""
+    with contextlib.suppress(InvalidJob):  # what cannot be read can be removed
+        before = read_bytes(path, path.name)
+    changed = catalogue.remove(found.project, chosen)
+    prefect_yaml.regenerate(changed)
+    why_not = NOT_ASKED
+    if not no_deploy:
+        from ocs.cli.commands.deploy import take_back
+
+        why_not = unless_away(lambda: session.run(take_back(chosen, found.name)))
+    note("Removed", chosen, before, None)
+
+    def people() -> None:
+        say(f"Removed {chosen}; its history stays.")
+        if why_not:
+            tell(f"If it was rolled out, it still is: {why_not}  End that with: ocs deploy --prune")
+
+    answer({"job": chosen, "removed": True, "deployment_removed": not why_not}, people)
+
+
+def _switch(given: str, *, enabled: bool, no_deploy: bool) -> None:
+    from deployments import catalogue
+
+    found = session.catalogue()
+    job = session.job_of(found, given)
+
+    def written() -> Catalogue:
+        if job.enabled is enabled:
+            return found.checked()
+        return catalogue.set_values(found.project, job.id, {"enabled": enabled})
+
+    verb = "Enabled" if enabled else "Disabled"
+    change(found.project, job.id, verb, written, no_deploy=no_deploy, resume=enabled)
+
+
+def _write(project: Path, job_id: str, text: str, *, no_deploy: bool) -> None:
+    from deployments import catalogue
+
+    job = catalogue.check_with(project, job_id, text).jobs[job_id]
+    if not no_deploy and (problems := unsupported(job)):
+        raise InvalidJob("The job asks for what is not supported yet; nothing was written.", problems=problems)
+    change(project, job_id, "Changed", lambda: catalogue.write(project, job_id, text), no_deploy=no_deploy)
+
+
+def _edit_in_editor(project: Path, job_id: str, before: str, *, no_deploy: bool) -> None:
+    """Edit a draft, again while it is wrong and the person wants to; the file itself changes only when all is well."""
+    with tempfile.TemporaryDirectory(prefix="ocs-") as folder:
+        draft = Path(folder) / f"{job_id}.yaml"
+        draft.write_text(before, encoding="utf-8")
+        while True:
+            _open_editor(draft)
+            after = _read_draft(draft)
+            if after == before:
+                answer({"job": None, "deployed": False}, lambda: say(f"{job_id} is as it was."))
+                return
+            try:
+                _write(project, job_id, after, no_deploy=no_deploy)
+            except InvalidJob as invalid:
+                for problem in invalid.problems:
+                    tell(str(problem), style="red")
+                if not typer.confirm("Edit again?", default=True, err=True):
+                    raise Refused(f"{job_id} is as it was: {invalid.message}") from invalid
+            else:
+                return
+
+
+def _read_draft(draft: Path) -> str:
+    from deployments.reading import read_bytes
+
+    if not draft.exists():
+        raise Refused("The editor left no file behind; nothing was changed.")
+    try:
+        return read_bytes(draft, draft.name).decode("utf-8", errors="replace")
+    except InvalidJob as unread:
+        why = ", ".join(problem.message for problem in unread.problems)
+        raise Refused(f"What the editor left {why}; nothing was changed.") from unread
+
+
+def _open_editor(draft: Path) -> None:
+    command = next((os.environ[name] for name in EDITORS if os.environ.get(name)), "vi")
+    try:
+        ended = subprocess.run([*shlex.split(command), str(draft)], check=False)
+    except (OSError, ValueError) as failed:
+        raise Refused(f"The editor {command} cannot be started: {failed}", hint="Set EDITOR, or use --set.") from failed
+    if ended.returncode != 0:
+        raise Refused(f"The editor {command} ended with status {ended.returncode}; nothing was changed.")

@@ -1,0 +1,193 @@
+"""`ocs messages`: what agents, jobs and people tell each other. An agent's turns are shown what waits for it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from ocs.cli import session
+from ocs.cli.arguments import end_of
+from ocs.cli.group import group
+from ocs.cli.render.message_views import message_views, receipt_view, show_message, show_messages, show_receipts
+from ocs.cli.render.output import SHORT, answer, local, say
+from ocs.errors import Refused, UsageError
+from ocs.rules.messages import BROADCAST, Draft, Kind, Priority, checked_name, metadata_of
+
+
+def _name(given: str) -> str:
+    return checked_name("name", given)
+
+
+app = group("Messages to agents: their turns are shown what waits for them. Nothing is started because of a message.")
+FROM_INPUT = "-"
+MOST_INPUT = 2**24
+"""No message is so long; what never ends is not read for ever."""
+MessageId = Annotated[str, typer.Argument(help="The message's id, or the beginning of it.")]
+Reader = Annotated[
+    str, typer.Argument(help="Whose: an agent's id, or another name that messages are sent to.", callback=_name)
+]
+Sender = Annotated[str, typer.Argument(help="Whose: a name given with --from, or a login.", callback=_name)]
+Count = Annotated[int, typer.Option("-n", min=1, max=1000, help="How many.")]
+
+
+@app.command(epilog="Example:  ocs messages send 'The disk of db2 is full.' --kind fact --subject db2")
+def send(
+    text: Annotated[str | None, typer.Argument(help="The message; - reads it from standard input.")] = None,
+    *,
+    body: Annotated[str | None, typer.Option(help="The same, as an option.")] = None,
+    to: Annotated[str, typer.Option("--to", help="An agent's id or another name; broadcast for all.")] = "main",
+    sender: Annotated[str | None, typer.Option("--from", help="Who sends; by default who is logged in.")] = None,
+    kind: Annotated[Kind, typer.Option(help="What it is.")] = Kind.TEXT,
+    subject: Annotated[str, typer.Option(help="A line that says what it is about.")] = "",
+    priority: Annotated[Priority, typer.Option(help="How much it presses.")] = Priority.NORMAL,
+    expires: Annotated[
+        str | None, typer.Option(help="After which time (2h, 7d) or when it is over; broadcasts: 30d unless given.")
+    ] = None,
+    reply_to: Annotated[str | None, typer.Option(help="The id of the message that it answers.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Whose matter it is.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="A JSON object, for programs.")] = None,
+) -> None:
+    """Send a message. It waits until a turn of that agent that was shown it has ended well, or until it expires."""
+    if (text is None) == (body is None):
+        raise UsageError("Give the message, once.", hint="Such as: ocs messages send 'The disk is full.'")
+    said = _read(text if body is None else body)
+    ends = end_of(expires)
+    about = metadata_of(metadata) if metadata is not None else {}
+
+    async def sent() -> dict[str, Any]:
+        from ocs.store import messages
+
+        async with session.store() as store:
+            answered = (await messages.by_prefix(store, reply_to)).id if reply_to is not None else None
+            draft = Draft(
+                sender=session.user() if sender is None else sender,
+                recipient=to,
+                body=said,
+                kind=kind,
+                priority=priority,
+                subject=subject,
+                owner=owner,
+                metadata=about,
+                reply_to=answered,
+                expires_at=ends,
+            )
+            message = await messages.send(store, draft, now=session.now())
+            return (await message_views(store, [message], now=session.now()))[0]
+
+    view = session.run(sent())
+    whom = "everyone" if view["to"] == BROADCAST else view["to"]
+    until = f", until {local(view['expires_at'])}" if view["expires_at"] else ""
+    answer({"message": view}, lambda: say(f"Sent {view['id'][:SHORT]} to {whom}{until}."))
+
+
+@app.command(epilog="Example:  ocs messages inbox main --delivered")
+def inbox(
+    reader: Reader,
+    delivered: Annotated[bool, typer.Option("--delivered", help="What a turn was shown, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="What was read or has expired, too.")] = False,
+    count: Count = 50,
+) -> None:
+    """List what waits for a reader, broadcasts included, in the order in which turns are shown it."""
+
+    async def found() -> list[dict[str, Any]]:
+        from ocs.store import inbox
+
+        now = session.now()
+        async with session.store() as store:
+            rows = await inbox.inbox(store, reader, now=now, delivered=delivered, everything=everything, limit=count)
+            return await message_views(store, rows, now=now, reader=reader)
+
+    views = session.run(found())
+    answer({"messages": views}, lambda: show_messages(views) if views else say(f"Nothing waits for {reader}."))
+
+
+@app.command(epilog="Example:  ocs messages outbox ann -n 10")
+def outbox(sender: Sender, count: Count = 50) -> None:
+    """List what somebody has sent, newest first, and how it stands."""
+
+    async def found() -> list[dict[str, Any]]:
+        from ocs.store import messages
+
+        async with session.store() as store:
+            rows = await messages.outbox(store, sender, limit=count)
+            return await message_views(store, rows, now=session.now())
+
+    views = session.run(found())
+    answer({"messages": views}, lambda: show_messages(views) if views else say(f"{sender} has sent nothing."))
+
+
+@app.command(epilog="Example:  ocs messages show 3f2a9c1d")
+def show(message: MessageId) -> None:
+    """Show a message whole, what became of it, and its answers."""
+
+    async def found() -> dict[str, Any]:
+        from ocs.store import messages
+
+        now = session.now()
+        async with session.store() as store:
+            chosen = await messages.by_prefix(store, message)
+            (view,) = await message_views(store, [chosen], now=now)
+            replies = await message_views(store, await messages.replies_to(store, chosen.id), now=now)
+            receipts = (await messages.receipts_of(store, [chosen]))[chosen.id]
+            return {**view, "receipts": [receipt_view(receipt) for receipt in receipts], "replies": replies}
+
+    view = session.run(found())
+
+    def people() -> None:
+        show_message(view)
+        if view["receipts"]:
+            say("\nWhat became of it", style="bold")
+            show_receipts(view["receipts"])
+        if view["replies"]:
+            say("\nAnswers", style="bold")
+            show_messages(view["replies"])
+
+    answer({"message": view}, people)
+
+
+@app.command(epilog="Example:  ocs messages thread 3f2a9c1d")
+def thread(message: MessageId) -> None:
+    """List a message and its direct answers, oldest first."""
+
+    async def found() -> list[dict[str, Any]]:
+        from ocs.store import messages
+
+        async with session.store() as store:
+            chosen = await messages.by_prefix(store, message)
+            line = [chosen, *await messages.replies_to(store, chosen.id)]
+            return await message_views(store, line, now=session.now())
+
+    views = session.run(found())
+    answer({"messages": views}, lambda: show_messages(views))
+
+
+@app.command(epilog="Example:  ocs messages receipts 3f2a9c1d")
+def receipts(message: MessageId) -> None:
+    """List what became of a message, oldest first: turns that were shown it, how they ended, who read it."""
+
+    async def found() -> list[dict[str, Any]]:
+        from ocs.store import messages
+
+        async with session.store() as store:
+            chosen = await messages.by_prefix(store, message)
+            return [receipt_view(receipt) for receipt in (await messages.receipts_of(store, [chosen]))[chosen.id]]
+
+    views = session.run(found())
+    answer({"receipts": views}, lambda: show_receipts(views) if views else say("Nobody has seen it yet."))
+
+
+def _read(given: str | None) -> str:
+    """The text that was given, or for `-` what stands on standard input.
+
+    Raises:
+        Refused: that is not UTF-8 text.
+    """
+    if given != FROM_INPUT:
+        return given or ""
+    try:
+        return sys.stdin.buffer.read(MOST_INPUT).decode()
+    except UnicodeDecodeError:
+        hint = "Put it into a file, and send its name."
+        raise Refused("What stands on standard input is not UTF-8 text.", hint=hint) from None

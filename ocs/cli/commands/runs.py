@@ -1,0 +1,243 @@
+"""`ocs runs`: what ran, why, and what it said."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import shutil
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from ocs.cli import session
+from ocs.cli.arguments import RunId, SomeJob, moment_of
+from ocs.cli.contact import contact
+from ocs.cli.group import group
+from ocs.cli.render.output import SHORT, Mode, answer, first_line, local, out, print_json, say, table, tell, took
+from ocs.cli.render.story import show_story, story_of
+from ocs.cli.render.views import Status, run_views, said
+from ocs.errors import NotFound, Refused
+from ocs.rules.dispatch import RunStatus
+from ocs.rules.shell_result import MARK
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.client.orchestration import PrefectClient
+
+    from ocs.store.tables import Run
+
+app = group("Runs: what ran, why, and what it said.")
+PAGE = 200
+LOOK_AGAIN = 0.5
+LAST_LINE = "Finished in state "
+"""What Prefect's log of a run ends with. Lines come in batches, some after the run has ended."""
+LAST_LOOKS = 20
+"""How often an ended run's log is looked at for its last line."""
+
+
+@app.command("list", epilog="Example:  ocs runs list --job nightly-report --status error --since 7d")
+def list_runs(
+    job: SomeJob = None,
+    status: Annotated[list[Status] | None, typer.Option(help="Only with this status; repeatable.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only newer than this, such as 2h or 7d, or a moment.")] = None,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many.")] = 20,
+) -> None:
+    """List runs, newest first."""
+    runs = session.run(_list(job, status or [], moment_of(since), count))
+
+    def people() -> None:
+        if not runs:
+            asked = job or status or since
+            say("No runs like that." if asked else "No runs yet. Make one:  ocs jobs run hello --wait")
+            return
+        rows = [
+            (
+                run["id"][:SHORT],
+                run["job"],
+                run["status"],
+                run["kind"],
+                run["attempt"],
+                local(run["started_at"]),
+                took(run["duration_s"]),
+                first_line(said(run)),
+            )
+            for run in runs
+        ]
+        table(("RUN", "JOB", "STATUS", "KIND", "TRY", "STARTED", "TOOK", ""), rows, spare=("", "TRY", "KIND", "TOOK"))
+
+    answer({"runs": runs}, people)
+
+
+@app.command(epilog="Example:  ocs runs show 3f2a9c1d")
+def show(run: RunId) -> None:
+    """Tell the whole story of a run: why it ran, how it ended, what followed."""
+
+    async def told() -> tuple[Run, dict[str, Any]]:
+        from ocs.store import queries
+
+        async with session.store() as store:
+            chosen = await queries.run_by_prefix(store, run)
+            return chosen, await story_of(store, chosen)
+
+    chosen, story = session.run(told())
+    answer({"run": story}, lambda: show_story(chosen, story))
+
+
+@app.command(epilog="Example:  ocs runs logs 3f2a9c1d --follow")
+def logs(
+    run: RunId,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run has ended.")] = False,
+) -> None:
+    """Print a run's log as Prefect has it."""
+
+    async def printed() -> list[dict[str, Any]]:
+        from ocs.store import queries
+
+        async with session.server() as client, session.store() as store:
+            chosen = await queries.run_by_prefix(store, run)
+            if follow:
+                return await _follow_log(client, chosen)
+            lines = await _log_lines(client, chosen.flow_run_id, 0)
+            _show_lines(lines)
+            return lines
+
+    found = session.run(printed())
+    if not found:
+        tell("Prefect has no log of this run (yet).")
+    answer({"logs": found}, lambda: None)
+
+
+@app.command(epilog="Example:  ocs runs output 3f2a9c1d --stderr")
+def output(run: RunId, stderr: Annotated[bool, typer.Option("--stderr", help="The errors instead.")] = False) -> None:
+    """Print all a run said, as it said it; from its file when it was too long for the store."""
+
+    async def found() -> Run:
+        from ocs.store import queries
+
+        async with session.store() as store:
+            return await queries.run_by_prefix(store, run)
+
+    chosen = session.run(found())
+    stream = "stderr" if stderr else "stdout"
+    text, size, path = (getattr(chosen, f"{stream}{suffix}") for suffix in ("", "_bytes", "_path"))
+    if MARK in text and path is None:
+        tell(f"Of {size} bytes the store kept these; a smaller output.offload in the job keeps all in a file.")
+    with _whole(text, path) as everything:
+        if not Mode.json:
+            sys.stdout.flush()
+            shutil.copyfileobj(everything, sys.stdout.buffer)
+            if (
+                text and path is None
+            ):  # the store keeps no blank end, and a prompt should not stand beside the last word
+                sys.stdout.buffer.write(b"\n")
+            sys.stdout.buffer.flush()
+            return
+        shown = everything.read().decode(errors="replace")
+    print_json({"ok": True, "run": str(chosen.id), "stream": stream, "bytes": size, "path": path, "output": shown})
+
+
+@app.command(epilog="Example:  ocs runs cancel 3f2a9c1d")
+def cancel(run: RunId) -> None:
+    """Stop a running run: everything it started is ended, nothing is retried."""
+    ended = session.run(_cancel(run))
+    answer({"run": ended}, lambda: say(f"Cancelled run {ended['id'][:SHORT]} of {ended['job']}."))
+
+
+async def _list(job: str | None, wanted: list[Status], since: datetime | None, count: int) -> list[dict[str, Any]]:
+    from ocs.store import queries
+
+    async with session.store() as store:
+        chosen = await session.pick_ever_run(store, job) if job else None
+        statuses = [RunStatus(status) for status in wanted if status is not Status.RETRYING]
+        if Status.RETRYING in wanted:
+            statuses += [RunStatus.ERROR, RunStatus.TIMEOUT]
+        runs = await queries.runs(store, job=chosen, status=statuses, since=since, limit=count)
+        return [view for view in await run_views(store, runs) if not wanted or view["status"] in wanted]
+
+
+async def _cancel(prefix: str) -> dict[str, Any]:
+    from ocs.cli.stopping import stop_run
+    from ocs.store import queries
+
+    async with session.store() as store:
+        chosen = await queries.run_by_prefix(store, prefix)
+        (view,) = await run_views(store, [chosen])
+        short = view["id"][:SHORT]
+        if view["status"] == Status.RETRYING:
+            hint = f"Withdraw that: ocs jobs cancel {chosen.job_id}"
+            raise Refused(f"Run {short} has ended ({chosen.status}); its next attempt waits.", hint=hint)
+        if chosen.status.final:
+            raise Refused(f"Run {short} of {chosen.job_id} has ended already: {chosen.status}.")
+        async with session.server() as client:
+            ended = await stop_run(client, store, chosen)
+        return (await run_views(store, [ended]))[0]
+
+
+async def _follow_log(client: PrefectClient, run: Run) -> list[dict[str, Any]]:
+    """Show a log until its run has ended."""
+    lines: list[dict[str, Any]] = []
+    looks_left = LAST_LOOKS
+    with contact(client, f"See later: ocs runs show {str(run.id)[:SHORT]}") as server:
+        while True:
+            fresh = await server.ask(partial(_log_lines, client, run.flow_run_id, len(lines)), otherwise=[])
+            lines += fresh
+            _show_lines(fresh)
+            if looks_left == 0 or any(_is_last(line) for line in fresh):
+                return lines
+            if await server.ask(partial(_has_ended, client, run.flow_run_id), otherwise=False):
+                looks_left -= 1
+            await asyncio.sleep(LOOK_AGAIN)
+
+
+def _show_lines(lines: list[dict[str, Any]]) -> None:
+    if not Mode.json:
+        for line in lines:
+            say(f"{local(line['at'])}  {line['level']:<7}  {line['message']}")
+        out.file.flush()
+
+
+async def _log_lines(client: PrefectClient, flow_run_id: UUID, offset: int) -> list[dict[str, Any]]:
+    """What its log has from that line on."""
+    import logging
+
+    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+    from prefect.client.schemas.sorting import LogSort
+
+    mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
+    found: list[dict[str, Any]] = []
+    while page := await client.read_logs(mine, limit=PAGE, offset=offset + len(found), sort=LogSort.TIMESTAMP_ASC):
+        found += [
+            {
+                "at": line.timestamp,
+                "level": logging.getLevelName(line.level),
+                "logger": line.name,
+                "message": line.message,
+            }
+            for line in page
+        ]
+    return found
+
+
+def _is_last(line: Mapping[str, Any]) -> bool:
+    return line["logger"] == "prefect.flow_runs" and line["message"].startswith(LAST_LINE)
+
+
+async def _has_ended(client: PrefectClient, flow_run_id: UUID) -> bool:
+    state = (await client.read_flow_run(flow_run_id)).state
+    return state is None or state.is_final()
+
+
+def _whole(text: str, path: str | None) -> BinaryIO:
+    """All of a stream, to be read piece by piece: it may be large."""
+    if path is None:
+        return io.BytesIO(text.encode())
+    try:
+        return Path(path).open("rb")
+    except OSError as gone:
+        raise NotFound(f"The whole output was kept in {path}, which cannot be read: {gone.strerror}.") from gone

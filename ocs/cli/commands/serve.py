@@ -1,0 +1,176 @@
+"""`ocs up`, `down` and `worker`: running it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from ocs import settings
+from ocs.cli import session
+from ocs.cli.render.output import Mode, answer, count_of, say, tell
+from ocs.errors import OcsError, UsageError
+
+if TYPE_CHECKING:
+    from deployments.catalogue import Catalogue
+    from deployments.rollout import Plan
+    from ocs.server import UpState
+
+TELL_EVERY = 5.0
+LOOK_AGAIN = 0.2
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog="Example:  ocs up --detach --port 0")(up)
+    app.command(epilog="Example:  ocs down")(down)
+    app.command(epilog="Example:  ocs worker --limit 20 --name second-host")(worker)
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 4200,
+    host: Annotated[str, typer.Option(help="Another than loopback needs a password of your choice.")] = "127.0.0.1",
+    limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 50,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Ask for no password: any user of this machine may run commands as you.")
+    ] = False,
+) -> None:
+    """Start a Prefect server of our own with a worker, and roll out the project one stands in."""
+    from ocs.server import Config, start
+    from ocs.server.config import AUTH
+
+    if no_auth and os.environ.get(AUTH):
+        raise UsageError(f"{AUTH} sets a password, and --no-auth wants none.", hint=f"Leave one away: unset {AUTH}")
+    found = session.catalogue().checked() if session.has_project() else None
+    config = Config(settings.home(), host, port, limit, auth=not no_auth)
+    state = start(config, attached=not detach, on_wait=_patience("Starting the server"))
+    try:
+        planned = _roll_out(found, state) if found else None
+        _say_ready(state, planned, detach=detach, no_auth=no_auth)
+        if not detach:
+            _stay(state)
+    except KeyboardInterrupt:
+        _drain()
+
+
+def down(now: Annotated[bool, typer.Option("--now", help="End running jobs too.")] = False) -> None:
+    """End what `ocs up` started, after its running jobs have ended."""
+    from ocs.server import stop
+
+    ended = stop(now=now, on_wait=_patience("Waiting for running jobs to end (ocs down --now ends them)"))
+    answer(
+        {"ended": ended.url if ended else None},
+        lambda: say(f"Ended the server at {ended.url}." if ended else "Nothing is running here."),
+    )
+
+
+def worker(
+    limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 50,
+    name: Annotated[str | None, typer.Option(help="How it is called in the UI.")] = None,
+) -> None:
+    """Run a worker against the server that PREFECT_API_URL names, until Ctrl-C."""
+    os.environ["PREFECT_API_URL"] = session.reachable()
+
+    async def check() -> None:
+        async with session.server() as client:
+            from deployments.rollout import ensure_block_types, ensure_work_pool
+
+            await ensure_work_pool(client)
+            await ensure_block_types(client)
+
+    session.run(check())
+    from ocs.worker.__main__ import work
+
+    called = name or f"ocs-{socket.gethostname()}"
+    tell(f"{called} works; Ctrl-C ends it after running jobs have ended, a second one ends them too.")
+    session.run(work(settings.WORK_POOL, called, limit))
+    answer({"worker": called}, lambda: tell(f"{called} has ended."))
+
+
+def _roll_out(found: Catalogue, state: UpState) -> Plan:
+    """Roll the project out; where that is refused, nothing is left running."""
+    from deployments import prefect_yaml
+    from ocs.cli.commands.deploy import roll_out
+    from ocs.server import stop
+
+    prefect_yaml.regenerate(found)
+    tell(f"The server answers; rolling out {count_of(len(found.jobs), 'job')}.")
+    try:
+        return session.run(roll_out(found, api_url=state.api_url))
+    except OcsError:
+        stop(now=True)
+        raise
+
+
+def _say_ready(state: UpState, planned: Plan | None, *, detach: bool, no_auth: bool) -> None:
+    from ocs.cli.commands.deploy import not_rolled_out
+
+    server = {"url": state.url, "api_url": state.api_url, "port": state.port, "pid": state.pid}
+    steps = planned.steps if planned else ()
+    failed = not_rolled_out(planned) if planned else None
+
+    def people() -> None:
+        for problem in failed.problems if failed else ():
+            tell(str(problem), style="yellow")
+        say(f"Prefect UI:  {state.url}   (data in {settings.home()})", style="bold")
+        if planned is not None:
+            left = len(failed.problems) if failed else 0
+            say(f"Rolled out {count_of(len(steps) - left, 'job')} of {planned.project}.")
+        else:
+            say("No project here, so nothing was rolled out; make one with: ocs init")
+        say("Open the UI with: ocs ui")
+        say("End it with: ocs down" if detach else "Ctrl-C ends it, after running jobs have ended.")
+
+    rolled_out = [step.job_id for step in steps if step.action not in ("remove", "over", "failed")]
+    left_out = {step.job_id: step.why for step in steps if step.why}
+    answer({"server": server, "rolled_out": rolled_out, "not_rolled_out": left_out}, people)
+    if no_auth:
+        tell(session.OPEN, style="yellow")
+    other = os.environ.get("PREFECT_API_URL")
+    if other and other != state.api_url:
+        tell(f"PREFECT_API_URL is set: other ocs commands talk to {other}.", style="yellow")
+
+
+def _stay(state: UpState) -> None:
+    """Wait until Ctrl-C or SIGTERM, or until somebody ends the server."""
+    from ocs.server import running
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    while (found := running()) is not None and found.pid == state.pid:
+        time.sleep(LOOK_AGAIN)
+    tell("The server has ended.")
+
+
+def _drain() -> None:
+    """End the server after its running runs; with them when asked again."""
+    from ocs.server import stop
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    tell("Ending, once running jobs have ended; Ctrl-C again ends them too.")
+    try:
+        stop(now=False, on_wait=_patience("Waiting for running jobs to end"))
+    except KeyboardInterrupt:
+        stop(now=True)
+
+
+def _as_interrupt(_signum: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _patience(what: str) -> Callable[[float], None]:
+    """Tell people now and then that something is still going on."""
+    told = 0.0
+
+    def waited(seconds: float) -> None:
+        nonlocal told
+        if not Mode.json and seconds - told >= TELL_EVERY:
+            told = seconds
+            tell(f"{what} ... {seconds:.0f} s", style="dim")
+
+    return waited

@@ -1,0 +1,163 @@
+"""Jobs and runs as other programs see them: the fixed keys of the command line's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from ocs.cli.commands.deliveries import delivery_view
+from ocs.cli.render.output import local, seconds, tell, utc
+from ocs.rules.dispatch import DispatchKind
+from ocs.rules.occurrences import next_occurrence
+from ocs.spec import Job, format_duration
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.responses import DeploymentResponse
+
+    from ocs.store import Store
+    from ocs.store.tables import JobState, Run
+
+
+class Status(StrEnum):
+    """What a run's status can be for other programs."""
+
+    OK = "ok"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    SKIPPED = "skipped"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+    RUNNING = "running"
+    WAITING_APPROVAL = "waiting_approval"
+    RETRYING = "retrying"
+    """It failed, and its next attempt is still to come."""
+
+
+TEXT = {"type": "string"}
+MAYBE_TEXT = {"type": ["string", "null"]}
+MOMENT = {"type": "string", "format": "date-time"}
+MAYBE_MOMENT = {"type": ["string", "null"], "format": "date-time"}
+RUN_KEYS: dict[str, tuple[dict[str, Any], str]] = {
+    "id": (TEXT, "The run's id."),
+    "job": (TEXT, "The job's id."),
+    "status": ({"enum": [str(status) for status in Status]}, "How it stands."),
+    "kind": ({"enum": [str(kind) for kind in DispatchKind]}, "Why it ran."),
+    "attempt": ({"type": "integer", "minimum": 1}, "1 for the first."),
+    "scheduled_for": (MOMENT, "The instant it was meant for."),
+    "started_at": (MOMENT, "When it was claimed."),
+    "finished_at": (MAYBE_MOMENT, "When it ended."),
+    "duration_s": ({"type": ["number", "null"]}, "Seconds between the two."),
+    "exit_code": ({"type": ["integer", "null"]}, "The shell's exit status."),
+    "summary": (TEXT, "What it said, cut to size."),
+    "error": (MAYBE_TEXT, "What went wrong, in a sentence."),
+    "flow_run_id": (TEXT, "The run in Prefect."),
+    "retry_of": (MAYBE_TEXT, "The run this is a further attempt of."),
+    "parent_run": (MAYBE_TEXT, "The run that caused it."),
+    "children": ({"type": "array", "items": TEXT}, "Runs of other jobs that followed."),
+    "deliveries": ({"type": "array", "items": {"type": "object"}}, "Messages about it, and how each stands."),
+}
+
+
+def run_schema() -> dict[str, Any]:
+    """The JSON Schema of a run as `--json` shows it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A run of prefect-openclaw",
+        "type": "object",
+        "properties": {key: {**kind, "description": meaning} for key, (kind, meaning) in RUN_KEYS.items()},
+        "required": list(RUN_KEYS),
+    }
+
+
+def job_view(
+    job: Job, state: JobState | None, now: datetime, deployed: DeploymentResponse | None = None
+) -> dict[str, Any]:
+    """A job and how it stands; what its deployment adds where a server was asked."""
+    paused = job.enabled and deployed is not None and _is_paused(deployed)
+    upcoming = next_run(job, now) if not paused else None
+    return {
+        "id": job.id,
+        "name": job.name or job.id,
+        "enabled": job.enabled,
+        "kind": job.kind,
+        "schedule": schedule_text(job),
+        "parent": job.after.job if job.after else None,
+        "next_run": utc(upcoming),
+        "last_status": str(state.last_status) if state else None,
+        "last_run": utc(state.last_finished_at) if state else None,
+        "deployment_id": str(deployed.id) if deployed else None,
+        "paused_in_ui": paused,
+    }
+
+
+def next_run(job: Job, now: datetime) -> datetime | None:
+    """When a job runs next by itself. Where that cannot be said, the job is named and the others are shown."""
+    if job.schedule is None or not job.enabled:
+        return None
+    try:
+        return next_occurrence(job.schedule, now)
+    except Exception as failed:
+        tell(f"{job.id}: when it runs next cannot be computed: {failed}", style="yellow")
+        return None
+
+
+def _is_paused(deployed: DeploymentResponse) -> bool:
+    from deployments.drift import is_paused
+
+    return is_paused(deployed)
+
+
+def schedule_text(job: Job) -> str | None:
+    """When it runs, in a few words."""
+    schedule = job.schedule
+    if schedule is None:
+        return f"after {job.after.job} ({job.after.on})" if job.after else None
+    zone = "" if schedule.timezone == "UTC" else f" {schedule.timezone}"
+    if schedule.every is not None:
+        return f"every {format_duration(schedule.every)}"
+    if schedule.moment is not None:
+        return f"at {local(schedule.moment)}"
+    return f"{schedule.cron or schedule.rrule}{zone}"
+
+
+async def run_views(store: Store, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Runs with what followed them."""
+    from ocs.store import deliveries, queries
+
+    ids = [run.id for run in runs]
+    children = await queries.children_by_run(store, ids)
+    retrying = await queries.awaiting_retry(store, ids)
+    told = await deliveries.of_runs(store, ids)
+    return [
+        {**_run_view(run, children, run.id in retrying), "deliveries": list(map(delivery_view, told.get(run.id, ())))}
+        for run in runs
+    ]
+
+
+def said(view: Mapping[str, Any]) -> str:
+    """What a run has to say for itself: what went wrong, else what it printed."""
+    lines = str(view["error"] or view["summary"]).splitlines()
+    return "\n".join(line for line in lines if line not in ("stdout:", "stderr:"))
+
+
+def _run_view(run: Run, children: Mapping[Any, Sequence[Any]], retrying: bool) -> dict[str, Any]:
+    return {
+        "id": str(run.id),
+        "job": run.job_id,
+        "status": str(Status.RETRYING) if retrying else str(run.status),
+        "kind": str(run.kind),
+        "attempt": run.attempt,
+        "scheduled_for": utc(run.scheduled_for),
+        "started_at": utc(run.started_at),
+        "finished_at": utc(run.finished_at),
+        "duration_s": seconds(run.finished_at - run.started_at) if run.finished_at else None,
+        "exit_code": run.exit_code,
+        "summary": run.summary,
+        "error": run.error,
+        "flow_run_id": str(run.flow_run_id),
+        "retry_of": str(run.retry_of) if run.retry_of else None,
+        "parent_run": str(run.parent_run) if run.parent_run else None,
+        "children": [str(child) for child in children.get(run.id, ())],
+    }

@@ -1,0 +1,89 @@
+"""What jobs want done around a worker: mending what a crash left, and closing the store at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from prefect.client.schemas.objects import FlowRun
+
+CATCH_UP_SECONDS = 300.0
+NOBODY_ELSE_DOES = timedelta(0)
+"""At the start whoever wrote what is unsent may just have been killed; sending twice is harmless."""
+
+
+class Maintenance(Protocol):
+    """Done beside the runs; the worker knows no more of it."""
+
+    def begin(self, limit: int | None) -> None:
+        """Called before the first run, with how many may execute at the same time."""
+        ...
+
+    async def tick(self) -> object:
+        """Called at the start and every 30 seconds."""
+        ...
+
+    async def skip_superseded(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:
+        """Called with occurrences that newer ones have overtaken; ends those that need not begin, and names them."""
+        ...
+
+    async def close(self) -> None:
+        """Called when the last run has ended."""
+        ...
+
+
+class JobMaintenance:
+    """The upkeep of `flows.job`. Imports wait until a worker runs: Prefect imports worker types into every process."""
+
+    def __init__(self) -> None:
+        self._has_begun = False
+        self._caught_up_at: float | None = None
+
+    def begin(self, limit: int | None) -> None:
+        from tasks.adapter.runtime import expect_runs
+
+        expect_runs(limit)
+
+    async def tick(self) -> object:
+        """Each chore is done whatever becomes of the others."""
+        from tasks.approvals.gate import reconcile_approvals
+        from tasks.delivery.send import deliver_leftovers
+        from tasks.recovery.recover import recover
+
+        chores = (self._publish(), deliver_leftovers(), reconcile_approvals(), recover(), self._catch_up())
+        done = await asyncio.gather(*chores, return_exceptions=True)
+        if failed := [end for end in done if isinstance(end, Exception)]:
+            raise ExceptionGroup("some of what crashes leave was not mended", failed)
+        return done
+
+    async def _publish(self) -> None:
+        from tasks.adapter.publish import publish_leftovers
+
+        await (publish_leftovers() if self._has_begun else publish_leftovers(NOBODY_ELSE_DOES))
+        self._has_begun = True
+
+    async def _catch_up(self) -> None:
+        """At the start, when everything may have been down, and every five minutes."""
+        from tasks.recovery.catch_up import catch_up
+
+        if self._caught_up_at is None or time.monotonic() - self._caught_up_at > CATCH_UP_SECONDS:
+            await catch_up()
+            self._caught_up_at = time.monotonic()
+
+    async def skip_superseded(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:
+        from tasks.recovery.superseded import skip_superseded_runs
+
+        return await skip_superseded_runs(flow_runs)
+
+    async def close(self) -> None:
+        from tasks.adapter.runtime import close_store
+        from tasks.delivery.send import finish_sending
+
+        try:
+            await finish_sending()
+        finally:
+            await close_store()

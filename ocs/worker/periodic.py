@@ -1,0 +1,54 @@
+"""Work that is repeated for ever: how a worker outlives whatever goes wrong in one round of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+from ocs.transient import is_transient, pauses
+
+LONGEST_REST = 30.0
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+
+async def run_periodically(
+    what: str,
+    work: Callable[[], Awaitable[object]],
+    *,
+    every: float,
+    within: float,
+    logger: Logger,
+    wake: asyncio.Event | None = None,
+    at_least_apart: float = 0.0,
+    rests: float = 0.0,
+) -> None:
+    """Do it for ever, every so many seconds, or when woken; what goes wrong is told once and tried again.
+
+    A round that takes longer than `within` is given up: the client's own retries would outlast a restarted server.
+    After a round the next one is put off by `rests` times what that took: what a machine under load answers slowly must
+    not keep it busy with nothing but answering.
+    """
+    wake = wake or asyncio.Event()
+    pausing: Iterator[float] | None = None
+    while True:
+        wake.clear()
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(within):
+                await work()
+        except Exception as error:
+            if pausing is None:
+                logger.warning("Could not %s; trying again: %r", what, error, exc_info=not is_transient(error))
+                pausing = pauses()
+        else:
+            if pausing is not None:
+                logger.info("Could %s again", what)
+            pausing = None
+            await asyncio.sleep(min(LONGEST_REST, rests * (time.monotonic() - began)))
+        await asyncio.sleep(at_least_apart)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(every, next(pausing)) if pausing else every):
+                await wake.wait()

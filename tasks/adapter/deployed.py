@@ -1,0 +1,84 @@
+"""The jobs that are rolled out, as maintenance needs them: document, deployment, and since when they stand so."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.responses import DeploymentResponse
+
+from ocs.errors import InvalidJob
+from ocs.rules.timetable import timetable
+from ocs.spec import Job, parse
+from tasks.adapter.schedules import keys_of, schedule_of
+
+PAGE = 200
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A job and its deployment."""
+
+    job: Job
+    deployment: DeploymentResponse
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it runs by itself: the document says so, and nobody has paused it."""
+        return self.job.enabled and not self.deployment.paused
+
+    @property
+    def runs_as_written(self) -> bool:
+        """Whether its schedules are those of the document: nobody has paused one of them, or edited them in the UI."""
+        written = timetable(self.job.schedule) if self.job.schedule else []
+        schedules = self.deployment.schedules
+        if not all(schedule.active for schedule in schedules):
+            return False
+        return keys_of(schedules) == keys_of(map(schedule_of, written))
+
+    @property
+    def created(self) -> datetime:
+        return _utc(self.deployment.created)
+
+    @property
+    def unchanged_since(self) -> datetime:
+        """When it was rolled out, edited, paused or resumed last; what was due before then concerns other schedules."""
+        schedules = [_utc(schedule.updated) for schedule in self.deployment.schedules]
+        return max([_utc(self.deployment.updated), *schedules])
+
+
+async def deployed_jobs(client: PrefectClient) -> AsyncGenerator[Deployed]:
+    """Every job on the server, of all projects; those that cannot be read are left out."""
+    async for deployment in tagged_deployments(client, "ocs"):
+        if (job := job_in(deployment.parameters)) is not None:
+            yield Deployed(job, deployment)
+
+
+async def tagged_deployments(client: PrefectClient, *tags: str) -> AsyncGenerator[DeploymentResponse]:
+    """The deployments that have all of these tags, page by page."""
+    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=list(tags)))
+    offset = 0
+    while page := await client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=offset):
+        for deployment in page:
+            yield deployment
+        offset += len(page)
+        if len(page) < PAGE:
+            return
+
+
+def job_in(parameters: dict[str, Any]) -> Job | None:
+    """The job that a deployment's or a run's parameters say, None when they say none that is valid."""
+    document: Any = parameters.get("job")
+    try:
+        return parse(document) if isinstance(document, dict) else None  # pyright: ignore[reportUnknownArgumentType]
+    except InvalidJob:
+        return None
+
+
+def _utc(moment: Any) -> datetime:
+    return datetime.fromtimestamp(moment.timestamp(), UTC) if moment is not None else EPOCH

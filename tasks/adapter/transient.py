@@ -1,0 +1,41 @@
+"""Insisting: how a run outlives a server or a store that is away for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from prefect.logging import get_logger
+
+from ocs.transient import is_transient, pauses
+
+T = TypeVar("T")
+
+GIVE_UP_AFTER = timedelta(hours=1)
+"""A store or server that is away longer is not waited for by `insist`; what it was asked is repeated by recovery."""
+
+
+async def retry_transient(what: str, work: Callable[[], Awaitable[T]]) -> T:
+    """Do it, again and again while the store or the server is away; told once. `what` completes "Could not ...".
+
+    `work` may have been done although its answer was lost: it has to bear being repeated.
+
+    Raises:
+        Exception: whatever `work` raises for another reason, or still raises after an hour.
+    """
+    began, told = time.monotonic(), False
+    for pause in pauses():
+        try:
+            return await work()
+        except Exception as error:
+            waited = timedelta(seconds=time.monotonic() - began)
+            if not is_transient(error) or waited > GIVE_UP_AFTER:
+                raise
+            if not told:
+                get_logger(__name__).warning("Could not %s; trying again: %r", what, error)
+                told = True
+        await asyncio.sleep(pause)
+    raise AssertionError("pauses never end")

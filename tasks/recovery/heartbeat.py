@@ -1,0 +1,48 @@
+"""Leases: for as long as a run executes here, the store is told so; a run that was lost to somebody else is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+
+from prefect.logging import get_logger
+
+from ocs.rules.dispatch import DispatchContext
+from ocs.store import renew_leases
+from tasks.adapter import runtime
+from tasks.cancellation import scope_of
+
+RENEWAL = timedelta(seconds=20)
+SOON = timedelta(seconds=5)
+"""After a renewal that failed."""
+
+
+@contextlib.asynccontextmanager
+async def leased(context: DispatchContext) -> AsyncGenerator[None]:
+    """Renew the run's lease for as long as the context lasts."""
+    renewal = asyncio.create_task(_renew(context))
+    try:
+        yield
+    finally:
+        renewal.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await renewal
+
+
+async def _renew(context: DispatchContext) -> None:
+    """A store that is away for a moment ends no run; a run that was ended there is ended here too."""
+    pause = RENEWAL
+    while True:
+        await asyncio.sleep(pause.total_seconds())
+        try:
+            ours = await renew_leases(await runtime.store(), [context.run_id])
+        except Exception as failed:
+            get_logger(__name__).debug("The lease of run %s was not renewed: %r", context.run_id, failed)
+            pause = SOON
+            continue
+        if context.run_id not in ours:
+            scope_of(context.flow_run_id).request()
+            return
+        pause = RENEWAL

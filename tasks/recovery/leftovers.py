@@ -1,0 +1,43 @@
+"""What a worker that is gone has left running on this host: ended, before anything else takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from uuid import UUID
+
+from ocs import settings
+from ocs.store import Lease
+from tasks.recovery import owner
+from tasks.strategies import sessions
+from tasks.strategies.sessions import Family, Process, Session
+
+GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL; nobody waits for a result any more."""
+
+
+async def end_leftovers(lost: Sequence[Lease]) -> dict[UUID, list[Process]]:
+    """End the processes of runs whose owner is gone, all at once; returns what lives on, by run.
+
+    Runs of other hosts are passed over: nobody here can look at their processes.
+    """
+    left = [session_of(lease) for lease in lost if owner.is_of_this_host(lease.owner)]
+    living = await asyncio.to_thread(sessions.end, left, GRACE)
+    return {UUID(session.run): processes for session, processes in living.items() if processes}
+
+
+def living(lease: Lease) -> list[Process]:
+    """What lives of a run on this host; of another host's nobody here can know."""
+    return Family(session_of(lease)).living() if owner.is_of_this_host(lease.owner) else []
+
+
+def session_of(lease: Lease) -> Session:
+    """The session of a run, by what its worker had recorded of it."""
+    return Session(str(lease.context.run_id), lease.pid, lease.pid_started_at or 0.0)
+
+
+def remove_outputs(lease: Lease) -> None:
+    """What it had begun to write of its output, where that was on this host: nothing refers to it any more."""
+    if owner.is_of_this_host(lease.owner):
+        shutil.rmtree(settings.outputs_of(lease.context.run_id), ignore_errors=True)

@@ -1,0 +1,34 @@
+"""A watchdog's check: run like a shell job, and judged by what was known before."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from ocs.rules import watchdog
+from ocs.rules.dispatch import DispatchResult, RunStatus
+from ocs.rules.watchdog import LONGEST_CHECK, Finding
+from ocs.spec import Job, Shell, Watchdog
+from ocs.store import queries
+from tasks.adapter import runtime
+from tasks.adapter.transient import retry_transient
+
+
+async def run_watchdog(
+    job: Job, watched: Watchdog, run_check: Callable[[Shell, timedelta], Awaitable[DispatchResult]]
+) -> DispatchResult:
+    """Check once, and alarm whoever is to be alarmed: `alert`, else the job's own delivery target."""
+    check = await run_check(watched.check, min(job.run.timeout, LONGEST_CHECK))
+    if check.status is RunStatus.CANCELLED:
+        return check
+
+    async def last_finding() -> str | None:
+        return await queries.last_finding(await runtime.store(), job.id)
+
+    known = await retry_transient("look up what the watchdog found last", last_finding)
+    decision = watchdog.decide(watched, check, known=Finding(known) if known else None, now=runtime.clock())
+    return watchdog.result(watched, check, decision, watched.alert or _own_target(job))
+
+
+def _own_target(job: Job) -> str | None:
+    return job.deliver.to if job.deliver is not None and job.deliver.when != "never" else None
