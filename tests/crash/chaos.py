@@ -155,7 +155,14 @@ class Chaos:
         """By hand, as `ocs jobs run` does; what the server does not take in time waits in the outbox."""
         system = self.rig.scene.system
         rows = [
-            await enqueue(system.store, system.id(name), now=datetime.now(UTC), actor="chaos", source="chaos")
+            await enqueue(
+                system.store,
+                system.id(name),
+                now=datetime.now(UTC),
+                actor="chaos",
+                source="chaos",
+                max_queued=UNBOUNDED["limits"]["max_queued"],
+            )
             for name in self.chance.choices(among, k=count)
         ]
         self.rig.scene.asked.extend(row.id for row in rows)
