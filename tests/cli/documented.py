@@ -46,8 +46,11 @@ def commands(block: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-def do(section: Section, ocs: Ocs, *, within: float = PATIENCE) -> None:
-    """Write its jobs and type its commands, in one shell; each has to end well and print what is shown."""
+def do(section: Section, ocs: Ocs, programs: Path, *, within: float = PATIENCE) -> None:
+    """Write its jobs and type its commands, in one shell; each has to end well and print what is shown.
+
+    `ocs` is found in `programs`.
+    """
     lines = ["set -e"]
     expected: list[tuple[str, list[str]]] = []
     for kind, text in section.blocks:
@@ -61,7 +64,7 @@ def do(section: Section, ocs: Ocs, *, within: float = PATIENCE) -> None:
     ended = subprocess.run(
         ["/bin/bash", "-c", "\n".join(lines)],
         cwd=ocs.folder,
-        env=ocs.environment(PATH=f"{OCS.parent}:/usr/bin:/bin"),
+        env=ocs.environment(PATH=f"{programs}:{OCS.parent}:/usr/bin:/bin"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

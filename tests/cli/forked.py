@@ -57,6 +57,45 @@ class Mother:
             return status, out.read().decode(), err.read().decode()
 
 
+STUB = """#!{python} -IS
+import json, os, signal, socket, sys
+wire = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+wire.connect({address!r})
+call = {{"arguments": sys.argv[1:], "cwd": os.getcwd(), "env": dict(os.environ)}}
+socket.send_fds(wire, [json.dumps(call).encode()], [0, 1, 2])
+pid = int(wire.recv(16))
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda got, _: os.kill(pid, got))
+os._exit(int(wire.recv(16)) % 256)
+"""
+"""A program that has its call forked, and passes on how it ended, and the signals it gets."""
+
+
+@contextlib.contextmanager
+def program(folder: Path, modules: tuple[str, ...], env: Mapping[str, str]) -> Iterator[Path]:
+    """A folder for PATH in which a program `ocs` is found that is forked, as often at the same time as it is called."""
+    address = folder / "forks"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(address))
+        listening.listen()
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, "--listening", str(listening.fileno()), *modules],
+            cwd=ROOT,
+            env=env,
+            pass_fds=[listening.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+    stub = folder / "ocs"
+    stub.write_text(STUB.format(python=sys.executable, address=str(address)))
+    stub.chmod(0o700)
+    try:
+        yield folder
+    finally:
+        process.terminate()
+        process.wait()
+
+
 @contextlib.contextmanager
 def mother(modules: tuple[str, ...], env: Mapping[str, str]) -> Iterator[Mother]:
     """A mother that has imported these modules; what she forked has ended when the context does."""
@@ -77,27 +116,52 @@ def mother(modules: tuple[str, ...], env: Mapping[str, str]) -> Iterator[Mother]
 
 
 def main() -> None:
-    """Import, and fork for every call."""
-    wire = socket.socket(fileno=int(sys.argv[1]))
-    for module in sys.argv[2:]:
+    """Import, and fork for every call that comes in, or for everybody who connects."""
+    listening = sys.argv[1] == "--listening"
+    number, *modules = sys.argv[2:] if listening else sys.argv[1:]
+    wire = socket.socket(fileno=int(number))
+    for module in modules:
         importlib.import_module(module)
     if threading.active_count() > 1:
         raise RuntimeError(f"there are threads, a fork would lose them: {threading.enumerate()}")
     gc.freeze()
+    if listening:
+        _serve_all(wire)
+    else:
+        while _serve_one(wire):
+            pass
+
+
+def _serve_all(listening: socket.socket) -> None:
+    """Each caller has a process of its own, which waits for its call to end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel collects them
     while True:
-        message, streams, _, _ = socket.recv_fds(wire, LARGEST_CALL, 3)
-        if not message:
+        wire, _ = listening.accept()
+        if os.fork() == 0:
+            listening.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            with contextlib.suppress(BrokenPipeError):  # the caller was killed
+                _serve_one(wire)
             return
-        pid = os.fork()
-        if pid == 0:
-            wire.close()
-            _be(**json.loads(message), streams=streams)
-            return
-        for stream in streams:
-            os.close(stream)
-        wire.send(str(pid).encode())
-        _, status = os.waitpid(pid, 0)
-        wire.send(str(os.waitstatus_to_exitcode(status)).encode())
+        wire.close()
+
+
+def _serve_one(wire: socket.socket) -> bool:
+    """False when there are no more calls, or when this is the call, which has ended."""
+    message, streams, _, _ = socket.recv_fds(wire, LARGEST_CALL, 3)
+    if not message:
+        return False
+    pid = os.fork()
+    if pid == 0:
+        wire.close()
+        _be(**json.loads(message), streams=streams)
+        return False
+    for stream in streams:
+        os.close(stream)
+    wire.send(str(pid).encode())
+    _, status = os.waitpid(pid, 0)
+    wire.send(str(os.waitstatus_to_exitcode(status)).encode())
+    return True
 
 
 def _be(arguments: list[str], cwd: str, env: dict[str, str], streams: list[int]) -> None:
@@ -105,6 +169,8 @@ def _be(arguments: list[str], cwd: str, env: dict[str, str], streams: list[int])
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    # What they were made for could be sought in; a pipe cannot.
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.command import Ocs
 from tests.cli.documented import ROOT, Section, do, sections
+from tests.cli.forked import WITH_A_SERVER, program
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -20,6 +21,7 @@ def test_the_first_quarter_of_an_hour_goes_as_written(
     parts = sections(ROOT / "docs" / "quickstart.md")
     whole = Section("quickstart", tuple(block for part in parts for block in part.blocks))
     try:
-        do(whole, outside, within=500)
+        with program(tmp_path, WITH_A_SERVER, outside.environment()) as programs:
+            do(whole, outside, programs, within=500)
     finally:
         outside("down", "--now")
