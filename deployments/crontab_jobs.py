@@ -18,6 +18,8 @@ ORIGIN = "crontab:"
 DIGEST = 12
 LONGEST_ID = 48
 NOT_FOR_THE_JOB = frozenset({"SHELL", "HOME", "LOGNAME", "USER", "MAILTO", "MAILFROM", "RANDOM_DELAY", *ZONES})
+HOME = "~"
+"""Where cron starts what has no HOME of its own; as jobs they would start in the project's folder."""
 DEFAULT_SHELL = "/bin/sh"
 SECRET = re.compile(r"TOKEN|PASSW|SECRET|API_?KEY|CREDENTIAL", re.IGNORECASE)
 WRAPPERS = frozenset(
@@ -130,8 +132,7 @@ def _document(entry: Entry, origin: str, timezone: str) -> dict[str, Any]:
     if (delay := environment.get("RANDOM_DELAY", "")).isdigit() and int(delay):
         schedule = {"cron": entry.schedule, "timezone": zone, "jitter": f"{int(delay)}m"}
     shell: dict[str, Any] = {"command": _command(entry)}
-    if home := environment.get("HOME"):
-        shell["cwd"] = home
+    shell["cwd"] = environment.get("HOME") or HOME
     if kept := {name: value for name, value in environment.items() if name not in NOT_FOR_THE_JOB}:
         shell["env"] = kept
     shell["interpreter"] = environment.get("SHELL") or DEFAULT_SHELL

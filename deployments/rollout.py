@@ -35,7 +35,7 @@ from ocs.rules.occurrences import why_over
 from ocs.spec import Job, unsupported
 from ocs.spec.braces import guard
 from ocs.spec.values import on_a_line
-from tasks.adapter.deployed import tagged_deployments
+from tasks.adapter.deployed import project_in, tagged_deployments
 
 AT_ONCE = 6
 WORKER_TYPE = "openclaw"
@@ -241,7 +241,7 @@ async def _refuse_taken(client: PrefectClient, job_ids: Iterable[str], project: 
             other = await client.read_deployment_by_name(f"{settings.FLOW_NAME}/{job_id}")
         except ObjectNotFound:
             continue
-        owner = next((tag.partition(":")[2] for tag in other.tags if tag.startswith("project:")), "another project")
+        owner = project_in(other.tags) or "another project"
         if owner != project:
             raise Refused(
                 f'The id "{job_id}" belongs to the project "{owner}" on this server; nothing was rolled out.',

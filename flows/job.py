@@ -58,16 +58,16 @@ async def run_job(job: Job) -> State:
                 outcome = await finalize(job, context, declined)
             case Claimed(context=context):
                 async with leased(context):
-                    outcome = await finalize(job, context, await _execute(job, context))
+                    outcome = await finalize(job, context, await _execute(job, prepared.project, context))
         return state_of(outcome.status, outcome.why)
 
 
-async def _execute(job: Job, context: DispatchContext) -> DispatchResult:
+async def _execute(job: Job, project: str | None, context: DispatchContext) -> DispatchResult:
     """A job that did badly leaves a red task behind and is a result all the same; so is a defect of ours.
 
     Its key stays: of a defect it is not known whether the command had begun.
     """
-    ended = await cast("Awaitable[State[DispatchResult]]", execute(job, context, return_state=True))
+    ended = await cast("Awaitable[State[DispatchResult]]", execute(job, project, context, return_state=True))
     result = await ended.aresult(raise_on_failure=False)
     if isinstance(result, Exception):
         return DispatchResult(RunStatus.ERROR, error=f"It could not be executed: {result!r}")

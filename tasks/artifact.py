@@ -73,6 +73,7 @@ def _headline(job: Job, context: DispatchContext, result: DispatchResult, outcom
         "Status": f"**{outcome.status}**",
         "Exit code": None if result.exit_code is None else str(result.exit_code),
         "Signal": result.signal,
+        "Started in": _in_a_cell(result.folder) if result.folder else None,
         "Conversation": _in_a_cell(result.session_key) if result.session_key else None,
         "Found": result.finding,
         "Why it ran": f"{context.dispatch.kind}, attempt {context.dispatch.attempt}",

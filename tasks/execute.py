@@ -14,7 +14,7 @@ from prefect.logging import get_logger, get_run_logger
 from prefect.logging.loggers import PrefectLogAdapter
 from prefect.states import Completed, Failed
 
-from ocs import settings
+from ocs import projects, settings
 from ocs.errors import OcsError
 from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
 from ocs.rules.shell_result import CANCELLED
@@ -24,6 +24,7 @@ from tasks import secrets
 from tasks.adapter import runtime
 from tasks.adapter.transient import retry_transient
 from tasks.cancellation import Cancelled, scope_of
+from tasks.strategies import environment
 from tasks.strategies.shell import run_shell
 from tasks.turns import run_agent, run_main
 from tasks.watchdogs import run_watchdog
@@ -45,36 +46,36 @@ def _never_again(*_state: object) -> bool:
     retries=1,
     retry_condition_fn=_never_again,
 )
-async def execute(job: Job, context: DispatchContext) -> State[DispatchResult]:
-    """Run the job and say how it went. What a job can do wrong is a result, not an exception.
+async def execute(job: Job, project: str | None, context: DispatchContext) -> State[DispatchResult]:
+    """Run the job, of that project, and say how it went. What a job can do wrong is a result, not an exception.
 
     The result is the data of a state that shows in the UI whether the job did well.
     """
-    result = await _result(job, context)
+    result = await _result(job, project, context)
     if result.status is RunStatus.OK:
         return Completed(name="Ok", data=result)
     return Failed(name=result.status.title(), message=result.error, data=result)
 
 
-async def _result(job: Job, context: DispatchContext) -> DispatchResult:
+async def _result(job: Job, project: str | None, context: DispatchContext) -> DispatchResult:
     try:
-        return await scope_of(context.flow_run_id).run(_strategy(job, context))
+        return await scope_of(context.flow_run_id).run(_strategy(job, project, context))
     except Cancelled:
         return DispatchResult(RunStatus.CANCELLED, error=CANCELLED)
     except OcsError as refused:
         return DispatchResult(RunStatus.ERROR, error=_sentence(refused))
 
 
-async def _strategy(job: Job, context: DispatchContext) -> DispatchResult:
+async def _strategy(job: Job, project: str | None, context: DispatchContext) -> DispatchResult:
     match job.run:
         case Run(shell=Shell() as shell):
-            return await _shell(job, context, shell, job.run.timeout)
+            return await _shell(job, project, context, shell, job.run.timeout)
         case Run(agent=Agent() as agent):
             return await run_agent(job, agent, context, partial(_show(), "stdout"))
         case Run(main=Main() as main):
             return await run_main(job, main, context, partial(_show(), "stdout"))
         case Run(watchdog=Watchdog() as watchdog):
-            return await run_watchdog(job, watchdog, partial(_shell, job, context))
+            return await run_watchdog(job, watchdog, partial(_shell, job, project, context))
         case _:
             raise RuntimeError(f"{job.id} has nothing to run")
 
@@ -90,7 +91,9 @@ def _show() -> Callable[[str, str], None]:
     return show
 
 
-async def _shell(job: Job, context: DispatchContext, shell: Shell, timeout: timedelta) -> DispatchResult:
+async def _shell(
+    job: Job, project: str | None, context: DispatchContext, shell: Shell, timeout: timedelta
+) -> DispatchResult:
     values = await retry_transient("look up the job's secrets", partial(secrets.resolve, shell.secrets))
     for warning in secrets.warnings_about(values):
         get_run_logger().warning("%s", warning)
@@ -100,6 +103,7 @@ async def _shell(job: Job, context: DispatchContext, shell: Shell, timeout: time
         timeout=timeout,
         output=job.output,
         secrets=values,
+        folder=environment.folder_of(shell, projects.folder_of(project)),
         artifacts=settings.outputs_of(context.run_id),
         on_line=_show(),
         on_start=_recorder(context),

@@ -39,9 +39,13 @@ OURS = (REQUEUED, "The process that had taken it is gone.")
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What was decided about a flow run, and the job that it runs, which its own parameters need not say."""
+    """What was decided about a flow run, and the job that it runs, which its own parameters need not say.
+
+    `project` is the one that has rolled the job out.
+    """
 
     job: Job
+    project: str | None
     verdict: Claim | Withdrawn
 
 
@@ -79,7 +83,7 @@ async def prepare(job: Job) -> Prepared:
         await naming
     if isinstance(verdict, ApprovalRequested) and verdict.tells:
         await deliver_soon(verdict.run_id)
-    return Prepared(origin.job, verdict)
+    return Prepared(origin.job, origin.project, verdict)
 
 
 async def _claim(origin: Origin, flow_run: FlowRun, store: Store) -> Claim | Withdrawn:

@@ -108,8 +108,8 @@ class DispatchResult:
     `retry_in` asks for the same attempt once more after that time, because nothing of it was done; `retryable` is
     False when a further attempt would end the same way. `retire_job` says that the job has served its purpose.
     `notes` are sentences on what else a person should know, however it ended.
-    `session_key` is the agent's conversation, `finding` what a watchdog found. `declined` says that a person decided
-    against the run: it never ran, and its failure children follow.
+    `folder` is where its command started, `session_key` the agent's conversation, `finding` what a watchdog found.
+    `declined` says that a person decided against the run: it never ran, and its failure children follow.
     """
 
     status: RunStatus
@@ -130,6 +130,7 @@ class DispatchResult:
     retry_in: timedelta | None = None
     retryable: bool = True
     retire_job: bool = False
+    folder: str | None = None
     session_key: str | None = None
     finding: str | None = None
     notes: tuple[str, ...] = ()

@@ -39,6 +39,14 @@ class Ending:
     survivors: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command was run: its folder, and the `PATH` on which programs were looked for."""
+
+    folder: str
+    path: str
+
+
 def cut(text: str, limit: int) -> str:
     """At most `limit` bytes of UTF-8: the beginning and the end, a mark between them, no character split.
 
@@ -100,7 +108,7 @@ def signal_of(ending: Ending) -> str | None:
         return f"signal {-ending.returncode}"
 
 
-def error_of(ending: Ending, stderr: str) -> str | None:
+def error_of(ending: Ending, stderr: str, place: Place) -> str | None:
     """One sentence on what went wrong, None when nothing did."""
     if ending.cancelled:
         return f"Cancelled; {_ended(ending)}"
@@ -114,7 +122,9 @@ def error_of(ending: Ending, stderr: str) -> str | None:
         case code if code in (NOT_FOUND, NOT_EXECUTABLE):
             why = "a command was not found" if code == NOT_FOUND else "a command could not be executed"
             last = stderr.strip().split("\n")[-1:] if stderr.strip() else []
-            return f"Exited with code {code}: {why}" + (f" ({last[0]})." if last else ".")
+            said = f"{why} ({last[0]})" if last else why
+            mend = "run.shell.cwd sets another folder, run.shell.env.PATH another PATH."
+            return f"Exited with code {code}: {said}. It ran in {place.folder} with PATH={place.path}; {mend}"
         case code:
             return f"Exited with code {code}."
 

@@ -237,6 +237,7 @@ def _write(run: Run, result: DispatchResult, why: str, notes: Sequence[str], now
         result.stderr.bytes,
         result.stderr.path,
     )
+    run.folder = result.folder
     run.session_key, run.finding = result.session_key or run.session_key, result.finding
 
 

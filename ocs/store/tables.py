@@ -72,6 +72,8 @@ class Run(SQLModel, table=True):
     in_its_way: UUID | None = None
     summary: str = Field(default="", sa_column=Column(Text, nullable=False))
     error: str | None = Field(default=None, sa_column=Column(Text))
+    # Where its command started.
+    folder: str | None = Field(default=None, sa_column=Column(Text))
     exit_code: int | None = None
     signal: str | None = Field(default=None, max_length=32)
     stdout: str = Field(default="", sa_column=Column(Text, nullable=False))

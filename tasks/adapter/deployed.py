@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -69,6 +69,11 @@ async def tagged_deployments(client: PrefectClient, *tags: str) -> AsyncGenerato
         offset += len(page)
         if len(page) < PAGE:
             return
+
+
+def project_in(tags: Iterable[str]) -> str | None:
+    """The project that a deployment's tags name."""
+    return next((tag.partition(":")[2] for tag in tags if tag.startswith("project:")), None)
 
 
 def job_in(parameters: dict[str, Any]) -> Job | None:

@@ -24,16 +24,20 @@ from ocs.rules.origin import named_in, objection
 from ocs.spec import Job
 from ocs.store import Dispatched, Store, dispatched
 from tasks.adapter import runtime
-from tasks.adapter.deployed import job_in
+from tasks.adapter.deployed import job_in, project_in
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a flow run runs, why, and the job as it is rolled out. `against` says why it may not run."""
+    """What a flow run runs, why, and the job as it is rolled out, by which project.
+
+    `against` says why it may not run.
+    """
 
     job: Job
     dispatch: Dispatch
     deployed: Job | None
+    project: str | None
     against: str | None = None
 
 
@@ -54,7 +58,8 @@ async def origin_of(client: PrefectClient, store: Store, flow_run: FlowRun, said
             hint="Roll the job out, and run it from there: ocs jobs run",
         )
     against = objection(gated, deployment.name if deployment else said.id)
-    return Origin(gated, found.dispatch if found else _undispatched(flow_run), deployed, against)
+    project = project_in(deployment.tags) if deployment else None
+    return Origin(gated, found.dispatch if found else _undispatched(flow_run), deployed, project, against)
 
 
 async def dispatch_of_flow_run(store: Store, flow_run: FlowRun, job_id: str) -> Dispatch:

@@ -6,6 +6,7 @@ import os
 import pwd
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 from ocs.spec import Shell
 
@@ -25,6 +26,14 @@ def environment(shell: Shell, secrets: Mapping[str, str]) -> dict[str, str]:
 def home() -> str:
     """The user's home folder."""
     return os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+
+
+def folder_of(shell: Shell, project: Path | None) -> Path:
+    """The folder a command starts in: its `cwd`, as seen from the project's folder; without one that folder itself.
+
+    Where this host has no such project, it is the user's home.
+    """
+    return (project or Path(home())) / Path(shell.cwd or "").expanduser()
 
 
 def _defaults() -> dict[str, str]:

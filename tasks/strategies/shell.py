@@ -15,7 +15,7 @@ from ocs.rules import shell_result
 from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.rules.masking import Masking
 from ocs.rules.plain_text import without_blank_ends
-from ocs.rules.shell_result import Ending
+from ocs.rules.shell_result import Ending, Place
 from ocs.spec import Output, Shell
 from tasks.strategies import environment
 from tasks.strategies.capture import Capture
@@ -40,6 +40,7 @@ async def run_shell(
     timeout: timedelta,
     output: Output,
     secrets: Mapping[str, str],
+    folder: Path,
     artifacts: Path,
     on_line: Callable[[str, str], None],
     on_start: Callable[[int, float], Awaitable[None]],
@@ -47,20 +48,15 @@ async def run_shell(
 ) -> DispatchResult:
     """Run the command to its end, and everything it started with it.
 
-    `on_line` gets each line with the name of its stream while it runs. `on_start` is given the process id and start
-    time, and goes on beside the command, whose time it does not use up. Cancelling the task ends the whole session;
-    the result then has what was said until then.
+    `folder` is where it starts. `on_line` gets each line with the name of its stream while it runs. `on_start` is
+    given the process id and start time, and goes on beside the command, whose time it does not use up. Cancelling the
+    task ends the whole session; the result then has what was said until then.
     """
-    folder = _folder(shell)
+    variables = environment.environment(shell, secrets)
     try:
-        command = Command(
-            [shell.interpreter, "-c", shell.command],
-            cwd=str(folder),
-            env=environment.environment(shell, secrets),
-            run=run_id,
-        )
+        command = Command([shell.interpreter, "-c", shell.command], cwd=str(folder), env=variables, run=run_id)
     except OSError as failed:
-        return DispatchResult(RunStatus.ERROR, error=_could_not_start(shell, folder, failed))
+        return DispatchResult(RunStatus.ERROR, error=_could_not_start(shell, folder, failed), folder=str(folder))
     masking = Masking(secrets.values())
     captures = {
         stream: Capture(
@@ -75,7 +71,8 @@ async def run_shell(
         ending = await _watch(command, captures, timeout, grace, on_start)
     finally:
         command.close()
-    return _masked(_result(ending, captures["stdout"], captures["stderr"], output), masking)
+    place = Place(str(folder), variables.get("PATH", ""))
+    return _masked(_result(ending, captures["stdout"], captures["stderr"], output, place), masking)
 
 
 async def _watch(
@@ -129,13 +126,13 @@ async def _end_all(
     return tuple(process.name for process in left), tuple(map(str, survivors))
 
 
-def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output) -> DispatchResult:
+def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output, place: Place) -> DispatchResult:
     status = shell_result.status_of(ending)
     clean, images = shell_result.take_images(without_blank_ends(stdout.text))
     errors = without_blank_ends(stderr.text)
     said, complained = stdout.stored(clean), stderr.stored(errors)
     notes = tuple(filter(None, (shell_result.left_running(ending), stdout.trouble, stderr.trouble)))
-    error = shell_result.error_of(ending, errors)
+    error = shell_result.error_of(ending, errors, place)
     shown = shell_result.preview(said, complained, output, error)
     return DispatchResult(
         status,
@@ -148,6 +145,7 @@ def _result(ending: Ending, stdout: Capture, stderr: Capture, output: Output) ->
         stderr=complained,
         images=images,
         notes=notes,
+        folder=place.folder,
     )
 
 
@@ -155,10 +153,6 @@ def _masked(result: DispatchResult, masking: Masking) -> DispatchResult:
     """Where two streams stand together a secret may be whole that was in neither of them."""
     error = None if result.error is None else masking.text(result.error)
     return replace(result, summary=masking.text(result.summary), content=masking.text(result.content), error=error)
-
-
-def _folder(shell: Shell) -> Path:
-    return Path(shell.cwd or environment.home()).expanduser()
 
 
 def _could_not_start(shell: Shell, folder: Path, failed: OSError) -> str:

@@ -47,7 +47,11 @@ def test_entries_become_disabled_jobs_and_the_rest_is_named(ocs: Ocs) -> None:
     backup = ocs.json("jobs", "show", "backup")["job"]["document"]
     assert backup["description"] == "Copies the database"
     assert backup["schedule"] == {"cron": "15 3 * * *", "timezone": "Europe/Vienna"}
-    assert backup["run"]["shell"] == {"command": "/usr/local/bin/backup.sh --full", "interpreter": "/bin/sh"}
+    assert backup["run"]["shell"] == {
+        "command": "/usr/local/bin/backup.sh --full",
+        "cwd": "~",
+        "interpreter": "/bin/sh",
+    }
     assert "paused: true" in (ocs.folder / "prefect.yaml").read_text()
 
 

@@ -49,6 +49,16 @@ def test_run_and_wait_in_json_is_one_document(up: Ocs) -> None:
     assert said.err.splitlines() == ["hello"]
 
 
+def test_a_job_starts_in_its_project(up: Ocs) -> None:
+    """As in the example of `ocs jobs add --help`."""
+    script = up.folder / "backup.sh"
+    script.write_text("#!/bin/sh\necho saved\n")
+    script.chmod(0o755)
+    up.json("jobs", "add", "in-place", "--shell", "./backup.sh")
+    assert up.json("jobs", "show", "in-place")["job"]["starts_in"] == str(up.folder)
+    assert up.json("jobs", "run", "in-place", "--wait")["run"]["folder"] == str(up.folder)
+
+
 def test_run_without_waiting_says_where_to_look(up: Ocs) -> None:
     assert "/runs/flow-run/" in up("jobs", "run", "hello").out
     answer = up.json("jobs", "run", "hel")

@@ -20,6 +20,7 @@ import pytest
 
 from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.spec import Output, Shell
+from tasks.strategies import environment
 from tasks.strategies.live import AT_ONCE, LONGEST, LiveLines
 from tasks.strategies.shell import run_shell
 
@@ -29,6 +30,7 @@ class Bench:
     """Runs commands and keeps what was shown of them."""
 
     artifacts: Path
+    project: Path | None = None
     lines: list[tuple[str, str]] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     pid: int = 0
@@ -53,12 +55,14 @@ class Bench:
             self.started.set()
             await self.tells.wait()
 
+        written = Shell.model_validate({"command": command, **shell})
         return await run_shell(
-            Shell.model_validate({"command": command, **shell}),
+            written,
             run_id=self.run_id,
             timeout=timedelta(seconds=timeout),
             output=output or Output(),
             secrets=secrets or {},
+            folder=environment.folder_of(written, self.project),
             artifacts=self.artifacts,
             on_line=lambda stream, line: self.lines.append((stream, line)),
             on_start=on_start,
@@ -206,10 +210,32 @@ async def test_what_cannot_start_is_told_in_a_sentence(bench: Bench, shell: dict
     assert said in (result.error or "")
 
 
-async def test_a_command_that_does_not_exist_is_named(bench: Bench) -> None:
-    result = await bench.run("no-such-command-anywhere")
+async def test_a_command_that_does_not_exist_is_named_and_so_is_where_it_was_looked_for(bench: Bench) -> None:
+    result = await bench.run("no-such-command-anywhere", cwd="/usr", env={"PATH": "/opt/tools:/bin"})
     assert result.exit_code == 127
     assert "no-such-command-anywhere" in (result.error or "")
+    assert "It ran in /usr with PATH=/opt/tools:/bin; run.shell.cwd sets another folder" in (result.error or "")
+
+
+@pytest.mark.parametrize(
+    ("cwd", "starts"),
+    [(None, "project"), ("data", "project/data"), ("/usr", "/usr"), ("~", "~"), ("~/data", "~/data")],
+)
+async def test_a_command_starts_in_its_project(bench: Bench, tmp_path: Path, cwd: str | None, starts: str) -> None:
+    (tmp_path / "project" / "data").mkdir(parents=True)
+    (tmp_path / "home" / "data").mkdir(parents=True)
+    bench.project = tmp_path / "project"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HOME", str(tmp_path / "home"))
+        result = await bench.run("pwd", cwd=cwd)
+    expected = str(tmp_path / starts.replace("~", "home"))
+    assert (result.stdout.text, result.folder) == (expected, expected)
+
+
+async def test_where_there_is_no_project_it_starts_in_the_home(bench: Bench, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HOME", str(tmp_path))
+        assert (await bench.run("pwd")).stdout.text == str(tmp_path)
 
 
 async def test_many_at_once(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_what_does_not_speak_of_the_entry_describes_nothing(above: str) -> None:
 
 
 def test_the_circumstances_are_crons_own() -> None:
-    assert shell("0 3 * * * a") == {"command": "a", "interpreter": "/bin/sh"}
+    assert shell("0 3 * * * a") == {"command": "a", "cwd": "~", "interpreter": "/bin/sh"}
     text = "SHELL=/bin/bash\nHOME=/srv\nPATH=/opt/bin:/bin\nMAILTO=ann@example.org\nLOGNAME=x\n0 3 * * * a"
     assert shell(text) == {"command": "a", "cwd": "/srv", "env": {"PATH": "/opt/bin:/bin"}}
     _, imported = job(text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ocs import projects
 from ocs.cli import session
 from ocs.cli.arguments import JobIds
 from ocs.cli.doctor import delivery
@@ -86,6 +87,7 @@ async def roll_out(
 
         planned = await rollout.plan(client, found, only, retired=await retired_versions())
         changing = planned.having(rollout.Action.CREATE, rollout.Action.UPDATE)
+        projects.remember(found.name, found.project)
         with _progress(len(changing)) as advance:
             done = await rollout.apply(client, planned, prune=prune, on_progress=lambda _: advance())
         changed = [found.jobs[step.job_id] for step in done.having(rollout.Action.CREATE, rollout.Action.UPDATE)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs import settings
+from ocs import projects, settings
 from ocs.cli import session
 from ocs.cli.arguments import JobId
 from ocs.cli.group import group
@@ -71,7 +71,7 @@ def show(job: JobId) -> None:
     """Show one job: its document, how it stands, and its last runs."""
     chosen, text = _find(job)
     state, runs, deployed = session.run(_live(chosen.id))
-    view = job_view(chosen, state, session.now(), deployed)
+    view = {**job_view(chosen, state, session.now(), deployed), "starts_in": _starts_in(chosen, deployed)}
 
     def people() -> None:
         say(text.rstrip() + "\n")
@@ -127,6 +127,19 @@ def preview(job: JobId, count: Annotated[int, typer.Option("-n", min=1, max=1000
         table(("LOCAL", "UTC"), [(local(moment), utc(moment)) for moment in times])
 
     answer({"job": chosen.id, "times": [utc(moment) for moment in times]}, people)
+
+
+def _starts_in(job: Job, deployed: DeploymentResponse | None) -> str | None:
+    """The folder that its command starts in on this host, once it is rolled out from here."""
+    shell = job.run.shell or (job.run.watchdog.check if job.run.watchdog else None)
+    if shell is None:
+        return None
+    from tasks.adapter.deployed import project_in
+    from tasks.strategies import environment
+
+    here = settings.project_dir() if session.has_project() else None
+    noted = projects.folder_of(project_in(deployed.tags)) if deployed else here
+    return str(environment.folder_of(shell, noted))
 
 
 def _refused_by_prefect(found: Catalogue) -> InvalidJob | None:

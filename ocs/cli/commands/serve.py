@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ocs import settings
+from ocs import projects, settings
 from ocs.cli import session
 from ocs.cli.render.output import Mode, answer, count_of, say, tell
 from ocs.errors import OcsError, UsageError
@@ -85,6 +85,9 @@ def worker(
             await ensure_block_types(client)
 
     session.run(check())
+    if session.has_project():
+        found = session.catalogue()
+        projects.remember(found.name, found.project)
     from ocs.worker.__main__ import work
 
     called = name or f"ocs-{socket.gethostname()}"

@@ -63,6 +63,7 @@ def show_story(run: Run, story: dict[str, Any]) -> None:
         ("meant for", local(story["scheduled_for"])),
         ("started", local(story["started_at"])),
         ("ended", local(story["finished_at"])),
+        ("started in", run.folder),
         ("took", took(story["duration_s"])),
         ("exit code", f"{code} ({run.signal})" if run.signal else code),
         *(("approval", f"{asked['id'][:SHORT]}: {asked['said']}") for asked in story["approvals"]),

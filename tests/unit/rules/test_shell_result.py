@@ -13,7 +13,7 @@ from hypothesis.strategies import integers, lists, sampled_from, text
 from ocs.rules import shell_result
 from ocs.rules.dispatch import RunStatus, StreamOutput
 from ocs.rules.masking import MASK, SHORTEST, Masker, mask
-from ocs.rules.shell_result import MARK, Ending
+from ocs.rules.shell_result import MARK, Ending, Place
 from ocs.spec import Output
 
 TEN = timedelta(seconds=10)
@@ -59,14 +59,15 @@ def test_a_cut_text_fits_and_splits_no_character(said: str, limit: int) -> None:
             Ending(127, False, TEN),
             RunStatus.ERROR,
             None,
-            "Exited with code 127: a command was not found (sh: nosuch: not found).",
+            "Exited with code 127: a command was not found (sh: nosuch: not found). It ran in /srv with PATH=/bin; "
+            "run.shell.cwd sets another folder, run.shell.env.PATH another PATH.",
         ),
     ],
 )
 def test_how_it_ended(ending: Ending, status: RunStatus, signal: str | None, error: str | None) -> None:
     assert shell_result.status_of(ending) is status
     assert shell_result.signal_of(ending) == signal
-    assert shell_result.error_of(ending, "sh: nosuch: not found\n") == error
+    assert shell_result.error_of(ending, "sh: nosuch: not found\n", Place("/srv", "/bin")) == error
 
 
 @pytest.mark.parametrize(
