@@ -67,9 +67,12 @@ async def has_form(client: PrefectClient, flow_run_id: UUID, state: State[Any]) 
 
 
 async def give_form(flow_run_id: UUID, state: State[Any], text: str) -> None:
-    """Make the form that its worker did not come to make, or is just making. Several may do so at once."""
+    """Make the form that its worker did not come to make, or is just making. Several may do so at once.
+
+    A keyset that somebody has forged and that names no form gets none: the run is decided at the command line.
+    """
     keyset = state.state_details.run_input_keyset
-    if keyset is not None:
+    if keyset is not None and keyset.keys() >= {"description", "schema"}:
         # Without a client around it, it would make one and leave it open.
         async with AsyncClientContext.get_or_create():
             await _form(text).asave(keyset, flow_run_id=flow_run_id)  # pyright: ignore[reportArgumentType]

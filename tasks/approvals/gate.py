@@ -30,6 +30,7 @@ from tasks.adapter.deployed import job_in
 from tasks.adapter.naming import page_of
 from tasks.adapter.pages import flow_runs_by_id
 from tasks.approvals.form import answer_of, give_form, has_form, hear
+from tasks.recovery.isolation import Isolation
 
 PAGE = 100
 GATE = "gate"
@@ -60,9 +61,12 @@ async def entered_again(client: PrefectClient, store: Store, flow_run: FlowRun) 
 async def reconcile_approvals() -> int:
     """Upkeep: let time decide, and bring store and Prefect together where a crash, a person or a rollout came between.
 
-    A run that was left Running while it asked is given back by recovery, as one that has not begun.
+    Recovery requeues a run that was left Running while it asked, as one that has not begun.
 
-    Returns how many runs wait at the gate. Doing it twice, or in two workers at once, does nothing more.
+    Returns how many runs wait for approval. Doing it twice, or in two workers at once, does nothing more.
+
+    Raises:
+        ExceptionGroup: some requests could not be reconciled; the others are.
     """
     store = await runtime.store()
     waiting = [each for each in await at_the_gate(store) if not each.in_line]
@@ -70,10 +74,13 @@ async def reconcile_approvals() -> int:
         async with get_client() as client:
             flow_runs = await flow_runs_by_id(client, [each.flow_run_id for each in waiting])
             deployments = await _deployments(client, flow_runs)
+            isolation = Isolation("Reconciling approvals")
             for each in waiting:
                 flow_run = flow_runs.get(each.flow_run_id)
                 deployment = deployments.get(flow_run.deployment_id) if flow_run and flow_run.deployment_id else None
-                await _settle(client, store, each, flow_run, deployment)
+                with isolation.job(each.approval.job_id):
+                    await _reconcile(client, store, each, flow_run, deployment)
+            isolation.tell()
     return len(waiting)
 
 
@@ -86,10 +93,10 @@ async def reconcile_one(client: PrefectClient, store: Store, request: Approval) 
         deployment = await _deployment(client, flow_run.deployment_id) if flow_run else None
         if flow_run and flow_run.state and not flow_run.state.is_paused() and not waiting.is_decided:
             await hear(client, store, waiting.approval)  # decided in the UI, and no worker has come yet
-        await _settle(client, store, waiting, flow_run, deployment)
+        await _reconcile(client, store, waiting, flow_run, deployment)
 
 
-async def _settle(
+async def _reconcile(
     client: PrefectClient,
     store: Store,
     waiting: Waiting,

@@ -20,6 +20,7 @@ from ocs.rules.dispatch import RunStatus
 from ocs.rules.origin import key_of
 from ocs.store import Dispatched, dispatched, enqueue, pending_dispatches
 from ocs.store.approvals import approvals
+from tasks.approvals.gate import reconcile_one
 from tasks.recovery.reconcile import REQUEUED
 from tests.e2e.system import RunningSystem
 from tests.e2e.test_approvals import GUARD, decided, suspended
@@ -175,6 +176,18 @@ async def test_a_forged_form_decides_nothing(scene: Scene) -> None:
     await decided(scene.ocs, request, approve=False)
     run = await scene.ocs.ended_run("guarded")
     assert (run.status, run.stdout) == (RunStatus.CANCELLED, "")
+
+
+async def test_half_of_a_form_that_was_forged_is_decided_at_the_command_line(scene: Scene) -> None:
+    await scene.ocs.run("guarded")
+    request, flow_run = await suspended(scene.ocs, "guarded")
+    client = scene.ocs.client
+    await client.set_flow_run_state(flow_run.id, Scheduled(), force=True)
+    forged = Paused(state_details=StateDetails(run_input_keyset={"schema": "forged-schema"}, pause_reschedule=True))
+    await client.set_flow_run_state(flow_run.id, forged, force=True)
+    await reconcile_one(client, scene.ocs.store, request)
+    assert (await decided(scene.ocs, request, approve=False)).counted
+    assert (await scene.ocs.ended_run("guarded")).status is RunStatus.CANCELLED
 
 
 async def test_what_was_approved_is_not_what_runs_when_it_is_changed_behind_the_decision(scene: Scene) -> None:
