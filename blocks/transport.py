@@ -12,9 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from ocs.errors import OcsError
 from ocs.rules.parts import Limit
-
-PATIENCE = 30.0
-"""Seconds for one part. A sender's lease on the delivery is much longer."""
+from ocs.timing import timing
 
 
 class Undelivered(OcsError):
@@ -81,7 +79,7 @@ async def patience(who: str) -> AsyncGenerator[None]:
         Undelivered: it is over.
     """
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(timing().part.total_seconds()):
             yield
     except TimeoutError as slow:
         raise Undelivered(f"{who} took too long to answer.") from slow

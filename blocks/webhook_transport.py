@@ -19,9 +19,10 @@ import httpx
 from blocks import image
 from blocks.connections import connections
 from blocks.gateway_error import retry_after
-from blocks.transport import PATIENCE, Part, Undelivered, patience
+from blocks.transport import Part, Undelivered, patience
 from ocs.rules.masking import mask
 from ocs.rules.plain_text import one_line
+from ocs.timing import timing
 
 LARGEST_IMAGE = 8 * 1024**2
 LONGEST_ANSWER = 64 * 1024
@@ -51,7 +52,8 @@ class WebhookTransport:
         headers = {"content-type": "application/json", **_headers(part.key, body, self._secret, datetime.now(UTC))}
         async with patience(self._who):
             try:
-                request = connections().stream("POST", self._url, content=body, headers=headers, timeout=PATIENCE)
+                waits = timing().part.total_seconds()
+                request = connections().stream("POST", self._url, content=body, headers=headers, timeout=waits)
                 async with request as answer:
                     _judge(self._who, answer, await _beginning(answer), self._secrets())
             except httpx.HTTPError as failed:

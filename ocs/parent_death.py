@@ -7,13 +7,14 @@ import signal
 import sys
 import threading
 import time
+from datetime import timedelta
 
 VARIABLE = "OCS_LIFELINE"
 """Set for children whose standard input is a lifeline."""
 
 
-def end_with_parent(patience: float) -> None:
-    """Send this process SIGTERM when its input ends, and end it for good `patience` seconds later.
+def end_with_parent(patience: timedelta | None) -> None:
+    """Send this process SIGTERM when its input ends, and end it for good `patience` later; None waits for its end.
 
     Without effect when the parent gave no lifeline.
     """
@@ -22,9 +23,10 @@ def end_with_parent(patience: float) -> None:
     threading.Thread(target=_watch, args=(patience,), daemon=True, name="lifeline").start()
 
 
-def _watch(patience: float) -> None:
+def _watch(patience: timedelta | None) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(patience)
-    os._exit(1)
+    if patience is not None:
+        time.sleep(patience.total_seconds())
+        os._exit(1)

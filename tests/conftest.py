@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from ocs.server import embedded_server
+from ocs.timing import PREFIX, timing
 
 SHARED = ("tests/cli/test_live", "tests/worker/")
 """Where the names of tests begin that are quick, and share a server that it takes long to start."""
@@ -41,6 +43,26 @@ class ByServer(LoadFileScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServer:
     return ByServer(config, log)
+
+
+class Times(Protocol):
+    """Sets times in seconds, of this process and of those that it starts from now on: `times(lease=5, renewal=1)`."""
+
+    def __call__(self, **seconds: float) -> None: ...
+
+
+@pytest.fixture
+def times() -> Iterator[Times]:
+    """The times of `ocs.timing` for one test."""
+
+    def change(**seconds: float) -> None:
+        for name, value in seconds.items():
+            environment.setenv(f"{PREFIX}{name.upper()}", str(value))
+        timing.cache_clear()
+
+    with pytest.MonkeyPatch.context() as environment:
+        yield change
+    timing.cache_clear()
 
 
 @pytest.fixture(scope="session")

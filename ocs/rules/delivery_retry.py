@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-FIRST_PAUSE = timedelta(seconds=30)
-LONGEST_PAUSE = timedelta(hours=1)
+from ocs.timing import timing
+
 MOST_ATTEMPTS = 12
 """With the pauses between them somewhat over five hours."""
 JITTER = 0.1
@@ -19,6 +19,7 @@ def pause_after(attempts: int, *, retryable: bool, retry_after: timedelta | None
     """
     if not retryable or attempts >= MOST_ATTEMPTS:
         return None
-    pause = min(FIRST_PAUSE * 2 ** min(attempts - 1, 16), LONGEST_PAUSE)
-    asked = min(retry_after or timedelta(0), LONGEST_PAUSE)
+    times = timing()
+    pause = min(times.delivery_retry_first * 2 ** min(attempts - 1, 16), times.delivery_retry_cap)
+    asked = min(retry_after or timedelta(0), times.delivery_retry_cap)
     return max(pause * (1 + JITTER * spread), asked)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ocs.spec import Schedule, format_duration
-
-PUNCTUAL = timedelta(seconds=60)
-"""An occurrence at most this late was not missed: the machine was busy."""
+from ocs.timing import timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +20,7 @@ class Newer:
 
 def is_late(schedule: Schedule, due: datetime, now: datetime) -> bool:
     """Whether an occurrence comes so late that a newer one takes its place, where there is one."""
-    return now - due - schedule.jitter > PUNCTUAL
+    return now - due - schedule.jitter > timing().punctual
 
 
 def missed(schedule: Schedule, due: datetime, now: datetime, newer: Newer | None = None) -> str | None:
@@ -36,7 +34,7 @@ def missed(schedule: Schedule, due: datetime, now: datetime, newer: Newer | None
     if schedule.grace is not None and late > schedule.grace:
         allowed = format_duration(schedule.grace)
         return f"Missed: it was due {_ago(late)} ago, and the schedule's grace is {allowed}."
-    if late <= PUNCTUAL or schedule.misfire == "all":
+    if late <= timing().punctual or schedule.misfire == "all":
         return None
     if schedule.misfire == "skip":
         return f"Missed: it was due {_ago(late)} ago, and the schedule skips missed occurrences."

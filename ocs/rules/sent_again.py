@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
 
-FIRST_PAUSE = timedelta(minutes=2)
-GIVEN_UP_AFTER = timedelta(days=1)
-"""With pauses that double, some ten flow runs: what breaks each of them will break the next one, too."""
+from ocs.timing import timing
 
 
 class Sending(Enum):
@@ -19,7 +17,10 @@ class Sending(Enum):
 
 
 def sending(ready: datetime, sent: datetime, now: datetime) -> Sending:
-    """Decide for one that could run since `ready`, and whose last flow run was made at `sent`."""
-    if sent - ready > GIVEN_UP_AFTER:
+    """Decide for one that could run since `ready`, and whose last flow run was made at `sent`.
+
+    With pauses that double it gets some ten flow runs: what breaks each of them will break the next one, too.
+    """
+    if sent - ready > timing().republish_limit:
         return Sending.NEVER
-    return Sending.AGAIN if now - sent >= max(FIRST_PAUSE, sent - ready) else Sending.LATER
+    return Sending.AGAIN if now - sent >= max(timing().republish_first, sent - ready) else Sending.LATER

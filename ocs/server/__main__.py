@@ -17,8 +17,8 @@ from ocs.parent_death import end_with_parent
 from ocs.server.browser import NoCallsElsewhere, OwnPagesOnly
 from ocs.server.config import AUTH
 from ocs.server.sign_in import SignIn
+from ocs.timing import timing
 
-END_WITHIN = 10
 ONLY_FOR_THE_OWNER = 0o077
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ocs.server")
     parser.add_argument("--fd", type=int, required=True, help="the listening socket")
     listening = socket.socket(fileno=parser.parse_args().fd)
-    end_with_parent(patience=END_WITHIN)
+    end_with_parent(timing().server_stop)
     os.umask(ONLY_FOR_THE_OWNER)
     app = _behind_proxies(NoCallsElsewhere(_prefect()))
     password = os.environ.get(AUTH)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from ocs.files import open_file
@@ -99,10 +100,10 @@ class Child:
             return False
         return True
 
-    def end(self, timeout: float) -> None:
-        """End it, by force if it does not follow in time."""
+    def end(self, within: timedelta) -> None:
+        """End it, by force if it does not follow `within` that time."""
         self.terminate()
-        if not self.wait(timeout) and self._process is not None:
+        if not self.wait(within.total_seconds()) and self._process is not None:
             self._process.kill()
             self._process.wait()
         if self._process is not None and self._process.stdin is not None:

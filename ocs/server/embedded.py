@@ -13,6 +13,7 @@ from ocs.server.config import Config
 from ocs.server.environment import server_environment
 from ocs.server.health import wait_until_it_answers
 from ocs.server.listen import listen
+from ocs.timing import timing
 
 
 @contextlib.contextmanager
@@ -37,7 +38,7 @@ def embedded_server(
                 raise did_not_start(child)
             yield api_url, child
         finally:
-            child.end(timeout=10)
+            child.end(timing().server_end)
 
 
 def server_child(config: Config, fd: int, port: int, asked: password.Password | None) -> Child:

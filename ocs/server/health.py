@@ -8,8 +8,7 @@ from collections.abc import Callable
 import httpx
 
 from ocs.server.config import is_loopback
-
-START_WITHIN = 180.0
+from ocs.timing import timing
 
 
 def answers(api_url: str) -> bool:
@@ -31,9 +30,9 @@ def _says_yes(api_url: str, path: str, **other: bytes) -> bool:
         return False
 
 
-def wait_until_it_answers(api_url: str, given_up: Callable[[], bool], within: float = START_WITHIN) -> bool:
+def wait_until_it_answers(api_url: str, given_up: Callable[[], bool]) -> bool:
     """Wait until the server answers; False when `given_up` says there is no point any more, or it takes too long."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + timing().server_start.total_seconds()
     while time.monotonic() < deadline:
         if given_up():
             return False

@@ -20,12 +20,9 @@ from ocs.server.embedded import did_not_start, server_child
 from ocs.server.environment import worker_environment
 from ocs.server.health import wait_until_it_answers
 from ocs.server.listen import listen
+from ocs.timing import timing
 
 LOOK_AGAIN = 0.2
-FOREVER = 10**9
-SERVER_ENDS_WITHIN = 15
-RUNS_END_WITHIN = 60
-"""Seconds for runs that are not waited for: told to end with a second signal, or left without a server for good."""
 
 
 class Supervisor:
@@ -62,8 +59,8 @@ class Supervisor:
                     time.sleep(LOOK_AGAIN)
                 self._drain()
             finally:
-                self._worker.end(RUNS_END_WITHIN)
-                self._server.end(SERVER_ENDS_WITHIN)
+                self._worker.end(timing().worker_end)
+                self._server.end(timing().server_end)
 
     def _start(self) -> None:
         self._server.start()
@@ -156,7 +153,7 @@ def main() -> int:
     parser.add_argument("--watcher", type=int, help="a file descriptor to tell of restarts")
     parser.add_argument("worker", nargs="*", help="the worker's command line, when it is not ours")
     given = parser.parse_args()
-    end_with_parent(patience=FOREVER)
+    end_with_parent(patience=None)
     config = Config(settings.home(), given.host, given.port, given.limit, tuple(given.worker), given.auth)
     supervisor = Supervisor(config, given.watcher)
     try:

@@ -18,9 +18,9 @@ from ocs.parent_death import VARIABLE
 from ocs.server import state
 from ocs.server.child import python, tail
 from ocs.server.config import Config
-from ocs.server.health import START_WITHIN
 from ocs.server.listen import listen
 from ocs.server.state import UpState
+from ocs.timing import seconds, timing
 
 LOOK_AGAIN = 0.1
 LOG_LINES = 15
@@ -48,13 +48,14 @@ def start(config: Config, *, attached: bool, on_wait: Callable[[float], None] | 
         ServerUnreachable: it does not get ready; the end of its log is told.
     """
     config.check()
+    limit = timing().server_start
     if state.read(config.home) is not None:
         raise state.already_running(config.home)
     listen(config.host, config.port).close()  # a busy port is told here, not in a log
     process = _spawn(config, attached)
     began = time.monotonic()
     try:
-        while (waited := time.monotonic() - began) < START_WITHIN:
+        while (waited := time.monotonic() - began) < limit.total_seconds():
             if (found := state.read(config.home)) is not None:
                 return found
             if process.poll() is not None:
@@ -62,7 +63,7 @@ def start(config: Config, *, attached: bool, on_wait: Callable[[float], None] | 
             if on_wait is not None:
                 on_wait(waited)
             time.sleep(LOOK_AGAIN)
-        raise ServerUnreachable(f"It was not ready after {START_WITHIN:.0f} s; see {config.logs / 'server.log'}.")
+        raise ServerUnreachable(f"It was not ready after {seconds(limit)}; see {config.logs / 'server.log'}.")
     except BaseException:
         process.terminate()
         raise

@@ -4,7 +4,7 @@ from ocs.store.approval_gate import ApprovalContext, ApprovalRequested, Declined
 from ocs.store.claim import Claim, Claimed, Dispatched, Forbidden, Queued, Rejected, claim, dispatch_of, dispatched
 from ocs.store.engine import Store, open_store
 from ocs.store.finish import Outcome, close_run, finish
-from ocs.store.leases import LEASE, Lease, leases, record_process, record_session, renew_leases
+from ocs.store.leases import Lease, leases, record_process, record_session, renew_leases
 from ocs.store.outbox import (
     PendingDispatch,
     Sent,
@@ -22,7 +22,6 @@ from ocs.store.queue import release_all_waiting
 from ocs.store.superseded import LateOccurrence, skip_superseded
 
 __all__ = [
-    "LEASE",
     "ApprovalContext",
     "ApprovalRequested",
     "Claim",

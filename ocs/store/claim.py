@@ -28,12 +28,13 @@ from ocs.store.approval_gate import (
 )
 from ocs.store.clock import database_clock
 from ocs.store.engine import Store
-from ocs.store.leases import LEASE, context_of, dispatch_behind
+from ocs.store.leases import context_of, dispatch_behind
 from ocs.store.outbox import backlog
 from ocs.store.queue import free_slots, locks, newest_running, running_of_job
 from ocs.store.superseded import newer_claimed, run_row, skip
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, JobState, KeyStatus, Run
 from ocs.store.ui_actions import note_start
+from ocs.timing import timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ async def claim(
         if isinstance(verdict, Skip | Forbid):
             return _closed(run, asked, verdict, now)
         run.status, run.owner, run.idempotency_key = RunStatus.RUNNING, owner, key
-        run.lease_until = await database_clock(session) + LEASE
+        run.lease_until = await database_clock(session) + timing().lease
         await session.flush()
         await _claim_key(session, key, job, run.id, now)
         return Claimed(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now))

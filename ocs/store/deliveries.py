@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_
@@ -22,9 +22,8 @@ from ocs.store.audit import record
 from ocs.store.clock import database_clock
 from ocs.store.engine import Store
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
+from ocs.timing import timing
 
-LEASE = timedelta(minutes=2)
-"""How long a sender may take for one part before another one tries; longer than any request may take."""
 LONGEST_ERROR = 500
 LOCK = "deliveries"
 
@@ -98,7 +97,7 @@ async def take_due(store: Store, *, now: datetime, limit: int, run_id: UUID | No
             if await _is_repetition(session, row):
                 await session.delete(row)
                 continue
-            row.attempts, row.lease_until = row.attempts + 1, clock + LEASE
+            row.attempts, row.lease_until = row.attempts + 1, clock + timing().delivery_lease
             await session.flush()
             taken.append(row)
         return [_sending(row) for row in taken]
@@ -111,7 +110,7 @@ async def note_part(store: Store, sending: Sending, *, sent: int, parts: int) ->
         if row is None:
             return False
         row.parts, row.parts_sent = parts, sent
-        row.lease_until = await database_clock(session) + LEASE
+        row.lease_until = await database_clock(session) + timing().delivery_lease
         return True
 
 

@@ -21,6 +21,7 @@ from ocs.errors import StoreAway, StoreError
 from ocs.files import make_folder
 from ocs.store import schema, timeouts
 from ocs.store.transient import is_away
+from ocs.timing import timing
 
 ATTEMPTS, BETWEEN_ATTEMPTS = 20, 0.05
 WRITES = "ocs_writes"
@@ -51,7 +52,7 @@ class Store:
             found = await (await session.connection()).run_sync(schema.revision)
         if found != schema.CURRENT:
             patient = self if self.on_sqlite else Store(_without_limits(self.engine.url))
-            async with patient.transaction(lock=("schema",), within=timeouts.UPGRADE) as session:
+            async with patient.transaction(lock=("schema",), within=timing().store_upgrade) as session:
                 await (await session.connection()).run_sync(schema.upgrade)
 
     async def close(self) -> None:
@@ -59,14 +60,14 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def transaction(
-        self, *, lock: Sequence[str] = (), within: timedelta = timeouts.TRANSACTION
+        self, *, lock: Sequence[str] = (), within: timedelta | None = None
     ) -> AsyncGenerator[AsyncSession]:
-        """A transaction that writes, alone on everything named in `lock` until it ends.
+        """A transaction that writes, alone on everything named in `lock` until it ends, which it does `within` a time.
 
         Raises:
             StoreAway: the database refused, stalled or went away. Whether it was committed may not be known.
         """
-        async with self._or_away(within), contextlib.AsyncExitStack() as stack:
+        async with self._or_away(within or timing().store_transaction), contextlib.AsyncExitStack() as stack:
             if self.on_sqlite:
                 await stack.enter_async_context(self._writer)
             connection = await stack.enter_async_context(self.engine.connect())
@@ -85,7 +86,8 @@ class Store:
         Raises:
             StoreAway: the database refused, stalled or went away.
         """
-        async with self._or_away(timeouts.TRANSACTION), AsyncSession(self.engine, expire_on_commit=False) as session:
+        within = timing().store_transaction
+        async with self._or_away(within), AsyncSession(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextlib.asynccontextmanager
@@ -113,16 +115,21 @@ def open_store(url: str | None = None, *, runs: int | None = None) -> Store:
         StoreError: the folder of its file cannot be made.
     """
     address = make_url(url or settings.store_url())
-    pool = {"pool_size": timeouts.connections(runs), "max_overflow": 0, "pool_timeout": timeouts.FREE_SECONDS}
+    times = timing()
+    free = times.store_free.total_seconds()
+    pool = {"pool_size": timeouts.connections(runs), "max_overflow": 0, "pool_timeout": free}
     if address.get_backend_name() != "sqlite":
-        limits = {"timeout": timeouts.CONNECT_SECONDS, "command_timeout": timeouts.COMMAND_SECONDS}
+        limits = {
+            "timeout": times.store_connect.total_seconds(),
+            "command_timeout": times.store_command.total_seconds(),
+        }
         engine = create_async_engine(address, pool_pre_ping=True, connect_args=limits, **pool)
         event.listen(engine.sync_engine, "connect", timeouts.limit_session)
         return Store(engine)
     if address.database:
         _private_file(Path(address.database))
         _write_ahead(Path(address.database))
-    engine = create_async_engine(address, connect_args={"timeout": timeouts.BUSY_SECONDS}, **pool)
+    engine = create_async_engine(address, connect_args={"timeout": times.store_busy.total_seconds()}, **pool)
     event.listen(engine.sync_engine, "connect", _configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin)
     return Store(engine)
@@ -130,7 +137,8 @@ def open_store(url: str | None = None, *, runs: int | None = None) -> Store:
 
 def _without_limits(address: URL) -> AsyncEngine:
     """For what may take long, on Postgres; its connections are not kept."""
-    return create_async_engine(address, poolclass=NullPool, connect_args={"timeout": timeouts.CONNECT_SECONDS})
+    limits = {"timeout": timing().store_connect.total_seconds()}
+    return create_async_engine(address, poolclass=NullPool, connect_args=limits)
 
 
 def _private_file(path: Path) -> None:

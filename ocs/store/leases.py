@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlmodel import col, select
@@ -18,9 +18,7 @@ from ocs.store.engine import Store
 from ocs.store.readable import readable
 from ocs.store.running import is_running
 from ocs.store.tables import Run
-
-LEASE = timedelta(seconds=60)
-"""How long a run counts as executed after its last sign of life."""
+from ocs.timing import timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ async def renew_leases(store: Store, run_ids: Sequence[UUID]) -> set[UUID]:
     """Say that these runs are executed; returns those that still are ours to execute."""
     async with store.transaction() as session:
         held = list(await session.scalars(select(Run).where(col(Run.id).in_(run_ids), is_running())))
-        until = await database_clock(session) + LEASE
+        until = await database_clock(session) + timing().lease
         for run in held:
             run.lease_until = until
         return {run.id for run in held}

@@ -6,7 +6,7 @@ slot lets the next ones go on in the same transaction, and what a killed run lef
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_
@@ -19,9 +19,8 @@ from ocs.store.outbox import PendingDispatch, pending
 from ocs.store.pools import slots_of
 from ocs.store.running import is_running
 from ocs.store.tables import DispatchRow, DispatchStatus, Run
+from ocs.timing import timing
 
-KEPT_FREE = timedelta(minutes=1)
-"""How long a slot is kept for a dispatch that was let go on, so that nobody who came later takes it."""
 ON_THEIR_WAY = (DispatchStatus.PENDING, DispatchStatus.PUBLISHED)
 
 
@@ -99,7 +98,7 @@ async def _has_room(session: AsyncSession, row: DispatchRow, now: datetime) -> b
 
 
 def _was_released(now: datetime) -> ColumnElement[bool]:
-    return and_(col(DispatchRow.status).in_(ON_THEIR_WAY), col(DispatchRow.released_at) > now - KEPT_FREE)
+    return and_(col(DispatchRow.status).in_(ON_THEIR_WAY), col(DispatchRow.released_at) > now - timing().slot_kept)
 
 
 async def _count(session: AsyncSession, *conditions: ColumnElement[bool]) -> int:

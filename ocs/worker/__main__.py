@@ -8,14 +8,15 @@ import atexit
 import contextlib
 import gc
 import socket
+import sys
 
 from ocs import peer, settings
+from ocs.errors import OcsError
 from ocs.parent_death import end_with_parent
+from ocs.timing import timing
 from ocs.worker.watchdog import watched
 from ocs.worker.worker import OpenClawWorker
 from tasks.adapter import runtime
-
-DRAIN_WITHOUT_PARENT = 60.0
 
 
 async def work(pool: str, name: str, limit: int) -> None:
@@ -49,9 +50,13 @@ def main() -> None:
     given = parser.parse_args()
     gc.freeze()  # what imports made stays: garbage is not looked for among it, now or in the end
     atexit.register(gc.freeze)
-    end_with_parent(patience=DRAIN_WITHOUT_PARENT)
-    peer.heed_environment()
-    asyncio.run(work(given.pool, given.name, given.limit))
+    try:
+        end_with_parent(timing().worker_end)
+        peer.heed_environment()
+        asyncio.run(work(given.pool, given.name, given.limit))
+    except OcsError as refused:
+        say(f"{refused.message} {refused.hint or ''}".rstrip())
+        sys.exit(refused.exit_status)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from typing import Any
 
 from prefect.client.schemas.objects import FlowRun
 
+from ocs.timing import timing
+
 LONGEST_SLEEP = 1.0
 """The clock may be set while we sleep: it is asked at least this often."""
 
@@ -22,8 +24,6 @@ def due(flow_run: FlowRun) -> datetime:
 
 def late_from(flow_run: FlowRun) -> datetime | None:
     """When an occurrence that has not begun makes way for a newer one; None when it never does."""
-    from ocs.rules import misfire
-
     if flow_run.run_count or not (flow_run.auto_scheduled or _makes_up_for_one(flow_run)):
         return None
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
@@ -31,7 +31,7 @@ def late_from(flow_run: FlowRun) -> datetime | None:
         if schedule.get("misfire") == "all" or flow_run.expected_start_time is None:
             return None
         scheduled = datetime.fromtimestamp(flow_run.expected_start_time.timestamp(), UTC)
-        patience = min(misfire.PUNCTUAL, _duration(schedule, "grace", misfire.PUNCTUAL))
+        patience = min(timing().punctual, _duration(schedule, "grace", timing().punctual))
         return scheduled + _duration(schedule, "jitter", timedelta(0)) + patience
     return None
 

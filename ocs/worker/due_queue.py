@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
 
-REST = timedelta(seconds=2)
-"""An occurrence that is late when it is first seen rests so long: newer ones may be on their way."""
+from ocs.timing import timing
+
 REMEMBERED_TURNS = 10_000
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -189,4 +189,4 @@ def _line_of(held: Held) -> UUID:
 
 
 def _rests_until(held: Held) -> datetime:
-    return held.seen_at + REST if held.is_late(held.seen_at) else LONG_AGO
+    return held.seen_at + timing().late_rest if held.is_late(held.seen_at) else LONG_AGO

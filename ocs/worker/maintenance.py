@@ -11,7 +11,8 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
 
-CATCH_UP_SECONDS = 300.0
+from ocs.timing import timing
+
 NOBODY_ELSE_DOES = timedelta(0)
 """At the start whoever wrote what is unsent may just have been killed; sending twice is harmless."""
 
@@ -70,7 +71,8 @@ class JobMaintenance:
         """At the start, when everything may have been down, and every five minutes."""
         from tasks.recovery.catch_up import catch_up
 
-        if self._caught_up_at is None or time.monotonic() - self._caught_up_at > CATCH_UP_SECONDS:
+        every = timing().catch_up_every.total_seconds()
+        if self._caught_up_at is None or time.monotonic() - self._caught_up_at > every:
             await catch_up()
             self._caught_up_at = time.monotonic()
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 
 from ocs.transient import is_transient, pauses
 
@@ -18,26 +19,27 @@ async def run_periodically(
     what: str,
     work: Callable[[], Awaitable[object]],
     *,
-    every: float,
-    within: float,
+    every: timedelta,
+    within: timedelta,
     logger: Logger,
     wake: asyncio.Event | None = None,
     at_least_apart: float = 0.0,
     rests: float = 0.0,
 ) -> None:
-    """Do it for ever, every so many seconds, or when woken; what goes wrong is told once and tried again.
+    """Do it for ever, `every` so long, or when woken; what goes wrong is told once and tried again.
 
     A round that takes longer than `within` is given up: the client's own retries would outlast a restarted server.
     After a round the next one is put off by `rests` times what that took: what a machine under load answers slowly must
     not keep it busy with nothing but answering.
     """
     wake = wake or asyncio.Event()
+    interval = every.total_seconds()
     pausing: Iterator[float] | None = None
     while True:
         wake.clear()
         began = time.monotonic()
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(within.total_seconds()):
                 await work()
         except Exception as error:
             if pausing is None:
@@ -50,5 +52,5 @@ async def run_periodically(
             await asyncio.sleep(min(LONGEST_REST, rests * (time.monotonic() - began)))
         await asyncio.sleep(at_least_apart)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(every, next(pausing)) if pausing else every):
+            async with asyncio.timeout(min(interval, next(pausing)) if pausing else interval):
                 await wake.wait()

@@ -18,15 +18,12 @@ from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStat
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Scheduled
 
+from ocs.timing import timing
 from ocs.worker import engine
 from ocs.worker.execution import UNSTARTED, Execution, taker_of
 from tasks.adapter.pages import all_flow_runs, flow_runs_by_id
 from tasks.recovery import owner
 
-OTHERS_HAVE = timedelta(minutes=2)
-"""How long another worker may take to end a run before nobody is believed to execute it."""
-TAKEN_AND_LEFT = timedelta(minutes=1)
-"""A run that was taken so long ago by a worker that is not online was taken by a process that is gone."""
 ORPHANED = "Cancelled. No worker was executing it any more; what it had started may have gone on."
 
 
@@ -101,7 +98,7 @@ class Stopping:
         self._drop(flow_run.id)
         if flow_run.start_time is None:
             await self._client.set_flow_run_state(flow_run.id, Cancelled(message=UNSTARTED))
-        elif _age(state) > OTHERS_HAVE or not await self._others():
+        elif _age(state) > timing().other_worker_stops or not await self._others():
             await self._client.set_flow_run_state(flow_run.id, Cancelled(message=ORPHANED))
 
     async def _others(self) -> bool:
@@ -120,7 +117,7 @@ class Stopping:
         if owner.is_gone(taker.process):
             return True
         is_mine = taker.process == owner.me()
-        return _age(state) > TAKEN_AND_LEFT and (is_mine or taker.worker not in await self._online())
+        return _age(state) > timing().taken_unstarted and (is_mine or taker.worker not in await self._online())
 
 
 def _age(state: State) -> timedelta:

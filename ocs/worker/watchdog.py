@@ -18,8 +18,6 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 
-STILL = 60.0
-"""Seconds after which a loop that does nothing is not believed to go on."""
 LOOKS = 12
 """In so many looks nothing must have come: a machine that slept says nothing about the loop."""
 TELLS = 2.0
@@ -29,9 +27,11 @@ TELLS = 2.0
 @contextlib.asynccontextmanager
 async def watched() -> AsyncGenerator[None]:
     """As long as the context lasts, this process is ended when its event loop stands still."""
+    from ocs.timing import timing  # not by the program
+
     with contextlib.suppress(OSError, ValueError):  # no standard error of its own: then nobody would read it
         faulthandler.register(signal.SIGUSR2, all_threads=True)
-    every = STILL / LOOKS
+    every = timing().standstill.total_seconds() / LOOKS
     beating = asyncio.create_task(_beat(every))
     try:
         yield

@@ -17,6 +17,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from ocs.timing import timing
 from ocs.worker import engine, process
 from ocs.worker.due import due, late_from
 from ocs.worker.due_queue import DueQueue, Held
@@ -30,24 +31,14 @@ from ocs.worker.stream import listen
 
 LEAD = timedelta(seconds=1)
 """How long before its time a run is taken as Pending, so that only the start itself is left at the instant."""
-POLL_SECONDS = 5.0
-"""The safety net under the events stream."""
 BREATH = 0.05
 """Between two polls: wake-ups that come in a burst are answered by one."""
 PAGE = 200
 """An answer with so many runs may not be the whole answer."""
 RESTS = 4.0
 """Asking and passing over take a fifth of the time at most, however long a machine under load takes to answer."""
-PASS_OVER_SECONDS = 1.0
+PASS_OVER = timedelta(seconds=1)
 PASSED_OVER_AT_ONCE = 50
-SWEEP_SECONDS = 10.0
-TICK_SECONDS = 30.0
-TICK_TAKES = 180.0
-"""The longest a tick may take; it looks twice at what it ends."""
-REQUEST_SECONDS = 15.0
-ROUND_SECONDS = 60.0
-END_SECONDS = 30.0
-"""How long runs that were told to stop may take before the process ends without them."""
 
 
 class WorkerResult(BaseWorkerResult):
@@ -173,7 +164,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
 
     @property
     def _horizon(self) -> timedelta:
-        return timedelta(seconds=max(self.get_status()["settings"]["prefetch_seconds"], 2 * POLL_SECONDS))
+        return max(timedelta(seconds=self.get_status()["settings"]["prefetch_seconds"]), 2 * timing().poll)
 
     def _on_signal(self) -> None:
         if self._draining.is_set():
@@ -250,8 +241,8 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         await run_periodically(
             "ask for runs",
             self.get_and_submit_flow_runs,
-            every=POLL_SECONDS,
-            within=REQUEST_SECONDS,
+            every=timing().poll,
+            within=timing().request,
             logger=self._log,
             wake=self._wake,
             at_least_apart=BREATH,
@@ -262,8 +253,8 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         await run_periodically(
             "pass over what is late",
             self._pass_over_some,
-            every=PASS_OVER_SECONDS,
-            within=ROUND_SECONDS,
+            every=PASS_OVER,
+            within=timing().report,
             logger=self._log,
             rests=RESTS,
         )
@@ -279,22 +270,26 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         self._changed.set()
 
     async def _report(self) -> None:
-        every = self.heartbeat_interval_seconds
+        every = timedelta(seconds=self.heartbeat_interval_seconds)
         await run_periodically(
-            "report to the server", self.sync_with_backend, every=every, within=ROUND_SECONDS, logger=self._log
+            "report to the server", self.sync_with_backend, every=every, within=timing().report, logger=self._log
         )
 
     async def _sweep(self, stopping: Stopping) -> None:
         await run_periodically(
-            "look for runs to be stopped", stopping.sweep, every=SWEEP_SECONDS, within=REQUEST_SECONDS, logger=self._log
+            "look for runs to be stopped",
+            stopping.sweep,
+            every=timing().sweep,
+            within=timing().request,
+            logger=self._log,
         )
 
     async def _tick(self) -> None:
         await run_periodically(
             "mend what a crash may have left",
             self._maintenance.tick,
-            every=TICK_SECONDS,
-            within=TICK_TAKES,
+            every=timing().tick,
+            within=timing().tick_limit,
             logger=self._log,
         )
 
@@ -324,7 +319,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
             execution.leave()
         tasks = {execution.task for execution in self._executions.values()}
         if tasks:
-            await asyncio.wait(tasks, timeout=END_SECONDS)
+            await asyncio.wait(tasks, timeout=timing().worker_stop.total_seconds())
         for execution in list(self._executions.values()):
             execution.abandon()
         if tasks:

@@ -18,13 +18,12 @@ from ocs import settings
 from ocs.errors import StoreAway
 from ocs.rules.origin import key_of
 from ocs.store import PendingDispatch, Store, abandon, mark_published, pending_dispatches, release_all_waiting
+from ocs.timing import timing
 from tasks.adapter import runtime
 from tasks.adapter.naming import kind_tag, lineage_tags, run_name
 
 BATCH = 100
 AT_ONCE = 8
-RECENT = timedelta(seconds=10)
-"""Younger rows are being published by whoever wrote them."""
 REFUSALS = (400, 409, 422)
 """Prefect's answers to what it will never take, such as parameters that do not fit."""
 
@@ -54,14 +53,15 @@ async def publish(
     }
 
 
-async def publish_leftovers(reconciled: timedelta = RECENT) -> int:
-    """Publish what a crash or an absent server left in the outbox, or left waiting; returns how many.
+async def publish_leftovers(older_than: timedelta | None = None) -> int:
+    """Publish what a crash or an absent server left in the outbox, or left queued; returns how many.
 
-    Rows younger than `settled` are left to whoever wrote them.
+    Younger rows (default: `publish_after`) the process that wrote them publishes.
     """
+    age = timing().publish_after if older_than is None else older_than
     store = await runtime.store()
     await release_all_waiting(store, runtime.clock())
-    pending = await pending_dispatches(store, created_before=runtime.clock() - reconciled, limit=BATCH)
+    pending = await pending_dispatches(store, created_before=runtime.clock() - age, limit=BATCH)
     if not pending:
         return 0
     async with get_client() as client:

@@ -10,12 +10,10 @@ from typing import TypeVar
 
 from prefect.logging import get_logger
 
+from ocs.timing import timing
 from ocs.transient import is_transient, pauses
 
 T = TypeVar("T")
-
-GIVE_UP_AFTER = timedelta(hours=1)
-"""A store or server that is away longer is not waited for by `insist`; what it was asked is repeated by recovery."""
 
 
 async def retry_transient(what: str, work: Callable[[], Awaitable[T]]) -> T:
@@ -32,7 +30,7 @@ async def retry_transient(what: str, work: Callable[[], Awaitable[T]]) -> T:
             return await work()
         except Exception as error:
             waited = timedelta(seconds=time.monotonic() - began)
-            if not is_transient(error) or waited > GIVE_UP_AFTER:
+            if not is_transient(error) or waited > timing().transient_limit:
                 raise
             if not told:
                 get_logger(__name__).warning("Could not %s; trying again: %r", what, error)

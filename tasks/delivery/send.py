@@ -10,6 +10,7 @@ import os
 import random
 import traceback
 from collections.abc import Coroutine, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ import httpx
 from prefect.logging import get_logger
 
 from blocks.target import transport_to
-from blocks.transport import PATIENCE, Part, Transport, Undelivered, patience
+from blocks.transport import Part, Transport, Undelivered, patience
 from ocs.errors import StoreAway
 from ocs.rules.delivery import REPLY
 from ocs.rules.delivery_retry import pause_after
@@ -27,14 +28,12 @@ from ocs.rules.parts import numbered
 from ocs.store import Store, deliveries
 from ocs.store.deliveries import Sending
 from ocs.store.tables_delivery import Delivery
+from ocs.timing import timing
 from tasks.adapter import runtime
 
 AT_ONCE = 8
-END_WAITS = 5.0
-"""Seconds that the end of a run waits for its message, so that its page can say what became of it."""
 LOOKS_EVERY = 0.1
 """Seconds between two looks at a delivery that somebody else sends."""
-TICK_WAITS = 10.0
 
 _sending: set[asyncio.Task[None]] = set()
 
@@ -42,7 +41,7 @@ _sending: set[asyncio.Task[None]] = set()
 async def deliver_soon(run_id: UUID) -> Sequence[Delivery]:
     """Send what was written of this run, and wait a moment for it; returns how its deliveries stand."""
     # A process of this run alone (Prefect's process worker) ends with it, and would break off what is being sent.
-    waits = PATIENCE if "PREFECT__FLOW_RUN_ID" in os.environ else END_WAITS
+    waits = timing().part if "PREFECT__FLOW_RUN_ID" in os.environ else timing().end_waits
     await _beside(_send_all_of(run_id), waits)
     try:
         return (await deliveries.of_runs(await runtime.store(), [run_id])).get(run_id, [])
@@ -53,21 +52,21 @@ async def deliver_soon(run_id: UUID) -> Sequence[Delivery]:
 
 async def deliver_leftovers() -> None:
     """Send what is due: what a crash left, what could not be sent before, and what others wrote."""
-    await _beside(_send_due(None), TICK_WAITS)
+    await _beside(_send_due(None), timing().tick_waits)
 
 
 async def finish_sending() -> None:
     """Wait for what is being sent, before the process ends."""
     ours = [task for task in _sending if task.get_loop() is asyncio.get_running_loop()]
     if ours:
-        await asyncio.wait(ours, timeout=PATIENCE)
+        await asyncio.wait(ours, timeout=timing().part.total_seconds())
 
 
-async def _beside(work: Coroutine[Any, Any, None], wait: float) -> None:
+async def _beside(work: Coroutine[Any, Any, None], wait: timedelta) -> None:
     task = asyncio.create_task(work)
     _sending.add(task)
     task.add_done_callback(_ended)
-    await asyncio.wait({task}, timeout=wait)
+    await asyncio.wait({task}, timeout=wait.total_seconds())
 
 
 def _ended(task: asyncio.Task[None]) -> None:

@@ -17,6 +17,7 @@ from ocs.rules import misfire
 from ocs.rules.occurrences import newest_between
 from ocs.spec import Job
 from ocs.store import PendingDispatch, Store, occurrences
+from ocs.timing import timing
 from tasks.adapter import runtime
 from tasks.adapter.deployed import Deployed, deployed_jobs
 from tasks.adapter.pages import all_flow_runs
@@ -24,8 +25,6 @@ from tasks.adapter.publish import publish
 from tasks.adapter.states import is_broken
 from tasks.recovery.isolation import Isolation
 
-RECENT = timedelta(seconds=30)
-"""Prefect makes runs ahead of time, and a few seconds after a schedule was changed."""
 FARTHEST = timedelta(days=40)
 """What was due longer ago is not looked for."""
 LOOKED_AT = 1000
@@ -41,7 +40,7 @@ async def catch_up() -> int:
         ExceptionGroup: some jobs failed; the others are caught up.
     """
     store = await runtime.store()
-    until = runtime.clock() - RECENT
+    until = runtime.clock() - timing().catch_up_after
     since = await occurrences.caught_up_until(store)
     dispatched: list[PendingDispatch] = []
     isolation = Isolation("Catching up")

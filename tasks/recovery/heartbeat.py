@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from datetime import timedelta
 
 from prefect.logging import get_logger
 
 from ocs.rules.dispatch import DispatchContext
 from ocs.store import renew_leases
+from ocs.timing import timing
 from tasks.adapter import runtime
 from tasks.cancellation import scope_of
-
-RENEWAL = timedelta(seconds=20)
-SOON = timedelta(seconds=5)
-"""After a renewal that failed."""
 
 
 @contextlib.asynccontextmanager
@@ -33,16 +29,16 @@ async def leased(context: DispatchContext) -> AsyncGenerator[None]:
 
 async def _renew(context: DispatchContext) -> None:
     """A store that is away for a moment ends no run; a run that was ended there is ended here too."""
-    pause = RENEWAL
+    pause = timing().renewal
     while True:
         await asyncio.sleep(pause.total_seconds())
         try:
             ours = await renew_leases(await runtime.store(), [context.run_id])
         except Exception as failed:
             get_logger(__name__).debug("The lease of run %s was not renewed: %r", context.run_id, failed)
-            pause = SOON
+            pause = timing().renewal_retry
             continue
         if context.run_id not in ours:
             scope_of(context.flow_run_id).request()
             return
-        pause = RENEWAL
+        pause = timing().renewal

@@ -9,12 +9,10 @@ from uuid import UUID
 
 from ocs import settings
 from ocs.store import Lease
+from ocs.timing import timing
 from tasks.recovery import owner
 from tasks.strategies import sessions
 from tasks.strategies.sessions import Family, Process, Session
-
-GRACE = 2.0
-"""Seconds between SIGTERM and SIGKILL; nobody waits for a result any more."""
 
 
 async def end_leftovers(lost: Sequence[Lease]) -> dict[UUID, list[Process]]:
@@ -23,7 +21,8 @@ async def end_leftovers(lost: Sequence[Lease]) -> dict[UUID, list[Process]]:
     Runs of other hosts are passed over: nobody here can look at their processes.
     """
     left = [session_of(lease) for lease in lost if owner.is_of_this_host(lease.owner)]
-    living = await asyncio.to_thread(sessions.end, left, GRACE)
+    grace, kill = timing().orphan_grace.total_seconds(), timing().kill.total_seconds()
+    living = await asyncio.to_thread(sessions.end, left, grace, kill)
     return {UUID(session.run): processes for session, processes in living.items() if processes}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
@@ -23,17 +23,12 @@ from ocs.rules.dispatch import RunStatus
 from ocs.rules.sent_again import Sending, sending
 from ocs.store import Store, abandon, published_dispatches, queries, send_again
 from ocs.store.tables import Run
+from ocs.timing import timing
 from tasks.adapter import runtime
 from tasks.adapter.pages import all_flow_runs, flow_runs_by_id
 from tasks.adapter.states import SKIPPED, is_broken, state_of
 from tasks.recovery import owner
 
-SILENT = timedelta(minutes=5)
-"""A flow run of another host that has run so long without a run in the store, or with an ended one, is left."""
-PUBLISHED = timedelta(minutes=2)
-"""A dispatch that was due and sent so long ago has become a run, or something is wrong with its flow run."""
-LATELY = timedelta(minutes=5)
-"""A flow run that ended longer ago was looked at before."""
 REQUEUED = "The process that had begun it is gone; nothing had been run, so it begins again."
 
 
@@ -64,8 +59,10 @@ def _is_orphaned(state: State) -> bool:
     executing = owner.executed_by(state.message)
     if executing is None or executing == owner.me():
         return False
+    if owner.is_of_this_host(executing):
+        return owner.is_gone(executing)
     began = datetime.fromtimestamp(state.timestamp.timestamp(), UTC)
-    return owner.is_gone(executing) or (not owner.is_of_this_host(executing) and runtime.clock() - began > SILENT)
+    return runtime.clock() - began > timing().silent
 
 
 async def _settle(client: PrefectClient, flow_run: FlowRun, run: Run | None) -> bool:
@@ -96,7 +93,7 @@ async def _settle_untrue(client: PrefectClient, store: Store) -> int:
     A worker that took a flow run too late may have called it Skipped after another one's run of it had ended; and one
     that was ended before it could tell the end it had recorded has left a Crashed.
     """
-    lately = FlowRunFilterEndTime.model_validate({"after_": runtime.clock() - LATELY})
+    lately = FlowRunFilterEndTime.model_validate({"after_": runtime.clock() - timing().ended_lately})
     of_jobs = FlowFilter(name=FlowFilterName(any_=[settings.FLOW_NAME]))
     found: list[FlowRun] = []
     for doubtful in (
@@ -124,7 +121,7 @@ async def _reconcile_dispatches(client: PrefectClient, store: Store) -> int:
     One that was deleted, cancelled or otherwise ended in Prefect is somebody's decision, and the dispatch is given up.
     One that broke before it was claimed is nobody's: it is made anew, for some time.
     """
-    sent = await published_dispatches(store, before=runtime.clock() - PUBLISHED)
+    sent = await published_dispatches(store, before=runtime.clock() - timing().unclaimed)
     flow_runs = await flow_runs_by_id(client, [each.flow_run_id for each in sent])
     reconciled = 0
     for each in sent:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -16,6 +15,7 @@ from prefect.logging import get_logger
 from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.rules.shell_result import not_ended
 from ocs.store import Lease, Outcome, Store, close_run, finish, leases
+from ocs.timing import timing
 from tasks.adapter import runtime
 from tasks.adapter.children import children_of
 from tasks.adapter.naming import page_of
@@ -27,8 +27,6 @@ from tasks.recovery import owner, reconcile
 from tasks.recovery.leftovers import end_leftovers, remove_outputs
 from tasks.strategies.sessions import Process
 
-LOOK_AGAIN = timedelta(seconds=30)
-"""A lease that has run out is looked at a second time: its owner may only have been without store for a while."""
 CUT_OFF = "Its worker was cut off while it ran."
 
 
@@ -53,7 +51,7 @@ async def recover() -> Recovered:
         reconciled = await reconcile.reconcile(client, store)
         silent = [lease for lease in held if lease not in gone and lease.has_run_out]
         if silent:
-            await asyncio.sleep(LOOK_AGAIN.total_seconds())
+            await asyncio.sleep(timing().second_look.total_seconds())
             unchanged = set(await leases(store))
             crashed += await _end_all(client, store, [lease for lease in silent if lease in unchanged])
     return Recovered(crashed, reconciled)

@@ -16,15 +16,9 @@ from ocs.rules.masking import Masking
 from ocs.rules.plain_text import without_blank_ends
 from ocs.rules.shell_result import cut
 from ocs.spec import Output, format_duration
+from ocs.timing import timing
 from tasks.strategies.capture import Capture
 
-PATIENCE = timedelta(seconds=30)
-"""How long a gateway that is away is waited for while the run is held."""
-AWAY = timedelta(seconds=60)
-DRAINING = timedelta(seconds=90)
-"""After which the run is tried again."""
-SOONEST = timedelta(seconds=5)
-"""However little patience the gateway asks for: such tries are not counted, so nothing else would slow them down."""
 ENDED = "; the turn was ended."
 
 
@@ -41,7 +35,6 @@ async def run_turn(
     output: Output,
     artifacts: Path,
     on_line: Callable[[str], None],
-    patience: timedelta = PATIENCE,
 ) -> DispatchResult:
     """Have the turn done, and say how it went. `on_line` gets what is to be known of it, and each line of the reply.
 
@@ -50,8 +43,8 @@ async def run_turn(
     the job: nothing was done, so the same attempt is asked for once more, and nobody hears of it.
     """
     result = _begun(turn.session_key)
-    if not await gateway.wait_until_up(patience):
-        return _snoozed(result, f"The OpenClaw gateway at {gateway.url} does not answer.", AWAY)
+    if not await gateway.wait_until_up(timing().gateway_wait):
+        return _snoozed(result, f"The OpenClaw gateway at {gateway.url} does not answer.", timing().gateway_away)
     token = gateway.token.get_secret_value()
     said = Capture(
         artifacts / "stdout.txt",
@@ -78,8 +71,8 @@ async def run_turn(
 async def send_event(gateway: OpenClawGateway, text: str, *, session_key: str) -> DispatchResult:
     """Tell the main session, and leave it at that: nothing is delivered, and no child follows."""
     result = _begun(session_key)
-    if not await gateway.wait_until_up(PATIENCE):
-        return _snoozed(result, f"The OpenClaw gateway at {gateway.url} does not answer.", AWAY)
+    if not await gateway.wait_until_up(timing().gateway_wait):
+        return _snoozed(result, f"The OpenClaw gateway at {gateway.url} does not answer.", timing().gateway_away)
     try:
         await gateway.wake(text)
     except GatewayError as failed:
@@ -153,7 +146,9 @@ def _judged(result: DispatchResult, said: Capture, output: Output) -> DispatchRe
 
 def _failed(result: DispatchResult, failed: GatewayError) -> DispatchResult:
     if failed.retryable and not failed.reached:
-        return _snoozed(result, failed.message, max(failed.retry_after or DRAINING, SOONEST))
+        return _snoozed(
+            result, failed.message, max(failed.retry_after or timing().gateway_draining, timing().snooze_least)
+        )
     sentence = f"{failed.message} {failed.hint}" if failed.hint else failed.message
     return replace(result, status=RunStatus.ERROR, error=sentence, retryable=failed.retryable)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import IO
 
+from ocs.timing import timing
 from tasks.strategies import reaper, sessions
 from tasks.strategies.sessions import LOOK_AGAIN, Family, Process, Session
 
@@ -73,9 +74,10 @@ class Command:
         self._is_gone = not living
         return living
 
-    async def end(self, grace: timedelta) -> list[Process]:
-        """End the command and all it has started: SIGTERM, and after `grace` SIGKILL. Returns what lives on."""
-        going_on = sessions.ending(self._family, grace.total_seconds())
+    async def end(self) -> list[Process]:
+        """End the command and all it has started: SIGTERM, and after a grace SIGKILL. Returns what lives on."""
+        times = timing()
+        going_on = sessions.ending(self._family, times.grace.total_seconds(), times.kill.total_seconds())
         while True:
             try:
                 next(going_on)

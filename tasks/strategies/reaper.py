@@ -19,8 +19,7 @@ from pathlib import Path
 from tasks.strategies import sessions
 from tasks.strategies.sessions import Session
 
-GRACE = 2.0
-PROGRAM = "import sys; sys.path += sys.argv[2:]; from tasks.strategies.reaper import main; main()"
+PROGRAM = "import sys; sys.path += sys.argv[4:]; from tasks.strategies.reaper import main; main(*sys.argv[2:4])"
 NAME = "ocs-reaper"
 """What tells it in a list of processes."""
 _lock = threading.Lock()
@@ -58,7 +57,7 @@ def _tell(line: str) -> None:
 
 def _start() -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", PROGRAM, NAME, *_paths()],
+        [sys.executable, "-I", "-S", "-c", PROGRAM, NAME, *_grace(), *_paths()],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -68,6 +67,13 @@ def _start() -> subprocess.Popen[bytes]:
     )
     atexit.register(_dismiss, process)
     return process
+
+
+def _grace() -> list[str]:
+    """How long it gives processes before and after SIGKILL, in seconds: it has no environment to read that from."""
+    from ocs.timing import timing  # not by the program
+
+    return [str(time.total_seconds()) for time in (timing().orphan_grace, timing().kill)]
 
 
 def _paths() -> list[str]:
@@ -84,7 +90,7 @@ def _dismiss(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def main() -> None:
+def main(grace: str, kill: str) -> None:
     """Watch until the input ends, then end what is left."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
@@ -96,4 +102,4 @@ def main() -> None:
             watched[int(pid)] = Session(run, int(pid), float(started_at))
         else:
             watched.pop(int(told[0]), None)
-    sessions.end(watched.values(), GRACE)
+    sessions.end(watched.values(), float(grace), float(kill))

@@ -17,8 +17,6 @@ MARK = "OCS_RUN_ID"
 """The variable by which what a run started is known when nothing else tells it."""
 LOOK_AGAIN = 0.03
 """Seconds between two looks at what has not ended yet."""
-KILLED_WITHIN = 5.0
-"""Seconds that the system is given to end what was killed, and we to overtake what multiplies."""
 CLOCK = 2.0
 """By how many seconds the same start is told differently: the time of the boot is rounded, and moves a little."""
 
@@ -76,8 +74,8 @@ class Family:
                     os.killpg(group, signum)
 
 
-def ending(family: Family, grace: float) -> Generator[None, None, list[Process]]:
-    """End a family: SIGTERM, and SIGKILL after `grace` seconds, until none is left. Returns those that live on.
+def ending(family: Family, grace: float, kill: float) -> Generator[None, None, list[Process]]:
+    """End a family: SIGTERM, after `grace` seconds SIGKILL, and for `kill` seconds again. Returns those that live on.
 
     It is a generator, so that an event loop and a program without one wait as each of them does: LOOK_AGAIN seconds
     at every `yield`.
@@ -89,7 +87,7 @@ def ending(family: Family, grace: float) -> Generator[None, None, list[Process]]
     while living and time.monotonic() < deadline:
         yield
         living = family.living()
-    deadline = time.monotonic() + KILLED_WITHIN
+    deadline = time.monotonic() + kill
     while living:
         family.signal(living, signal.SIGKILL)
         yield
@@ -99,9 +97,9 @@ def ending(family: Family, grace: float) -> Generator[None, None, list[Process]]
     return living
 
 
-def end(sessions: Iterable[Session], grace: float) -> dict[Session, list[Process]]:
+def end(sessions: Iterable[Session], grace: float, kill: float) -> dict[Session, list[Process]]:
     """End sessions that another process had started and left, all at once; blocks. Returns what lives on of each."""
-    under_way = {session: ending(Family(session), grace) for session in sessions}
+    under_way = {session: ending(Family(session), grace, kill) for session in sessions}
     living: dict[Session, list[Process]] = {}
     while under_way:
         for session, going_on in [*under_way.items()]:

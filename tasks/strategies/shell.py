@@ -17,15 +17,12 @@ from ocs.rules.masking import Masking
 from ocs.rules.plain_text import without_blank_ends
 from ocs.rules.shell_result import Ending, Place
 from ocs.spec import Output, Shell
+from ocs.timing import timing
 from tasks.strategies import environment
 from tasks.strategies.capture import Capture
 from tasks.strategies.command import Command
 from tasks.strategies.sessions import Process
 
-GRACE = timedelta(seconds=5)
-"""Between SIGTERM and SIGKILL."""
-LINGER = timedelta(seconds=1)
-"""How long what the command left running may go on, such as the end of a pipeline."""
 SPEAKS_UNTIL = 0.5
 """Seconds for the pipes to end once the session has; a daemon that left it may hold them for ever."""
 
@@ -44,7 +41,6 @@ async def run_shell(
     artifacts: Path,
     on_line: Callable[[str, str], None],
     on_start: Callable[[int, float], Awaitable[None]],
-    grace: timedelta = GRACE,
 ) -> DispatchResult:
     """Run the command to its end, and everything it started with it.
 
@@ -68,7 +64,7 @@ async def run_shell(
         for stream in ("stdout", "stderr")
     }
     try:
-        ending = await _watch(command, captures, timeout, grace, on_start)
+        ending = await _watch(command, captures, timeout, on_start)
     finally:
         command.close()
     place = Place(str(folder), variables.get("PATH", ""))
@@ -79,7 +75,6 @@ async def _watch(
     command: Command,
     captures: Mapping[str, Capture],
     timeout: timedelta,
-    grace: timedelta,
     on_start: Callable[[int, float], Awaitable[None]],
 ) -> Ending:
     reading = asyncio.gather(
@@ -96,7 +91,7 @@ async def _watch(
     except asyncio.CancelledError:
         cancelled = True
     finally:
-        ending = asyncio.create_task(_end_all(command, reading, telling, grace, by_itself=by_itself))
+        ending = asyncio.create_task(_end_all(command, reading, telling, by_itself=by_itself))
         while not ending.done():
             try:
                 await asyncio.shield(ending)
@@ -112,13 +107,12 @@ async def _end_all(
     command: Command,
     reading: asyncio.Future[Any],
     telling: asyncio.Future[None],
-    grace: timedelta,
     *,
     by_itself: bool,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A run is over when all it started is: what lingers is ended. Returns what it left running, and what lives on."""
-    left: list[Process] = await command.left(LINGER) if by_itself else []
-    survivors = await command.end(grace) if left or not by_itself else []
+    left: list[Process] = await command.left(timing().linger) if by_itself else []
+    survivors = await command.end() if left or not by_itself else []
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(reading, SPEAKS_UNTIL)
     await asyncio.wait({telling}, timeout=TOLD_WITHIN)

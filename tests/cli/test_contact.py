@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
@@ -82,7 +83,7 @@ def test_a_server_that_does_not_come_back_is_given_up_and_the_run_is_not(
             command, cwd=ocs.folder, env=ocs.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as waiting:
             eventually(lambda: ocs.json("queue", "list")["queue"])
-            server.end(timeout=10)
+            server.end(timedelta(seconds=10))
             said, told = waiting.communicate(timeout=PATIENCE)
     assert waiting.returncode == 3
     error = json.loads(said)["error"]

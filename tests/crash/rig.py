@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -243,7 +243,7 @@ class Rig:
     def kill_server(self) -> None:
         assert self.server.pid is not None
         os.kill(self.server.pid, signal.SIGKILL)
-        self.server.end(timeout=60)  # collects it
+        self.server.end(timedelta(minutes=1))  # collects it
 
     def start_server(self) -> None:
         """On the same data and the same port."""

@@ -15,8 +15,9 @@ from ocs import settings
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
 from ocs.store import Claimed, claim, queries, record_process
 from tasks.adapter import runtime
-from tasks.recovery import leftovers, owner, recover
+from tasks.recovery import owner, recover
 from tasks.strategies import sessions
+from tests.conftest import Times
 from tests.crash.rig import MARK, Rig, marked_processes
 
 pytestmark = pytest.mark.e2e
@@ -67,12 +68,11 @@ def refuse(_group: int, _signum: int) -> None:
 
 @pytest.fixture
 async def held(
-    rig: Rig, crash_home: Path, refusals: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, crash_home: Path, refusals: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch, times: Times
 ) -> AsyncIterator[DispatchContext]:
     """A run whose worker is gone, and whose processes the system refuses to signal: another user's, after `sudo`."""
     monkeypatch.setenv("OCS_HOME", str(crash_home))
-    monkeypatch.setattr(sessions, "KILLED_WITHIN", 0.1)
-    monkeypatch.setattr(leftovers, "GRACE", 0.1)
+    times(orphan_grace=0.1, kill=0.1)
     job_id = rig.scene.write("load", run={"guarantee": "at-least-once"})
     await rig.system.deploy()
     deployment = await rig.system.client.read_deployment_by_name(f"job/{job_id}")
@@ -92,7 +92,7 @@ async def held(
     yield claimed.context
     assert not outputs.exists()
     refusals.undo()
-    sessions.end([sessions.Session("", shell.pid, started_at)], 0)
+    sessions.end([sessions.Session("", shell.pid, started_at)], 0, 5)
     await shell.wait()
     await runtime.close_store()
 

@@ -14,6 +14,7 @@ import pytest
 
 from ocs.rules.dispatch import RunStatus
 from ocs.server import Config, UpState, password, running, start, stop
+from tests.conftest import Times
 from tests.crash.rig import Scene, kill_at_once, marked_processes
 from tests.e2e.system import running_system
 from tests.ports import free_port
@@ -63,9 +64,12 @@ async def test_a_killed_worker_is_started_again_and_recovers(home: Path, tmp_pat
         await ends_as(scene, RunStatus.CRASHED)
 
 
-async def test_a_worker_that_stands_still_is_ended_and_started_again_and_recovers(home: Path, tmp_path: Path) -> None:
+async def test_a_worker_that_stands_still_is_ended_and_started_again_and_recovers(
+    home: Path, tmp_path: Path, times: Times
+) -> None:
     """Stopped by a signal it does as little as one whose loop is blocked for good."""
-    state = up(home, options=("--still", "6"))
+    times(standstill=6)
+    state = up(home)
     async with scene_on(state, home, tmp_path) as scene:
         await scene.system.eventually(lambda: is_at_work(scene))
         assert state.worker_pid is not None

@@ -19,7 +19,7 @@ from ocs import settings
 from ocs.parent_death import end_with_parent
 from ocs.rules.dispatch import DispatchResult
 from ocs.spec import Shell
-from ocs.worker import watchdog
+from ocs.timing import timing
 from ocs.worker.__main__ import work
 from tasks.strategies.shell import run_shell
 from tests.crash.points import ALL
@@ -37,12 +37,10 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--holds", type=Path, help="where it is written down that runs wait, and told to go on")
     parser.add_argument("--clock", type=float, help="by how many seconds the clock goes wrong, once --jump is there")
     parser.add_argument("--jump", type=Path)
-    parser.add_argument("--still", type=float, default=watchdog.STILL, help="seconds until it is ended for it")
     parser.add_argument("--pool", default=settings.WORK_POOL)
     parser.add_argument("--name", default="crash")
     parser.add_argument("--limit", type=int, default=20)
     asked = parser.parse_args(given)
-    watchdog.STILL = asked.still
     tasks.execute.run_shell = _telling_its_run
     if asked.kill_at is not None and not asked.note.exists():
         ALL[asked.kill_at].kill(asked.note)
@@ -51,7 +49,7 @@ def main(given: Sequence[str] | None = None) -> None:
         ALL[point].hold(job_id, asked.holds)
     if asked.clock is not None:
         tasks.adapter.runtime.clock = lambda: datetime.now(UTC) + timedelta(seconds=asked.clock * asked.jump.exists())
-    end_with_parent(patience=60)
+    end_with_parent(timing().worker_end)
     asyncio.run(work(asked.pool, asked.name, asked.limit))
 
 

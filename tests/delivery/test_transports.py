@@ -16,7 +16,6 @@ from apprise.plugins.telegram import NotifyTelegram
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from pydantic import SecretStr, ValidationError
 
-from blocks import transport as transports
 from blocks.gateway import OpenClawGateway
 from blocks.gateway_transport import GatewayTransport
 from blocks.notification_transport import AppriseTransport, NotificationTransport
@@ -24,6 +23,7 @@ from blocks.target import DeliveryTarget
 from blocks.transport import Part, Transport, Undelivered
 from blocks.webhook_transport import WebhookTransport
 from ocs.rules.parts import numbered
+from tests.conftest import Times
 from tests.delivery.receiver import Answer, Receiver
 from tests.gateway.telegram import telegram_server
 from tests.unit.test_deliveries_document import documented_check
@@ -121,8 +121,8 @@ async def test_nobody_there_is_told_without_the_address(hook: Receiver) -> None:
     assert SECRET not in failed.message
 
 
-async def test_a_receiver_that_never_answers_is_left(hook: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transports, "PATIENCE", 0.2)
+async def test_a_receiver_that_never_answers_is_left(hook: Receiver, times: Times) -> None:
+    times(part=0.2)
     held: list[None] = []
 
     def hold(_: list[Any]) -> Answer:

@@ -29,7 +29,6 @@ from tasks.adapter.publish import publish
 T = TypeVar("T")
 PATIENCE = 150.0
 """Seconds, on a machine that has much else to do. What never happens is waited for that long, and nothing else."""
-WORKER = Path(__file__).with_name("worker.py")
 
 
 @contextlib.contextmanager
@@ -39,7 +38,7 @@ def worker_process(
     """A worker in a process of its own; ended, with everything it started, when the context ends."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "OCS_"))}
     environment |= {"PREFECT_API_URL": api_url, "OCS_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
-    environment |= {"DO_NOT_TRACK": "1", **(env or {})}
+    environment |= {"DO_NOT_TRACK": "1", "OCS_TIMING_TICK": "3", **(env or {})}  # tests wait for ticks
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, cwd=home, stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -54,7 +53,7 @@ def worker_process(
 
 
 def our_worker(pool: str = settings.WORK_POOL, limit: int = 20) -> list[str]:
-    return [sys.executable, str(WORKER), "--pool", pool, "--limit", str(limit), "--name", "test"]
+    return [sys.executable, "-m", "ocs.worker", "--pool", pool, "--limit", str(limit), "--name", "test"]
 
 
 def stock_worker(pool: str) -> list[str]:

@@ -20,7 +20,6 @@ from sqlalchemy import text
 from deployments import catalogue, rollout
 from deployments.rollout import Action
 from ocs import settings
-from ocs.rules import sent_again
 from ocs.rules.dispatch import Dispatch, DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.rules.misfire import CatchUp
@@ -30,17 +29,19 @@ from tasks.adapter.publish import publish
 from tasks.adapter.states import state_of
 from tasks.recovery import catch_up, owner, reconcile, recover
 from tasks.recovery.lifecycle import end_jobs
+from tests.conftest import Times
 from tests.e2e.system import RunningSystem
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-async def here(ocs: RunningSystem, worker_home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningSystem]:
+async def here(
+    ocs: RunningSystem, worker_home: Path, monkeypatch: pytest.MonkeyPatch, times: Times
+) -> AsyncIterator[RunningSystem]:
     """The tasks of maintenance executed by the test itself, on the worker's store, and without their patience."""
     monkeypatch.setenv("OCS_HOME", str(worker_home))
-    monkeypatch.setattr(catch_up, "RECENT", timedelta(0))
-    monkeypatch.setattr(reconcile, "PUBLISHED", timedelta(0))
+    times(catch_up_after=0, unclaimed=0)
     # The worker has looked once: only what comes after that can be missed.
     await ocs.eventually(lambda: occurrences.caught_up_until(ocs.store))
     yield ocs
@@ -260,10 +261,10 @@ async def test_a_dispatch_whose_flow_run_was_ended_before_it_began_is_given_up(h
 
 @pytest.mark.parametrize("broken", [Crashed(), Failed()], ids=["crashed", "failed"])
 async def test_a_dispatch_whose_flow_run_broke_before_it_began_is_sent_again_and_runs_once(
-    here: RunningSystem, monkeypatch: pytest.MonkeyPatch, broken: State
+    here: RunningSystem, times: Times, broken: State
 ) -> None:
     """As when its worker had to end before it could claim it. Only the store knows whether a dispatch was had."""
-    monkeypatch.setattr(sent_again, "FIRST_PAUSE", timedelta(0))
+    times(republish_first=0)
     job = here.write("later", run="true")
     await here.deploy()
     pending = await enqueue(here.store, job, now=here.now(), actor="test", source="test")

@@ -20,6 +20,7 @@ from blocks.gateway_transport import GatewayTransport
 from blocks.transport import Part, Undelivered
 from ocs.store.deliveries import Sending
 from tasks.delivery.send import parts_of
+from tests.conftest import Times
 from tests.gateway.model import model_server
 from tests.gateway.real import TOKEN, RealGateway, real_gateway, skip_unless_installed
 from tests.gateway.telegram import Refusal, Telegram, telegram_server
@@ -168,9 +169,9 @@ async def test_a_moment_of_too_many_requests_is_borne_by_the_gateway(
     ids=lambda refusal: str(refusal.status),
 )
 async def test_what_telegram_refuses_is_not_sent_and_can_be_sent_again(
-    chat: GatewayTransport, telegram: Telegram, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
+    chat: GatewayTransport, telegram: Telegram, refusal: Refusal, times: Times
 ) -> None:
-    monkeypatch.setattr("blocks.transport.PATIENCE", 5.0)
+    times(part=5)
     telegram.refusing.append(refusal)
     sent = part("again")
     failed = await failure(chat, sent)

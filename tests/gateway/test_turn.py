@@ -13,7 +13,9 @@ from pydantic import SecretStr
 from blocks.gateway import ChatTurn, OpenClawGateway
 from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
 from ocs.spec import Output
-from tasks.strategies.agent import AWAY, DRAINING, run_turn, send_event
+from ocs.timing import timing
+from tasks.strategies.agent import run_turn, send_event
+from tests.conftest import Times
 from tests.gateway.server import Connection, Server, well
 
 TOKEN = "gateway-token-of-this-test"
@@ -39,12 +41,12 @@ class Turns:
             output=Output(),
             artifacts=self.artifacts,
             on_line=self.lines.append,
-            patience=timedelta(0),
         )
 
 
 @pytest.fixture
-def turns(fake: Server, tmp_path: Path) -> Turns:
+def turns(fake: Server, tmp_path: Path, times: Times) -> Turns:
+    times(gateway_wait=0)
     return Turns(fake, tmp_path)
 
 
@@ -142,14 +144,16 @@ async def test_a_cancelled_turn_closes_its_connection(turns: Turns) -> None:
 async def test_an_absent_gateway_defers_the_run(turns: Turns, unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
     result = await turns.run(url=url)
-    assert (result.status, result.retry_in) == (RunStatus.ERROR, AWAY)
+    assert (result.status, result.retry_in) == (RunStatus.ERROR, timing().gateway_away)
     assert result.error == f"Deferred: The OpenClaw gateway at {url} does not answer."
     assert result.skip_delivery
     assert result.skip_children
     assert result.idempotency_action is IdempotencyAction.RELEASE
 
 
-@pytest.mark.parametrize(("status", "headers", "delay"), [(503, {}, DRAINING), (429, {"Retry_After": "7"}, None)])
+@pytest.mark.parametrize(
+    ("status", "headers", "delay"), [(503, {}, timing().gateway_draining), (429, {"Retry_After": "7"}, None)]
+)
 async def test_a_gateway_that_takes_nothing_now_defers_the_run(
     turns: Turns, status: int, headers: dict[str, str], delay: timedelta | None
 ) -> None:

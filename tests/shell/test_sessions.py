@@ -145,7 +145,7 @@ def left() -> Iterator[Session]:
 
 async def test_what_is_left_is_ended_by_its_record(left: Session) -> None:
     await until(lambda: len(of_run(left.run)) == 3)
-    assert sessions.end([left], 1) == {left: []}
+    assert sessions.end([left], 1, 5) == {left: []}
     assert of_run(left.run) == []
 
 
@@ -154,43 +154,42 @@ async def test_what_is_left_is_ended_when_its_leader_has_gone(left: Session) -> 
     assert left.pid is not None
     os.kill(left.pid, signal.SIGKILL)
     os.waitpid(left.pid, 0)
-    assert sessions.end([left], 1) == {left: []}
+    assert sessions.end([left], 1, 5) == {left: []}
     assert of_run(left.run) == []
 
 
 async def test_what_is_left_is_ended_when_its_worker_died_before_it_could_record_it(left: Session) -> None:
     await until(lambda: len(of_run(left.run)) == 3)
     unrecorded = left._replace(pid=None)
-    assert sessions.end([unrecorded], 1) == {unrecorded: []}
+    assert sessions.end([unrecorded], 1, 5) == {unrecorded: []}
     assert of_run(left.run) == []
 
 
 async def test_what_is_left_is_ended_though_the_clock_was_set(left: Session) -> None:
     await until(lambda: len(of_run(left.run)) == 3)
     moved = left._replace(started_at=left.started_at - 86_400)
-    assert sessions.end([moved], 1) == {moved: []}
+    assert sessions.end([moved], 1, 5) == {moved: []}
     assert of_run(left.run) == []
 
 
 async def test_whoever_got_the_number_since_is_let_live(left: Session) -> None:
     await until(lambda: len(of_run(left.run)) == 3)
     reused = Session(str(uuid4()), left.pid, left.started_at - 60)
-    assert sessions.end([reused], 1) == {reused: []}
+    assert sessions.end([reused], 1, 5) == {reused: []}
     assert of_run(left.run)
 
 
-async def test_a_process_of_another_user_is_told(left: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_of_another_user_is_told(left: Session) -> None:
     """As after `sudo` in a job: it can be seen, and not ended."""
     if os.geteuid() != 0:
         pytest.skip("it takes root to become another user")
     await until(lambda: len(of_run(left.run)) == 3)
-    monkeypatch.setattr(sessions, "KILLED_WITHIN", 0.2)
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.setuid(65534)
-            told = sessions.end([left], 0.1)
+            told = sessions.end([left], 0.1, 0.2)
             os.write(writing, json.dumps([str(process) for process in told[left]]).encode())
         finally:
             os._exit(0)

@@ -23,6 +23,7 @@ from ocs.spec import Output, Shell
 from tasks.strategies import environment
 from tasks.strategies.live import AT_ONCE, LONGEST, LiveLines
 from tasks.strategies.shell import run_shell
+from tests.conftest import Times
 
 
 @dataclass
@@ -66,12 +67,12 @@ class Bench:
             artifacts=self.artifacts,
             on_line=lambda stream, line: self.lines.append((stream, line)),
             on_start=on_start,
-            grace=timedelta(seconds=0.3),
         )
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path, times: Times) -> Bench:
+    times(grace=0.3)
     return Bench(tmp_path / "artifacts")
 
 

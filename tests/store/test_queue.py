@@ -14,7 +14,6 @@ from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.rules.guards import SkipReason, WaitsFor
 from ocs.spec import Job
 from ocs.store import (
-    LEASE,
     Claimed,
     Outcome,
     Queued,
@@ -34,7 +33,7 @@ from ocs.store import (
     withdraw,
     withdraw_one,
 )
-from ocs.store.queue import KEPT_FREE
+from ocs.timing import timing
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 OK = DispatchResult(RunStatus.OK, exit_code=0)
@@ -111,13 +110,13 @@ async def test_a_slot_is_kept_for_whoever_was_let_go_on(store: Store) -> None:
     outcome = await ended(store, pooled("b"), run)
     assert [pending.id for pending in outcome.released] == [late.dispatch_id]
     # It never comes: its flow run was deleted. The slot is not lost.
-    await claimed(store, pooled("d"), occurrence(5), now=NOW + KEPT_FREE + timedelta(seconds=1))
+    await claimed(store, pooled("d"), occurrence(5), now=NOW + timing().slot_kept + timedelta(seconds=1))
 
 
 async def test_a_run_that_died_blocks_its_pool_until_it_is_ended(store: Store) -> None:
     dead = await claimed(store, pooled("a"), occurrence())
     waits = await deferred(store, pooled("b"), occurrence())
-    later = NOW + LEASE + timedelta(seconds=1)
+    later = NOW + timing().lease + timedelta(seconds=1)
     assert await release_all_waiting(store, later) == []
     outcome = await ended(store, pooled("a"), dead, DispatchResult(RunStatus.CRASHED))
     assert [pending.id for pending in outcome.released] == [waits.dispatch_id]

@@ -14,7 +14,6 @@ from ocs.rules.guards import SkipReason
 from ocs.rules.misfire import CatchUp
 from ocs.spec import Job
 from ocs.store import (
-    LEASE,
     Claimed,
     Lease,
     Outcome,
@@ -39,10 +38,11 @@ from ocs.store import (
     retention,
     send_again,
 )
+from ocs.timing import timing
 from tests.store.expiry import leases_run_out
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-LATER = NOW + LEASE + timedelta(seconds=1)
+LATER = NOW + timing().lease + timedelta(seconds=1)
 CRASHED = DispatchResult(RunStatus.CRASHED, error="Its worker was cut off.")
 AT_LEAST_ONCE = {"shell": "true", "guarantee": "at-least-once", "max_replays": 2}
 
@@ -76,7 +76,7 @@ async def test_leases_are_given_and_judged_by_the_clock_of_the_database(store: S
     flow_run = uuid4()
     await begun(store, job(), flow_run=flow_run)
     (lease,) = await leases(store)
-    assert abs(lease.until - LEASE - datetime.now(UTC)) < LEASE
+    assert abs(lease.until - timing().lease - datetime.now(UTC)) < timing().lease
     ahead = datetime.now(UTC) + timedelta(days=1)
     at = Dispatch(DispatchKind.SCHEDULED, NOW)
     second = await claim(store, job(), at, flow_run_id=flow_run, owner="b", now=ahead)

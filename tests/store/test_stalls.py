@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -17,6 +17,7 @@ from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.spec import Job
 from ocs.store import Claimed, Store, claim, open_store, queries, timeouts
 from ocs.transient import is_transient
+from tests.conftest import Times
 from tests.crash.relay import Mood, Relay
 from tests.holding import held
 
@@ -25,10 +26,9 @@ JOB = Job.model_validate({"id": "load", "run": "true", "limits": {"overlap": "al
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(times: Times) -> None:
     """The same limits, sooner; what is set when a connection is made counts for it."""
-    for name in ("LOCK_SECONDS", "COMMAND_SECONDS", "FREE_SECONDS", "BUSY_SECONDS"):
-        monkeypatch.setattr(timeouts, name, 1)
+    times(store_lock=0.8, store_statement=0.9, store_command=1, store_free=1, store_busy=1)
 
 
 async def claims(store: Store) -> bool:
@@ -75,16 +75,16 @@ async def test_whatever_a_transaction_waits_for_it_ends(opened: Store) -> None:
     """On SQLite the transactions of a process queue for their turn; on Postgres one waits for a lock of ours."""
     async with opened.transaction(lock=("load",)):
         with pytest.raises(StoreAway):
-            async with opened.transaction(lock=("load",), within=timeouts.TRANSACTION / 600):
+            async with opened.transaction(lock=("load",), within=timedelta(seconds=0.1)):
                 pass
     async with opened.transaction(lock=("load",)):
         pass
 
 
 @pytest.fixture
-async def relayed(store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Store, Relay]]:
+async def relayed(store: Store, store_url: str, times: Times) -> AsyncIterator[tuple[Store, Relay]]:
     """The store through a relay, which can swallow a new connection, too."""
-    monkeypatch.setattr(timeouts, "CONNECT_SECONDS", 3)
+    times(store_connect=3)
     address = make_url(store_url)
     relay = Relay(str(address.host), int(address.port or 5432))
     async with relay.running():

@@ -18,7 +18,6 @@ from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, Idempoten
 from ocs.rules.guards import SkipReason
 from ocs.spec import Job
 from ocs.store import (
-    LEASE,
     Claimed,
     Outcome,
     Rejected,
@@ -36,6 +35,7 @@ from ocs.store import (
     renew_leases,
     withdraw,
 )
+from ocs.timing import timing
 from tests.store.expiry import leases_run_out
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -131,7 +131,7 @@ async def test_a_rejected_dispatch_leaves_a_record_that_says_why(store: Store) -
 async def test_a_run_keeps_its_place_until_it_is_ended_even_when_its_lease_has_run_out(store: Store) -> None:
     """A worker that could not reach the store for a minute still executes it."""
     first = await claimed(store, job(), scheduled())
-    later = NOW + LEASE + timedelta(seconds=1)
+    later = NOW + timing().lease + timedelta(seconds=1)
     await rejected(store, job(), scheduled(later), now=later)
     await finished(store, job(), first, OK, now=later)
     await claimed(store, job(), scheduled(later + timedelta(seconds=1)), now=later)
@@ -197,7 +197,7 @@ async def test_a_result_that_comes_too_late_changes_nothing(store: Store) -> Non
     first = await claimed(store, job(), scheduled(), flow_run=flow_run)
     # A person pressed Retry when the first attempt's worker seemed dead.
     await leases_run_out(store)
-    later = NOW + LEASE + timedelta(seconds=1)
+    later = NOW + timing().lease + timedelta(seconds=1)
     second = await claimed(store, job(limits={"overlap": "allow"}), scheduled(), flow_run=flow_run, now=later)
     assert (second.context.dispatch.kind, second.context.dispatch.attempt) == (DispatchKind.RETRY, 2)
     assert second.context.dispatch.retry_of == first.context.run_id

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prefect.client.schemas.objects import FlowRun
 
-from ocs.worker.due_queue import REST, DueQueue, Held
+from ocs.timing import timing
+from ocs.worker.due_queue import DueQueue, Held
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 NOTHING: frozenset[UUID] = frozenset()
@@ -118,9 +119,9 @@ def test_a_late_one_rests_when_it_is_first_seen() -> None:
     due_queue, seen_at = DueQueue(), NOON + timedelta(hours=1)
     due_queue.update([occurrence(1, 1)], complete=True, except_for=NOTHING)
     assert taken(due_queue, seen_at) == []
-    assert due_queue.next_start(seen_at) == seen_at + REST
+    assert due_queue.next_start(seen_at) == seen_at + timing().late_rest
     due_queue.update([occurrence(2, 2)], complete=False, except_for=NOTHING)
-    assert taken(due_queue, seen_at + REST) == [2]
+    assert taken(due_queue, seen_at + timing().late_rest) == [2]
 
 
 answers = st.lists(st.dictionaries(st.integers(1, 9), st.integers(0, 60), max_size=9), max_size=5)

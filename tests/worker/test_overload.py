@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prefect.client.schemas.objects import FlowRun
 
-from ocs.rules.misfire import PUNCTUAL, Newer, missed
+from ocs.rules.misfire import Newer, missed
 from ocs.spec import Schedule
+from ocs.timing import timing
 from ocs.worker.due_queue import LONG_AGO, DueQueue, Held
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -43,7 +44,7 @@ class Machine:
         flow_run = FlowRun(
             id=UUID(int=self.number), flow_id=UUID(int=1), deployment_id=UUID(int=job), expected_start_time=due
         )
-        self.waiting[flow_run.id] = Held(flow_run, due, self.now, due + PUNCTUAL)
+        self.waiting[flow_run.id] = Held(flow_run, due, self.now, due + timing().punctual)
 
     def goes_on(self, until: datetime) -> None:
         """Begin what is due, pass over what is overtaken, and end what has had its time."""
@@ -113,7 +114,7 @@ def test_every_job_has_its_turn_and_whatever_is_skipped_has_a_newer_run(
     assert all((line(held), newer) in occurrences for held, newer in machine.skipped)
     of_each = counts(machine, jobs)
     assert max(of_each) - min(of_each) <= 2
-    waits_long = [held for held in machine.waiting.values() if machine.now - held.starts_at > 2 * PUNCTUAL]
+    waits_long = [held for held in machine.waiting.values() if machine.now - held.starts_at > 2 * timing().punctual]
     assert len(machine.running) == machine.slots or not waits_long
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ async def test_a_run_outlives_a_restart_of_the_server_and_the_worker_goes_on(
             gated, quick = await rig.deploy("until_gate"), await rig.deploy("three_tasks")
             running = await rig.run(gated, gate=str(rig.gate))
             await rig.eventually(lambda: "started" in rig.notes())
-            server.end(timeout=10)
+            server.end(timedelta(seconds=10))
             rig.gate.touch()
             await rig.eventually(lambda: "ended" in rig.notes())
             server.start()

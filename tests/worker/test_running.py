@@ -13,7 +13,8 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFi
 from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.states import Scheduled, Suspended
 
-from ocs.worker import OpenClawWorker, execution, stream, worker
+from ocs.worker import OpenClawWorker, execution, stream
+from tests.conftest import Times
 from tests.worker.rig import Rig
 
 pytestmark = pytest.mark.e2e
@@ -168,12 +169,14 @@ async def test_a_run_that_somebody_suspends_stops_at_its_next_task(rig: Rig) -> 
     await stops_when_suspended(rig)
 
 
-async def test_a_suspension_of_which_no_event_tells_is_found(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_suspension_of_which_no_event_tells_is_found(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, times: Times
+) -> None:
     def refuse(**_: object) -> None:
         raise ConnectionRefusedError
 
     monkeypatch.setattr(stream, "get_events_subscriber", refuse)
-    monkeypatch.setattr(worker, "SWEEP_SECONDS", 0.2)
+    times(sweep=0.2)
     await stops_when_suspended(rig)
 
 

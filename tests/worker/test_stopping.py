@@ -9,10 +9,10 @@ import httpx
 import pytest
 from prefect.states import Cancelling, Pending, Running, Scheduled
 
-from ocs.worker import stopping
 from ocs.worker.execution import UNSTARTED, taken_by
 from ocs.worker.stopping import ORPHANED
 from tasks.recovery import owner
+from tests.conftest import Times
 from tests.worker.rig import Rig
 
 pytestmark = pytest.mark.e2e
@@ -93,8 +93,8 @@ async def test_a_run_that_another_worker_may_be_ending_is_left_to_it(rig: Rig) -
         assert (await rig.state(theirs)).is_cancelling()
 
 
-async def test_a_run_that_a_process_had_taken_that_is_gone_is_run(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "TAKEN_AND_LEFT", timedelta(0))
+async def test_a_run_that_a_process_had_taken_that_is_gone_is_run(rig: Rig, times: Times) -> None:
+    times(taken_unstarted=0)
     ended_here = owner.me().rpartition(":")[0] + ":0"
     elsewhere = "another-host:1:2:3:4"
     await rig.make_pool()

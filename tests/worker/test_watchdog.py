@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,8 +12,6 @@ import pytest
 PROGRAM = """
 import asyncio, os, re, signal, sys, time
 from ocs.worker import watchdog
-
-watchdog.STILL = {still}
 
 async def main():
     async with watchdog.watched():
@@ -27,8 +26,9 @@ EXPLODES = 're.match("(a|a)+$", "a" * 60 + "!")'
 
 
 def ended(does: str, still: float = 1.2) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", PROGRAM.format(does=does, still=still)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, "-c", PROGRAM.format(does=does)]
+    env = {**os.environ, "OCS_TIMING_STANDSTILL": str(still)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=env)
 
 
 @pytest.mark.parametrize("does", [EXPLODES, "time.sleep(600)", "os.kill(os.getpid(), signal.SIGSTOP)"])

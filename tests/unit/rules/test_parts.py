@@ -10,9 +10,10 @@ import regex
 from hypothesis import given
 from hypothesis.strategies import booleans, floats, integers, lists, none, sampled_from, text, timedeltas
 
-from ocs.rules.delivery_retry import LONGEST_PAUSE, MOST_ATTEMPTS, pause_after
+from ocs.rules.delivery_retry import MOST_ATTEMPTS, pause_after
 from ocs.rules.parts import TELEGRAM, TELEGRAM_BY_GATEWAY, Limit, in_html, numbered, utf16
 from ocs.rules.plain_text import without_blank_ends
+from ocs.timing import timing
 
 NUMBER = re.compile(r"\[(\d+)/(\d+)\] ")
 FAMILY = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
@@ -111,7 +112,7 @@ def test_it_is_given_up_after_a_bound_or_when_it_cannot_succeed() -> None:
 
 def test_what_the_other_side_asks_for_is_kept_within_reason() -> None:
     assert pause_after(1, retryable=True, retry_after=timedelta(minutes=5), spread=0) == timedelta(minutes=5)
-    assert pause_after(1, retryable=True, retry_after=timedelta(days=9), spread=0) == LONGEST_PAUSE
+    assert pause_after(1, retryable=True, retry_after=timedelta(days=9), spread=0) == timing().delivery_retry_cap
     assert pause_after(3, retryable=True, retry_after=timedelta(seconds=1), spread=0) == timedelta(minutes=2)
 
 
