@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 from collections.abc import Callable
@@ -25,3 +26,16 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (document.parent / target).exists(), target
+
+
+def test_twelve_questions_are_answered_by_a_path_each() -> None:
+    """The path is there, and names what the answer names."""
+    section = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Twelve questions\n")[2]
+    rows = re.findall(r"^\| ([^|]+\?) \| ([^|]+) \| `([^`|]+)` \|$", section.partition("\n## ")[0], re.MULTILINE)
+    assert len(rows) == 12
+    for question, answer, path in rows:
+        assert (ROOT / path).is_file(), question
+        named = re.match(r"`(\w+)`", answer)
+        if named is not None:
+            defined = {getattr(node, "name", None) for node in ast.parse((ROOT / path).read_text("utf-8")).body}
+            assert named[1] in defined, question
