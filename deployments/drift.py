@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 
 from deployments.compile import CompiledDeployment
+from tasks.adapter.reading import document_in
 from tasks.adapter.schedules import key_of, keys_of, schedule_of
 
 DEFAULT_QUEUE = "default"
@@ -79,7 +80,7 @@ def keeping_pauses(deployed: DeploymentResponse, compiled: CompiledDeployment) -
 
 def was_enabled(deployed: DeploymentResponse) -> bool:
     """Whether a pause can only be a person's: neither the document says so, nor is it a one-shot that is over."""
-    document = document_of(deployed)
+    document = document_in(deployed.parameters)
     return bool(document.get("enabled", True)) and not _is_over(document)
 
 
@@ -87,12 +88,6 @@ def _is_over(document: Mapping[str, Any]) -> bool:
     schedule: Any = document.get("schedule")
     at: Any = schedule.get("at") if isinstance(schedule, dict) else None  # pyright: ignore
     return isinstance(at, str) and datetime.fromisoformat(at) <= datetime.now(UTC)
-
-
-def document_of(deployed: DeploymentResponse) -> Mapping[str, Any]:
-    """The job document as it stands on the server."""
-    document: Any = deployed.parameters.get("job")
-    return document if isinstance(document, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
 
 def _all_inactive(schedules: Sequence[DeploymentSchedule]) -> bool:

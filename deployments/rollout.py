@@ -25,7 +25,7 @@ from deployments import triggers
 from deployments.buildable import not_built
 from deployments.catalogue import JOBS, Catalogue
 from deployments.compile import CompiledDeployment, compile_job, project_tag
-from deployments.drift import document_of, edited_there, keeping_pauses, paused_there
+from deployments.drift import edited_there, keeping_pauses, paused_there
 from deployments.maintenance import ensure_maintenance, maintenance_differs
 from deployments.send import send_deployment
 from flows.job import run_job
@@ -35,7 +35,8 @@ from ocs.rules.occurrences import why_over
 from ocs.spec import Job, unsupported
 from ocs.spec.braces import guard
 from ocs.spec.values import on_a_line
-from tasks.adapter.deployed import project_in, tagged_deployments
+from tasks.adapter.deployed import delete_deployment, project_in, tagged_deployments
+from tasks.adapter.reading import document_in
 
 AT_ONCE = 6
 WORKER_TYPE = "openclaw"
@@ -118,7 +119,7 @@ async def plan(
     steps = [_step(job, catalogue.name, mine.get(job.id), retired.get(job.id), automations) for job in jobs]
     if not only:
         steps += [
-            Step(name, Action.REMOVE, deployment_id=deployment.id, before=document_of(deployment))
+            Step(name, Action.REMOVE, deployment_id=deployment.id, before=document_in(deployment.parameters))
             for name, deployment in sorted(mine.items())
             if name not in catalogue.jobs and DYNAMIC_TAG not in deployment.tags
         ]
@@ -161,12 +162,6 @@ async def apply(
 
     await asyncio.gather(*(take(step) for step in wanted))
     return replace(planned, steps=tuple(failed.get(step.job_id, step) for step in planned.steps))
-
-
-async def remove(client: PrefectClient, deployment_id: UUID) -> None:
-    """Delete a deployment and the automations it owns, which would outlive it."""
-    await client.delete_resource_owned_automations(f"prefect.deployment.{deployment_id}")
-    await client.delete_deployment(deployment_id)
 
 
 async def resume(client: PrefectClient, deployment_id: UUID) -> None:
@@ -277,7 +272,7 @@ def _step(
         deployed.id,
         paused_there(deployed, compiled) or bool(triggers.paused(events, compiled)),
         edited,
-        document_of(deployed),
+        document_in(deployed.parameters),
     )
 
 
@@ -285,7 +280,8 @@ def _why_over(job: Job, deployed: DeploymentResponse | None) -> str | None:
     """Why a job that is new, or whose schedule is, would never run; one that has had its turn is as it was."""
     if job.schedule is None or not job.enabled or job.on_event or (job.schedule.run_now and deployed is None):
         return None
-    if deployed is not None and document_of(deployed).get("schedule") == guard(job.document()).get("schedule"):
+    there = document_in(deployed.parameters) if deployed is not None else None
+    if there is not None and there.get("schedule") == guard(job.document()).get("schedule"):
         return None
     return why_over(job.schedule, datetime.now(UTC) - NEAR)
 
@@ -307,7 +303,7 @@ def told(error: Exception) -> str:
 async def _send(client: PrefectClient, step: Step, flow_id: UUID) -> None:
     if step.compiled is None:
         if step.deployment_id is not None:
-            await remove(client, step.deployment_id)
+            await delete_deployment(client, step.deployment_id)
         return
     compiled = step.compiled
     deployment_id = await send_deployment(client, compiled, flow_id, schema())

@@ -14,6 +14,7 @@ from prefect.events.schemas.automations import AutomationCore
 from pydantic import TypeAdapter
 
 from deployments.compile import CompiledDeployment, is_trigger_of
+from tasks.adapter.deployed import delete_automations
 
 PAGE = 200
 SERVERS_OWN = ("id", "created", "updated", "owner_resource", "enabled")
@@ -57,7 +58,7 @@ async def send_triggers(
         there = await automations_of(client, {deployment_id: compiled.name})
         halted = paused(there.get(deployment_id, ()), compiled)
     if not is_new:
-        await client.delete_resource_owned_automations(f"prefect.deployment.{deployment_id}")
+        await delete_automations(client, deployment_id)
     for spec in compiled.triggers:
         automation = _automation(spec, deployment_id)
         automation.enabled = automation.enabled and automation.name not in halted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import signal
 from collections.abc import Awaitable
 from typing import cast
 
@@ -11,16 +11,18 @@ from prefect import State, flow
 
 from ocs import settings
 from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
+from ocs.signals import on_signals
 from ocs.spec import Job
 from ocs.store import ApprovalRequested, Claimed, Declined, Forbidden, Queued, Rejected
 from tasks import cancellation
+from tasks.adapter import runtime
 from tasks.adapter.pausing import go_on_when_paused
 from tasks.adapter.states import queued, state_of
 from tasks.approvals.form import suspend
 from tasks.approvals.gate import Withdrawn
 from tasks.execute import execute
 from tasks.finalize import finalize
-from tasks.prepare import current_flow_run, prepare
+from tasks.prepare import prepare
 from tasks.recovery.heartbeat import leased
 
 
@@ -36,7 +38,7 @@ async def run_job(job: Job) -> State:
     Safe to enter again with the same flow run id: prepare finds what was already recorded.
     """
     go_on_when_paused()
-    with cancellation.cancellable(current_flow_run().id) as scope, _stoppable_by_signal(scope):
+    with cancellation.cancellable(runtime.current_flow_run().id) as scope, _stoppable_by_signal(scope):
         try:
             prepared = await prepare(job)
         except cancellation.Cancelled:
@@ -78,6 +80,4 @@ async def _execute(job: Job, project: str | None, context: DispatchContext) -> D
 
 def _stoppable_by_signal(scope: cancellation.Scope) -> contextlib.AbstractContextManager[None]:
     """Prefect's process worker stops a run by SIGTERM to the process that holds only this run."""
-    if "PREFECT__FLOW_RUN_ID" not in os.environ:
-        return contextlib.nullcontext()
-    return cancellation.on_terminate(scope.request)
+    return on_signals(scope.request, signal.SIGTERM) if runtime.ends_with_its_run() else contextlib.nullcontext()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -83,22 +81,3 @@ def cancellable(flow_run_id: UUID) -> Generator[Scope]:
 def scope_of(flow_run_id: UUID) -> Scope:
     """The scope the flow opened for this run."""
     return _scopes[flow_run_id]
-
-
-@contextmanager
-def on_terminate(stop: Callable[[], None]) -> Generator[None]:
-    """Call `stop` on SIGTERM for as long as the context lasts: how Prefect's process worker cancels a run.
-
-    Without effect outside the main thread, where signals cannot be handled.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    previous = signal.getsignal(signal.SIGTERM)
-    loop.add_signal_handler(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, previous)

@@ -22,7 +22,6 @@ from tasks.adapter.publish import publish
 from tasks.adapter.transient import retry_transient
 from tasks.conditions import evaluate
 from tasks.delivery.send import deliver_soon
-from tasks.prepare import current_flow_run
 from tasks.recovery.lifecycle import end_job, may_end, remove_job
 
 
@@ -67,7 +66,7 @@ async def _follow(
     children: Children,
 ) -> None:
     """Send and show what the run's end has caused."""
-    own = {job.id: deployment} if (deployment := current_flow_run().deployment_id) else {}
+    own = {job.id: deployment} if (deployment := runtime.current_flow_run().deployment_id) else {}
     following = (*outcome.consequences, *outcome.released)
     sent = await publish(client, await runtime.store(), following, deployments={**children.deployments, **own})
     told = await deliver_soon(context.run_id) if outcome.tells else ()
@@ -80,7 +79,7 @@ async def _follow(
 
 async def _end_job(client: PrefectClient, job: Job, *, retire: bool) -> None:
     """A job that is done is ended at once where that can be; maintenance, or its next run, finds it otherwise."""
-    deployment_id = current_flow_run().deployment_id
+    deployment_id = runtime.current_flow_run().deployment_id
     if deployment_id is None or not (retire or may_end(job)):
         return
     try:

@@ -12,7 +12,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
-from prefect.context import FlowRunContext
 from prefect.logging import get_logger, get_run_logger
 
 from ocs.errors import Refused
@@ -60,7 +59,7 @@ async def prepare(job: Job) -> Prepared:
             of it live on.
         Cancelled: the run was told to stop while it waited.
     """
-    flow_run = current_flow_run()
+    flow_run = runtime.current_flow_run()
 
     async def looked_up() -> Origin:
         return await origin_of(runtime.flow_client(), await runtime.store(), flow_run, job)
@@ -68,7 +67,7 @@ async def prepare(job: Job) -> Prepared:
     origin = await retry_transient("look up why this run exists", looked_up)
     if origin.job.run != job.run:
         get_run_logger().warning("It runs what it was dispatched for, not what this flow run's parameters say.")
-    await _wait_for_turn(origin.job, origin.dispatch, flow_run.id)
+    await _wait_out_jitter(origin.job, origin.dispatch, flow_run.id)
 
     if flow_run.run_count > 1:
         await retry_transient("end what an earlier start has left", partial(_end_earlier_start, flow_run.id))
@@ -125,19 +124,12 @@ async def _was_asked_for(client: PrefectClient, store: Store, flow_run: FlowRun)
     return any(state.timestamp.timestamp() > last.finished_at.timestamp() for state in asked)
 
 
-def current_flow_run() -> FlowRun:
-    """The flow run this code executes in."""
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        raise RuntimeError("a task of run_job was called outside of its flow")
-    return context.flow_run
-
-
-async def _wait_for_turn(job: Job, dispatch: Dispatch, flow_run_id: UUID) -> None:
-    if dispatch.kind is not DispatchKind.SCHEDULED or job.schedule is None or not job.schedule.jitter:
+async def _wait_out_jitter(job: Job, dispatch: Dispatch, flow_run_id: UUID) -> None:
+    """Our worker has held the run until then already; a worker of Prefect's has not."""
+    if dispatch.kind is not DispatchKind.SCHEDULED or job.schedule is None:
         return
-    turn = dispatch.scheduled_for + jitter.offset(job.id, dispatch.scheduled_for, job.schedule.jitter)
-    if (remaining := turn - runtime.clock()).total_seconds() > 0:
+    starts_at = jitter.starts_at(job.id, dispatch.scheduled_for, job.schedule.jitter)
+    if (remaining := starts_at - runtime.clock()).total_seconds() > 0:
         await scope_of(flow_run_id).sleep(remaining)
 
 

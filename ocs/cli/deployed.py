@@ -8,6 +8,7 @@ from ocs import settings
 from ocs.cli import session
 from ocs.errors import NotFound
 from ocs.spec import Job, is_slug, parse
+from tasks.adapter.reading import document_in
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -27,7 +28,7 @@ async def deployed_job(client: PrefectClient, given: str) -> Job:
         if chosen not in rolled_out:
             raise NotFound(f'"{chosen}" is not rolled out yet.', hint=f"Do it with: ocs deploy {chosen}")
         deployment = rolled_out[chosen]
-    return parse(deployment.parameters["job"])
+    return parse(document_in(deployment.parameters))
 
 
 async def by_id(client: PrefectClient, job_id: str) -> DeploymentResponse | None:

@@ -6,6 +6,11 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 
+def starts_at(job_id: str, scheduled_for: datetime, jitter: timedelta) -> datetime:
+    """When an occurrence of a schedule with this jitter starts."""
+    return scheduled_for + offset(job_id, scheduled_for, jitter)
+
+
 def offset(job_id: str, scheduled_for: datetime, jitter: timedelta) -> timedelta:
     """A delay in [0, jitter): the same for the same occurrence wherever it is computed, unlike between jobs."""
     occurrence = f"{job_id}:{scheduled_for.astimezone(UTC).isoformat()}"

@@ -10,6 +10,7 @@ from typing import Any
 from prefect.client.schemas.objects import FlowRun
 
 from ocs.timing import timing
+from tasks.adapter.reading import document_in, instant
 
 LONGEST_SLEEP = 1.0
 """The clock may be set while we sleep: it is asked at least this often."""
@@ -27,10 +28,10 @@ def late_from(flow_run: FlowRun) -> datetime | None:
     if flow_run.run_count or not (flow_run.auto_scheduled or _makes_up_for_one(flow_run)):
         return None
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-        schedule: Any = flow_run.parameters["job"]["schedule"]
+        schedule: Any = document_in(flow_run.parameters)["schedule"]
         if schedule.get("misfire") == "all" or flow_run.expected_start_time is None:
             return None
-        scheduled = datetime.fromtimestamp(flow_run.expected_start_time.timestamp(), UTC)
+        scheduled = instant(flow_run.expected_start_time)
         patience = min(timing().punctual, _duration(schedule, "grace", timing().punctual))
         return scheduled + _duration(schedule, "jitter", timedelta(0)) + patience
     return None
@@ -47,7 +48,7 @@ def _makes_up_for_one(flow_run: FlowRun) -> bool:
 def _scheduled(flow_run: FlowRun) -> datetime:
     state = flow_run.state
     at = (state.state_details.scheduled_time if state else None) or flow_run.expected_start_time
-    return datetime.fromtimestamp(at.timestamp(), UTC) if at else datetime.now(UTC)
+    return instant(at) if at else datetime.now(UTC)
 
 
 def _spread(flow_run: FlowRun, scheduled: datetime) -> datetime:
@@ -56,9 +57,9 @@ def _spread(flow_run: FlowRun, scheduled: datetime) -> datetime:
 
     # Read without parsing the whole job: a broken one is told where it runs.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-        document: Any = flow_run.parameters["job"]
+        document = document_in(flow_run.parameters)
         spread = _duration(document["schedule"], "jitter", timedelta(0))
-        return scheduled + jitter.offset(document["id"], scheduled, spread)
+        return jitter.starts_at(document["id"], scheduled, spread)
     return scheduled
 
 

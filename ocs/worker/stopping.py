@@ -22,6 +22,7 @@ from ocs.timing import timing
 from ocs.worker import engine
 from ocs.worker.execution import UNSTARTED, Execution, taker_of
 from tasks.adapter.pages import all_flow_runs, flow_runs_by_id
+from tasks.adapter.reading import instant
 from tasks.recovery import owner
 
 ORPHANED = "Cancelled. No worker was executing it any more; what it had started may have gone on."
@@ -121,4 +122,4 @@ class Stopping:
 
 
 def _age(state: State) -> timedelta:
-    return datetime.now(UTC) - datetime.fromtimestamp(state.timestamp.timestamp(), UTC)
+    return datetime.now(UTC) - instant(state.timestamp)

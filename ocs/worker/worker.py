@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,10 @@ import anyio.abc
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
+from prefect.settings import get_current_settings
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from ocs.signals import on_signals
 from ocs.timing import timing
 from ocs.worker import engine, process
 from ocs.worker.due import due, late_from
@@ -64,7 +67,9 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         maintenance: Maintenance | None = None,
         **options: Any,
     ) -> None:
+        prefetch = options.setdefault("prefetch_seconds", get_current_settings().worker.prefetch_seconds)
         super().__init__(work_pool_name, work_queues, limit=limit, **options)
+        self._prefetch = timedelta(seconds=prefetch)
         self._pool = work_pool_name
         self._queues = list(work_queues or ())
         self._most = limit
@@ -93,7 +98,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         """Take and execute runs until `drain`; with `run_once` until what is due now has ended."""
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(engine.signals_stay_ours())
-            stack.enter_context(process.on_stop_signals(self._on_signal))
+            stack.enter_context(on_signals(self._on_signal, signal.SIGTERM, signal.SIGINT))
             if with_healthcheck:
                 stack.enter_context(process.health_check(self))
             self._maintenance.begin(self._most)
@@ -164,7 +169,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
 
     @property
     def _horizon(self) -> timedelta:
-        return max(timedelta(seconds=self.get_status()["settings"]["prefetch_seconds"]), 2 * timing().poll)
+        return max(self._prefetch, 2 * timing().poll)
 
     def _on_signal(self) -> None:
         if self._draining.is_set():

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.responses import DeploymentResponse
 
 from ocs.errors import InvalidJob
 from ocs.spec import Job, parse
 from tasks.adapter.deployed import tagged_deployments
+from tasks.adapter.reading import document_in
 
 PARENT_TAG = "after:"
 
@@ -35,15 +34,10 @@ async def children_of(client: PrefectClient, parent: str) -> Children:
         if deployment.paused:
             continue
         try:
-            job = parse(_document(deployment))
+            job = parse(document_in(deployment.parameters))
         except InvalidJob as invalid:
             broken.append(f'Child "{deployment.name}" was not considered: {invalid.message}')
             continue
         jobs.append(job)
         deployments[job.id] = deployment.id
     return Children(jobs, deployments, broken)
-
-
-def _document(deployment: DeploymentResponse) -> Mapping[str, Any]:
-    document: Any = deployment.parameters.get("job")
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
@@ -14,6 +15,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from ocs.errors import InvalidJob
 from ocs.rules.timetable import timetable
 from ocs.spec import Job, parse
+from tasks.adapter.reading import document_in, instant
 from tasks.adapter.schedules import keys_of, schedule_of
 
 PAGE = 200
@@ -76,14 +78,28 @@ def project_in(tags: Iterable[str]) -> str | None:
     return next((tag.partition(":")[2] for tag in tags if tag.startswith("project:")), None)
 
 
-def job_in(parameters: dict[str, Any]) -> Job | None:
+def job_in(parameters: Mapping[str, Any]) -> Job | None:
     """The job that a deployment's or a run's parameters say, None when they say none that is valid."""
-    document: Any = parameters.get("job")
     try:
-        return parse(document) if isinstance(document, dict) else None  # pyright: ignore[reportUnknownArgumentType]
+        return parse(document_in(parameters))
     except InvalidJob:
         return None
 
 
-def _utc(moment: Any) -> datetime:
-    return datetime.fromtimestamp(moment.timestamp(), UTC) if moment is not None else EPOCH
+async def delete_deployment(client: PrefectClient, deployment_id: UUID) -> None:
+    """Delete a deployment and the automations it owns, which would outlive it.
+
+    Raises:
+        ObjectNotFound: it was deleted meanwhile.
+    """
+    await delete_automations(client, deployment_id)
+    await client.delete_deployment(deployment_id)
+
+
+async def delete_automations(client: PrefectClient, deployment_id: UUID) -> None:
+    """Delete the automations that a deployment owns."""
+    await client.delete_resource_owned_automations(f"prefect.deployment.{deployment_id}")
+
+
+def _utc(moment: datetime | None) -> datetime:
+    return EPOCH if moment is None else instant(moment)

@@ -7,7 +7,6 @@ So its approval is its deployment's, and what was dispatched runs with the value
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +24,7 @@ from ocs.spec import Job
 from ocs.store import Dispatched, Store, dispatched
 from tasks.adapter import runtime
 from tasks.adapter.deployed import job_in, project_in
+from tasks.adapter.reading import instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _undispatched(flow_run: FlowRun) -> Dispatch:
     """A run that nobody dispatched is the schedule's or a person's."""
     expected = flow_run.expected_start_time or runtime.clock()
     kind = DispatchKind.SCHEDULED if flow_run.auto_scheduled else DispatchKind.MANUAL
-    return Dispatch(kind, datetime.fromtimestamp(expected.timestamp(), UTC))
+    return Dispatch(kind, instant(expected))
 
 
 def _values(found: Dispatched | None, flow_run: FlowRun, deployed: Job | None, said: Job) -> Job:

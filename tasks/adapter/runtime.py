@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
 from blocks.connections import close_connections
 from ocs.store import Store, open_store
+
+OUTSIDE = "a task of run_job was called outside of its flow"
+ONE_RUN = "PREFECT__FLOW_RUN_ID"
+"""Set by Prefect's workers for a process of one flow run. It is not public; a test pins it."""
 
 _runs: int | None = None
 
@@ -84,8 +90,21 @@ def flow_client() -> PrefectClient:
     """The client of the flow this code executes in."""
     context = FlowRunContext.get()
     if context is None or not isinstance(context.client, PrefectClient):
-        raise RuntimeError("a task of run_job was called outside of its flow")
+        raise RuntimeError(OUTSIDE)
     return context.client
+
+
+def current_flow_run() -> FlowRun:
+    """The flow run this code executes in."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError(OUTSIDE)
+    return context.flow_run
+
+
+def ends_with_its_run() -> bool:
+    """Whether this process executes one flow run and ends with it, as Prefect's process worker has it."""
+    return ONE_RUN in os.environ
 
 
 def clock() -> datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, NoReturn
 from uuid import UUID
 
@@ -14,8 +13,9 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
 from prefect.context import AsyncClientContext
 from prefect.flow_runs import asuspend_flow_run
-from prefect.input import Keyset, RunInput, acreate_flow_run_input, keyset_from_base_key
+from prefect.input import Keyset, RunInput, acreate_flow_run_input, keyset_from_paused_state
 from prefect.logging import get_logger
+from prefect.states import Suspended
 from pydantic import Field, ValidationError
 
 from ocs.errors import Refused
@@ -23,6 +23,7 @@ from ocs.rules.approval import LONGEST_NAME, LONGEST_REASON, DecidedFrom
 from ocs.store import ApprovalRequested, Store
 from ocs.store.approvals import Decided, decide
 from ocs.store.tables import Approval
+from tasks.adapter.reading import instant
 
 CONFLICT = 409
 
@@ -86,7 +87,7 @@ def answer_of(approve: bool, by: str, reason: str | None) -> dict[str, Any]:
 
 async def hear(client: PrefectClient, store: Store, request: Approval) -> Decided | None:
     """Record what the form was answered with, as of then; None when it was not, or cannot be used."""
-    key = keyset_from_base_key(f"suspended-{_key(request.id, request.asked)}")["response"]
+    key = keyset_from_paused_state(Suspended(pause_key=_key(request.id, request.asked)))["response"]
     answers = await client.filter_flow_run_input(request.flow_run_id, key, limit=1, exclude_keys=set())
     if not answers or answers[0].created is None:
         return None
@@ -99,7 +100,7 @@ async def hear(client: PrefectClient, store: Store, request: Approval) -> Decide
             by=answer.by,
             decided_from=DecidedFrom.UI,
             reason=answer.reason,
-            now=datetime.fromtimestamp(answers[0].created.timestamp(), UTC),
+            now=instant(answers[0].created),
         )
     except (ValidationError, Refused) as unusable:
         get_logger(__name__).warning("The answer for %s cannot be used, it is asked again: %s", request.id, unusable)

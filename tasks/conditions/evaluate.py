@@ -12,7 +12,6 @@ import contextlib
 import json
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from ocs.rules.matching import How, matches
 from ocs.rules.triggers import Answer
 from ocs.spec import Job
 from tasks.conditions.matcher import CPU_SECONDS
+from tasks.side_process import start_side_process
 
 AT_ONCE = 2
 MOST_GIVEN_UP = 3
@@ -112,15 +112,7 @@ def _said(process: subprocess.Popen[bytes], request: Mapping[str, object], count
 
 
 def _start() -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-m", "tasks.conditions.matcher"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env={},
-        start_new_session=True,
-    )
+    process = start_side_process("-m", "tasks.conditions.matcher", stdout=subprocess.PIPE)
     _started.add(process)
     return process
 

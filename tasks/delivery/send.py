@@ -6,7 +6,6 @@ Sending goes on beside what asked for it: a slow receiver delays no run and no t
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import traceback
 from collections.abc import Coroutine, Sequence
@@ -41,7 +40,7 @@ _sending: set[asyncio.Task[None]] = set()
 async def deliver_soon(run_id: UUID) -> Sequence[Delivery]:
     """Send what was written of this run, and wait a moment for it; returns how its deliveries stand."""
     # A process of this run alone (Prefect's process worker) ends with it, and would break off what is being sent.
-    waits = timing().part if "PREFECT__FLOW_RUN_ID" in os.environ else timing().end_waits
+    waits = timing().part if runtime.ends_with_its_run() else timing().end_waits
     await _beside(_send_all_of(run_id), waits)
     try:
         return (await deliveries.of_runs(await runtime.store(), [run_id])).get(run_id, [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -22,6 +22,7 @@ from tasks.adapter import runtime
 from tasks.adapter.deployed import Deployed, deployed_jobs
 from tasks.adapter.pages import all_flow_runs
 from tasks.adapter.publish import publish
+from tasks.adapter.reading import instant
 from tasks.adapter.states import is_broken
 from tasks.recovery.isolation import Isolation
 
@@ -98,4 +99,4 @@ async def _coming(client: PrefectClient, deployed: Deployed, due: list[datetime]
     )
     standing = (each for each in flow_runs if each.auto_scheduled and each.state and not is_broken(each.state))
     starts = (flow_run.expected_start_time for flow_run in standing)
-    return {datetime.fromtimestamp(start.timestamp(), UTC) for start in starts if start is not None}
+    return {instant(start) for start in starts if start is not None}

@@ -11,7 +11,7 @@ from ocs.rules.lifecycle import Fate, fate
 from ocs.spec import Job
 from ocs.store import Store, lifecycle
 from tasks.adapter import runtime
-from tasks.adapter.deployed import Deployed, deployed_jobs
+from tasks.adapter.deployed import Deployed, delete_deployment, deployed_jobs
 from tasks.recovery.isolation import Isolation
 
 
@@ -64,6 +64,5 @@ async def remove_job(
     Raises:
         ObjectNotFound: it was deleted meanwhile.
     """
-    await client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
-    await client.delete_deployment(deployment.id)
+    await delete_deployment(client, deployment.id)
     await lifecycle.note_retired(store, job_id, deployment.version, why=why, now=runtime.clock())

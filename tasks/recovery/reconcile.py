@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -26,6 +24,7 @@ from ocs.store.tables import Run
 from ocs.timing import timing
 from tasks.adapter import runtime
 from tasks.adapter.pages import all_flow_runs, flow_runs_by_id
+from tasks.adapter.reading import instant
 from tasks.adapter.states import SKIPPED, is_broken, state_of
 from tasks.recovery import owner
 
@@ -61,8 +60,7 @@ def _is_orphaned(state: State) -> bool:
         return False
     if owner.is_of_this_host(executing):
         return owner.is_gone(executing)
-    began = datetime.fromtimestamp(state.timestamp.timestamp(), UTC)
-    return runtime.clock() - began > timing().silent
+    return runtime.clock() - instant(state.timestamp) > timing().silent
 
 
 async def _settle(client: PrefectClient, flow_run: FlowRun, run: Run | None) -> bool:

@@ -16,6 +16,7 @@ import threading
 from importlib.util import find_spec
 from pathlib import Path
 
+from tasks.side_process import start_side_process
 from tasks.strategies import sessions
 from tasks.strategies.sessions import Session
 
@@ -56,15 +57,7 @@ def _tell(line: str) -> None:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", PROGRAM, NAME, *_grace(), *_paths()],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env={},
-        start_new_session=True,
-    )
+    process = start_side_process("-S", "-c", PROGRAM, NAME, *_grace(), *_paths())
     atexit.register(_dismiss, process)
     return process
 

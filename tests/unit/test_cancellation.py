@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from tasks.cancellation import Cancelled, cancel, cancellable, on_terminate, scope_of
+from ocs.signals import on_signals
+from tasks.cancellation import Cancelled, cancel, cancellable, scope_of
 
 FLOW_RUN = uuid4()
 FOREVER = timedelta(days=1)
@@ -65,7 +66,7 @@ async def test_only_runs_that_execute_here_can_be_cancelled() -> None:
 
 async def test_a_signal_stops_the_run_and_the_former_handler_comes_back() -> None:
     former = signal.getsignal(signal.SIGTERM)
-    with cancellable(FLOW_RUN) as scope, on_terminate(scope.request):
+    with cancellable(FLOW_RUN) as scope, on_signals(scope.request, signal.SIGTERM):
         asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
         with pytest.raises(Cancelled):
             await scope.sleep(FOREVER)

@@ -117,14 +117,14 @@ async def take_back(job_id: str, project: str) -> None:
     """Remove a job's deployment and whatever waits of it; another project's job of the same id stays."""
     async with session.server() as client, session.store() as store:
         from deployments.compile import project_tag
-        from deployments.rollout import remove
         from ocs.cli.deployed import by_id
         from ocs.cli.stopping import stop_jobs
+        from tasks.adapter.deployed import delete_deployment
 
         deployment = await by_id(client, job_id)
         if deployment is not None and project_tag(project) in deployment.tags:
             await stop_jobs(client, store, [job_id])
-            await remove(client, deployment.id)
+            await delete_deployment(client, deployment.id)
 
 
 async def _run_now(client: PrefectClient, found: Catalogue, job_id: str) -> None:
