@@ -6,8 +6,10 @@ Both forms: a user's own (`crontab -l`), and the system's with a user's name in 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Literal
 
 from ocs.spec.cron import NICKNAMES, check, read, with_seconds_last
 from ocs.spec.cron_fields import not_standard
@@ -15,12 +17,16 @@ from ocs.spec.values import no_control_characters
 
 FIELDS = 5
 MOST_VARIABLES = 100
-ZONES = ("CRON_TZ", "TZ")
+SYSTEM_FILE, SYSTEM_FOLDER = "crontab", "cron.d"
 _ASSIGNMENT = re.compile(
     r"""(?:"([^"=]*)"|'([^'=]*)'|([A-Za-z_][A-Za-z0-9_]*))\s*=\s*(?:"([^"]*)"|'([^']*)'|([^"'\s].*)?)"""
 )
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NO_PROSE = re.compile(r"@\w+\s|([0-9*]\S*\s+){4}|m\s+h\s")
+_VALUE = r"(?:[0-9]+|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)"
+_ITEM = rf"(?:[*?]|{_VALUE}(?:[-~]{_VALUE})?)(?:/[0-9]+)?"
+_FIELD = re.compile(rf"{_ITEM}(?:,{_ITEM})*", re.IGNORECASE)
+_FIELDS = rf"{_FIELD.pattern}(?:\s+{_FIELD.pattern}){{4}}"
+_NO_PROSE = re.compile(rf"(?:.*\s)?-?(?:{'|'.join(('@reboot', *NICKNAMES))}|{_FIELDS})\s|m\s+h\s", re.IGNORECASE)
 """An entry that somebody switched off, or the heading of the columns."""
 
 
@@ -36,6 +42,11 @@ class Entry:
     user: str | None = None
     comment: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def first_word(self) -> str:
+        """The user, in a crontab of the system's form that is read as a person's own."""
+        return self.command.split(maxsplit=1)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,26 @@ def parse(text: str, *, with_user: bool = False) -> Crontab:
     return Crontab(tuple(entries), tuple(left))
 
 
+def is_system_file(name: str) -> bool:
+    """Whether cron reads a file of that name in the system's form."""
+    path = PurePath(name)
+    return path.parent.name == SYSTEM_FOLDER or (path.name == SYSTEM_FILE and path.parent.name == "etc")
+
+
+def form_of(
+    entries: Sequence[Entry], *, is_user: Callable[[str], bool], is_program: Callable[[str], bool]
+) -> Literal["own", "system", "unsure"]:
+    """Whose form a crontab has that was read as a person's own: in the system's, each command begins with a user.
+
+    Some names are those of users and of programs (`mail`, `backup`).
+    """
+    named = [entry for entry in entries if " " in entry.command and is_user(entry.first_word)]
+    is_certain = any(not is_program(entry.first_word) for entry in named)
+    if is_certain and len(named) == len(entries):
+        return "system"
+    return "unsure" if is_certain or (named and len(named) == len(entries)) else "own"
+
+
 def _with(environment: Mapping[str, str], assigned: Mapping[str, str]) -> dict[str, str]:
     """The entries before keep theirs."""
     changed = {**environment, **assigned}
@@ -104,6 +135,12 @@ def _entry(number: int, line: str, comment: str | None, environment: dict[str, s
     words = line.removeprefix("-").split(maxsplit=count + with_user)  # a leading - only keeps it out of cron's log
     if len(words) < count + with_user + 1:
         raise ValueError("has no command" if len(words) >= count else "is neither an assignment nor an entry")
+    if count == FIELDS and _FIELD.fullmatch(sixth := words[count].split(maxsplit=1)[0]):
+        expression = " ".join((*words[:count], sixth))
+        raise ValueError(
+            f"has six fields before its command, where cron has five; if it begins with seconds, type  "
+            f"ocs jobs add NAME --cron '{expression}' --shell '...'"
+        )
     schedule = _schedule(words[:count])
     command, *stdin = _lines(words[-1])
     if not command.strip():

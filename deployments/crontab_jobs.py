@@ -5,32 +5,45 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count
-from pathlib import PurePosixPath
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from itertools import chain, count, pairwise
+from typing import Any, Literal
 
-from deployments.crontab import ZONES, Entry
+from deployments.crontab import Entry
+from deployments.crontab_names import readable_id
+from ocs.rules.occurrences import occurrences
+from ocs.spec import Schedule
 
 TAG = "crontab"
 ORIGIN = "crontab:"
 DIGEST = 12
-LONGEST_ID = 48
-NOT_FOR_THE_JOB = frozenset({"SHELL", "HOME", "LOGNAME", "USER", "MAILTO", "MAILFROM", "RANDOM_DELAY", *ZONES})
-HOME = "~"
-"""Where cron starts what has no HOME of its own; as jobs they would start in the project's folder."""
+NOT_FOR_THE_JOB = frozenset({"SHELL", "LOGNAME", "USER", "MAILTO", "MAILFROM", "RANDOM_DELAY", "CRON_TZ"})
 DEFAULT_SHELL = "/bin/sh"
+DEFAULT_PATH = "/usr/bin:/bin"
+HOME = "~"
 SECRET = re.compile(r"TOKEN|PASSW|SECRET|API_?KEY|CREDENTIAL", re.IGNORECASE)
-WRAPPERS = frozenset(
-    {"sudo", "env", "nice", "ionice", "nohup", "chronic", "flock", "timeout", "time", "exec", "setsid", "stdbuf"}
-    | {"systemd-cat", "run-one", "bash", "sh", "dash", "zsh", "ksh"}
-    | {"python", "python2", "python3", "perl", "ruby", "node", "php", "Rscript", "java"}
-)
-"""Programs whose arguments say what the work is."""
-BESIDE_THE_WORK = frozenset({"cd", "test", "[", "command", "export", "source", ".", "sleep", "umask", "set", "true"})
-_APART = re.compile(r"^([;&|()]+|then|do|else)$")
-_WORD = re.compile(r"^[a-z][a-z0-9_-]{1,30}$")
+ENDLESS = "7d"
+"""Cron ends nothing, however long it takes."""
+SOON = timedelta(hours=1)
+"""What comes again within that may well find itself running."""
+SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+LOOKED_AT = 100
+CRONS_OWN = {
+    "schedule.misfire": "as cron: what was missed is not made up for; without this line the newest is (coalesce)",
+    "run.shell.cwd": "as cron; without this line the project's folder",
+    "run.shell.env.PATH": "as cron; without this line the worker's",
+    "run.shell.env.SHELL": "as cron; without this line the worker's",
+    "run.shell.interpreter": "as cron; without this line /bin/bash",
+    "run.timeout": "cron ends nothing; without this line it is ended after 5m",
+    "limits.overlap": "as cron: it starts beside one that still runs; without this line it is skipped",
+    "backoff": "as cron; without this line a schedule pauses after failures, up to 1h",
+    "deliver.when": "cron mailed all output; always tells of runs that went well, too",
+}
+"""What a job would do by our defaults where cron does something else: the comments behind what says so."""
+Overlap = Literal["allow", "skip", "queue"]
+OTHERWISE = {"skip": "is skipped", "queue": "waits for it"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +56,25 @@ class Imported:
     entry: Entry
     job_id: str
     document: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    comments: Mapping[str, str] = field(default_factory=dict[str, str])
     hints: tuple[str, ...] = ()
 
 
-def jobs_of(
-    entries: Sequence[Entry], *, known: Mapping[str, str], taken: Sequence[str], timezone: str, user: str
-) -> list[Imported]:
-    """A disabled job for each entry.
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where the jobs will run: cron's time zone, who will run them, and targets by their e-mail addresses.
 
-    `known` maps origins that the catalogue has to job ids, `taken` are its ids; `timezone` is cron's own,
-    `user` whoever will run the jobs.
+    `overlap` is what a job does that is due while it still runs.
     """
+
+    timezone: str
+    user: str
+    targets: Mapping[str, str] = field(default_factory=dict[str, str])
+    overlap: Overlap = "allow"
+
+
+def jobs_of(entries: Sequence[Entry], here: Here, *, known: Mapping[str, str], taken: Sequence[str]) -> list[Imported]:
+    """A disabled job for each entry. `known` maps origins that the catalogue has to job ids, `taken` are its ids."""
     used = set(taken)
     found: dict[str, Imported] = {}
     for entry in entries:
@@ -62,10 +83,10 @@ def jobs_of(
             job_id = known.get(origin) or found[origin].job_id
             found.setdefault(origin, Imported(entry, job_id))
             continue
-        job_id = _free(readable_id(entry.command), used)
+        job_id = _free(readable_id(entry.command, entry.comment), used)
         used.add(job_id)
-        document = {"id": job_id, **_document(entry, origin, timezone)}
-        found[origin] = Imported(entry, job_id, document, tuple(_hints(entry, user)))
+        document = {"id": job_id, **_document(entry, origin, here)}
+        found[origin] = Imported(entry, job_id, document, _comments(document), tuple(_hints(entry, document, here)))
     return list(found.values())
 
 
@@ -75,76 +96,65 @@ def origin_of(entry: Entry) -> str:
     return ORIGIN + hashlib.sha256(repr(said).encode()).hexdigest()[:DIGEST]
 
 
-def readable_id(command: str) -> str:
-    """An id that says what the command does: `cd /srv && python manage.py clearsessions` is manage-clearsessions."""
-    for part in _parts(command):
-        words = [word for word in part if not re.match(r"^\w+=", word)]
-        while words and PurePosixPath(words[0]).name in WRAPPERS:
-            words = _after_options(words[1:])
-        is_code = words and " " in words[0]
-        if words and not is_code and words[0] not in BESIDE_THE_WORK:
-            return _slug(words) or "job"
-    return "job"
-
-
-def _parts(command: str) -> list[list[str]]:
-    """The simple commands of a line, each as its words."""
-    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
-    parts: list[list[str]] = [[]]
-    try:
-        for word in lexer:
-            if _APART.match(word):
-                parts.append([])
-            else:
-                parts[-1].append(word)
-    except ValueError:  # an unbalanced quote; what stands before it is known
-        pass
-    return [part for part in parts if part] or [command.split()]
-
-
-def _after_options(words: list[str]) -> list[str]:
-    """Without a wrapper's options, durations, lock files and assignments."""
-    while words and (words[0].startswith("-") or re.match(r"^(\d+\w?|\w+=.*|.*\.lock)$", words[0])):
-        words = words[1:]
-    return words
-
-
-def _slug(words: Sequence[str]) -> str:
-    program = PurePosixPath(words[0])
-    name = program.stem if program.suffix in (".sh", ".py", ".pl", ".rb", ".js", ".php", ".bash") else program.name
-    parts = [name, *(word for word in words[1:2] if _WORD.match(word))]
-    if name == "run-parts":
-        parts = [PurePosixPath(words[-1]).name]
-    slug = re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower())[:LONGEST_ID]
-    return slug.strip("-")
-
-
 def _free(job_id: str, used: set[str]) -> str:
     names = chain([job_id], (f"{job_id}-{number}" for number in count(2)))
     return next(name for name in names if name not in used)
 
 
-def _document(entry: Entry, origin: str, timezone: str) -> dict[str, Any]:
-    environment = entry.environment
-    zone = next((environment[name] for name in ZONES if environment.get(name)), timezone)
-    schedule: Any = entry.schedule if zone == "UTC" else {"cron": entry.schedule, "timezone": zone}
-    if (delay := environment.get("RANDOM_DELAY", "")).isdigit() and int(delay):
-        schedule = {"cron": entry.schedule, "timezone": zone, "jitter": f"{int(delay)}m"}
-    shell: dict[str, Any] = {"command": _command(entry)}
-    shell["cwd"] = environment.get("HOME") or HOME
-    if kept := {name: value for name, value in environment.items() if name not in NOT_FOR_THE_JOB}:
-        shell["env"] = kept
-    shell["interpreter"] = environment.get("SHELL") or DEFAULT_SHELL
+def _document(entry: Entry, origin: str, here: Here) -> dict[str, Any]:
     described = {"description": entry.comment[:1000]} if entry.comment else {}
+    targets = _targets(entry, here)
     return {
         **described,
         "enabled": False,
         "origin": origin,
         "tags": [TAG],
-        "schedule": schedule,
-        "run": {"shell": shell},
+        "schedule": _schedule(entry, here.timezone),
+        "run": {"shell": _shell(entry), "timeout": ENDLESS},
+        "limits": {"overlap": here.overlap},
+        "backoff": False,
+        **({"deliver": {"when": "failure", "to": targets[0]}} if targets else {}),
     }
+
+
+def _schedule(entry: Entry, timezone: str) -> dict[str, Any]:
+    """CRON_TZ is the zone of its times; TZ is a variable of the command alone."""
+    zone = entry.environment.get("CRON_TZ") or timezone
+    schedule = {"cron": entry.schedule, **({} if zone == "UTC" else {"timezone": zone})}
+    if (delay := entry.environment.get("RANDOM_DELAY", "")).isdigit() and int(delay):
+        schedule["jitter"] = f"{int(delay)}m"
+    return {**schedule, "misfire": "skip"}
+
+
+def _shell(entry: Entry) -> dict[str, Any]:
+    given = {name: value for name, value in entry.environment.items() if name not in NOT_FOR_THE_JOB}
+    interpreter = entry.environment.get("SHELL") or DEFAULT_SHELL
+    return {
+        "command": _command(entry),
+        "cwd": given.get("HOME") or HOME,
+        "env": {"PATH": DEFAULT_PATH, "SHELL": interpreter, **given},
+        "interpreter": interpreter,
+    }
+
+
+def _targets(entry: Entry, here: Here) -> list[str]:
+    """Targets for all whom cron mailed to; none when one of them has none."""
+    addresses = [address.strip().lower() for address in entry.environment.get("MAILTO", "").split(",")]
+    return [here.targets[address] for address in addresses] if all(map(here.targets.get, addresses)) else []
+
+
+def _comments(document: Mapping[str, Any]) -> dict[str, str]:
+    """Those that are about something in the document, and not about what stood in the crontab itself."""
+    shell = document["run"]["shell"]
+    said = {
+        "run.shell.cwd": shell["cwd"] == HOME,
+        "run.shell.env.PATH": shell["env"]["PATH"] == DEFAULT_PATH,
+        "run.shell.env.SHELL": shell["interpreter"] == DEFAULT_SHELL,
+        "run.shell.interpreter": shell["interpreter"] == DEFAULT_SHELL,
+        "limits.overlap": document["limits"]["overlap"] == "allow",
+        "deliver.when": "deliver" in document,
+    }
+    return {path: comment for path, comment in CRONS_OWN.items() if said.get(path, True)}
 
 
 def _command(entry: Entry) -> str:
@@ -155,15 +165,26 @@ def _command(entry: Entry) -> str:
     return f"printf '%s\\n' {lines} | {{\n{entry.command}\n}}"
 
 
-def _hints(entry: Entry, user: str) -> list[str]:
+def _hints(entry: Entry, document: Mapping[str, Any], here: Here) -> Iterator[str]:
     """Without the job's name: what holds for many is told once."""
     environment = entry.environment
-    hints: list[str] = []
-    if entry.user not in (None, user):
-        hints.append(f"cron ran it as {entry.user}; as a job it runs as whoever runs the worker ({user}).")
-    if mail := environment.get("MAILTO"):
-        tells = "ocs jobs add tell-somebody --after JOB --on failure --shell '...'"
-        hints.append(f"cron mailed its output to {mail}; output is kept with each run. Tell somebody: {tells}")
+    if entry.user not in (None, here.user):
+        yield f"cron ran it as {entry.user}; as a job it runs as whoever runs the worker ({here.user})."
+    if (mail := environment.get("MAILTO")) and "deliver" not in document:
+        yield (
+            f"cron mailed its output to {mail}, for which there is no target here; output is kept with each run. "
+            "To be told of failures: ocs targets add mail --apprise -  and then  ocs jobs edit JOB deliver.to=mail"
+        )
     if secrets := [name for name in environment if SECRET.search(name)]:
-        hints.append(f"{', '.join(secrets)} looks secret; put it into a Secret block and run.shell.secrets.")
-    return hints
+        yield f"{', '.join(secrets)} looks secret; put it into a Secret block and run.shell.secrets."
+    if zone := environment.get("TZ"):
+        times = document["schedule"].get("timezone", "UTC")
+        yield f"TZ={zone} is a variable of its command; its times are in {times}, as cron's."
+    if here.overlap != "allow" and _comes_soon(document["schedule"]):
+        yield f"cron starts it beside one that still runs; here it then {OTHERWISE[here.overlap]} (limits.overlap)."
+
+
+def _comes_soon(schedule: Mapping[str, Any]) -> bool:
+    """Whether it may come again while it still runs."""
+    due = occurrences(Schedule.model_validate({"cron": schedule["cron"]}), SOME_TIME, LOOKED_AT)
+    return any(later - earlier <= SOON for earlier, later in pairwise(due))

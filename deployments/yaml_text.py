@@ -38,11 +38,22 @@ def load(text: str) -> Any:
         raise YAMLError(f"a value cannot be read: {failed}") from failed
 
 
-def dump(document: Mapping[str, Any]) -> str:
-    """A document as YAML."""
+def dump(document: Mapping[str, Any], comments: Mapping[str, str] | None = None) -> str:
+    """A document as YAML, with comments behind the values of dotted paths."""
     buffer = io.StringIO()
-    _round_trip().dump(dict(document), buffer)
+    held = _commentable(document)
+    for dotted, comment in (comments or {}).items():
+        *groups, last = dotted.split(".")
+        group = functools.reduce(lambda inside, key: inside[key], groups, held)
+        group.yaml_add_eol_comment(comment, last, column=0)
+    _round_trip().dump(held, buffer)
     return buffer.getvalue()
+
+
+def _commentable(document: Mapping[str, Any]) -> Any:
+    return CommentedMap(
+        {key: _commentable(value) if isinstance(value, Mapping) else value for key, value in document.items()}
+    )
 
 
 def with_values(text: str, values: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ocs.spec import Shell
 
-ALWAYS = ("PATH", "HOME", "USER", "LANG", "TZ", "SHELL", "TMPDIR")
+ALWAYS = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "SHELL", "TMPDIR")
 OURS = ("PREFECT_", "OPENCLAW_", "OCS_", "__PREFECT", "PYTHONSAFEPATH")
 """The worker's credentials and plumbing; no job inherits them."""
 PLAIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -42,6 +42,7 @@ def _defaults() -> dict[str, str]:
         "PATH": PLAIN_PATH,
         "HOME": home(),
         "USER": user,
+        "LOGNAME": user,
         "LANG": "C.UTF-8",
         "SHELL": "/bin/sh",
         "TMPDIR": tempfile.gettempdir(),

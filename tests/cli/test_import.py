@@ -27,7 +27,7 @@ def files(ocs: Ocs) -> dict[str, str]:
 
 
 def test_entries_become_disabled_jobs_and_the_rest_is_named(ocs: Ocs) -> None:
-    said = ocs("jobs", "import", "crontab", "-", "--json", stdin=CRONTAB)
+    said = ocs("jobs", "import", "crontab", "-", "--partial", "--json", stdin=CRONTAB)
     answer = said.json
     assert said.status == 0
     assert [(job["job"], job["line"], job["state"]) for job in answer["imported"]] == [
@@ -46,31 +46,62 @@ def test_entries_become_disabled_jobs_and_the_rest_is_named(ocs: Ocs) -> None:
     assert not any(job["enabled"] for job in jobs.values())
     backup = ocs.json("jobs", "show", "backup")["job"]["document"]
     assert backup["description"] == "Copies the database"
-    assert backup["schedule"] == {"cron": "15 3 * * *", "timezone": "Europe/Vienna"}
+    assert backup["schedule"] == {"cron": "15 3 * * *", "timezone": "Europe/Vienna", "misfire": "skip"}
     assert backup["run"]["shell"] == {
         "command": "/usr/local/bin/backup.sh --full",
         "cwd": "~",
+        "env": {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"},
         "interpreter": "/bin/sh",
     }
+    assert "timeout: 7d # cron ends nothing" in files(ocs)["backup.yaml"]
     assert "paused: true" in (ocs.folder / "prefect.yaml").read_text()
 
 
+def test_without_partial_all_is_taken_or_nothing(ocs: Ocs) -> None:
+    for options in ((), ("--dry-run",)):
+        said = ocs("jobs", "import", "crontab", "-", "--json", *options, stdin=CRONTAB)
+        assert (said.status, said.json["error"]["code"]) == (1, "not_all_imported")
+        assert "--partial" in said.json["error"]["hint"]
+        assert [problem["line"] for problem in said.json["errors"]] == [7, 9]
+    assert files(ocs) == {}
+    assert ocs("jobs", "import", "crontab", "-", stdin="0 3 * * * tidy.sh\n").status == 0
+
+
+def test_the_systems_form_is_seen_or_asked_for(ocs: Ocs) -> None:
+    seen = "0 3 * * * root tidy.sh\n30 4 * * * nobody /opt/clean.sh\n"
+    answer = ocs("jobs", "import", "crontab", "-", "--dry-run", "--json", stdin=seen).json
+    assert [job["command"] for job in answer["imported"]] == ["tidy.sh", "/opt/clean.sh"]
+    assert "names a user" in answer["hints"][0]
+    mixed = "0 3 * * * root tidy.sh\n30 4 * * * someone-elsewhere clean.sh\n"
+    answer = ocs("jobs", "import", "crontab", "-", "--dry-run", "--json", stdin=mixed).json
+    assert answer["imported"][0]["command"] == "root tidy.sh"
+    assert "--system" in answer["hints"][0]
+    answer = ocs("jobs", "import", "crontab", "-", "--system", "--json", stdin=mixed).json
+    assert [job["command"] for job in answer["imported"]] == ["tidy.sh", "clean.sh"]
+
+
+def test_an_overlap_is_chosen(ocs: Ocs) -> None:
+    said = ocs("jobs", "import", "crontab", "-", "--overlap", "queue", "--json", stdin="*/5 * * * * tidy.sh\n").json
+    assert "waits for it" in said["hints"][0]
+    assert "overlap: queue" in files(ocs)["tidy.yaml"]
+
+
 def test_again_changes_nothing(ocs: Ocs) -> None:
-    ocs("jobs", "import", "crontab", "-", stdin=CRONTAB)
+    ocs("jobs", "import", "crontab", "-", "--partial", stdin=CRONTAB)
     ocs.json("jobs", "enable", "backup", "--no-deploy")
     before = files(ocs)
-    answer = ocs("jobs", "import", "crontab", "-", "--json", stdin=CRONTAB).json
+    answer = ocs("jobs", "import", "crontab", "-", "--partial", "--json", stdin=CRONTAB).json
     assert {job["state"] for job in answer["imported"]} == {"already there"}
     assert files(ocs) == before
     more = CRONTAB + "30 4 * * * /usr/local/bin/backup.sh --quick\n"
-    answer = ocs("jobs", "import", "crontab", "-", "--json", stdin=more).json
+    answer = ocs("jobs", "import", "crontab", "-", "--partial", "--json", stdin=more).json
     assert [job["job"] for job in answer["imported"] if job["state"] == "new"] == ["backup-2"]
-    assert "there already" in ocs("jobs", "import", "crontab", "-", stdin=more).out
+    assert "there already" in ocs("jobs", "import", "crontab", "-", "--partial", stdin=more).out
 
 
 def test_a_dry_run_shows_a_table_and_writes_nothing(ocs: Ocs) -> None:
     before = files(ocs)
-    said = ocs("jobs", "import", "crontab", "-", "--dry-run", stdin=CRONTAB)
+    said = ocs("jobs", "import", "crontab", "-", "--partial", "--dry-run", stdin=CRONTAB)
     assert said.status == 0
     assert "manage-clearsessions" in said.out
     assert "Would write 3 jobs" in said.out
@@ -120,7 +151,7 @@ def test_ones_own_crontab_is_asked_for(ocs: Ocs, tmp_path: Path) -> None:
 def test_times_are_in_the_zone_of_the_machine(ocs: Ocs, here: str, options: tuple[str, ...], zone: str | None) -> None:
     assert ocs("jobs", "import", "crontab", "-", *options, stdin="0 3 * * * tidy.sh\n", TZ=here).status == 0
     text = files(ocs)["tidy.yaml"]
-    assert (f"timezone: {zone}" if zone else "schedule: 0 3 * * *\n") in text
+    assert (f"timezone: {zone}" if zone else "cron: 0 3 * * *\n  misfire") in text
 
 
 @pytest.mark.parametrize("arguments", [(), ("-", "--user"), ("--user", "--system")])
@@ -133,7 +164,7 @@ def test_what_cannot_be_read_or_understood_is_an_error(ocs: Ocs, tmp_path: Path)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     assert ocs.json("jobs", "import", "crontab", str(tmp_path / "binary"), status=1)["errors"]
     said = ocs("jobs", "import", "crontab", "-", "--json", stdin="hello world\n@reboot x\n")
-    assert (said.status, said.json["error"]["code"]) == (1, "nothing_imported")
+    assert (said.status, said.json["error"]["code"]) == (1, "not_all_imported")
     assert [(line["file"], line["line"]) for line in said.json["errors"]] == [("-", 1), ("-", 2)]
     assert "@reboot x: runs when the machine starts" in said.json["errors"][1]["message"]
     assert ocs("jobs", "import", "crontab", "-", stdin="# nothing\n").status == 0

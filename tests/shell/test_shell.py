@@ -157,7 +157,7 @@ async def test_the_environment_is_clean(bench: Bench, monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "cloud-key")
     result = await bench.run("env", env={"MINE": "1"})
     names = {line.partition("=")[0] for line in result.stdout.text.splitlines()}
-    assert {"PATH", "HOME", "USER", "LANG", "SHELL", "TMPDIR", "MINE"} <= names
+    assert {"PATH", "HOME", "USER", "LOGNAME", "LANG", "SHELL", "TMPDIR", "MINE"} <= names
     assert not names & {"OPENCLAW_GATEWAY_TOKEN", "AWS_SECRET_ACCESS_KEY"}
     inherited = await bench.run("env", inherit_env=True)
     assert "cloud-key" in inherited.stdout.text

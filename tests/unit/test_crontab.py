@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from pydantic import SecretStr
 
-from deployments.crontab import Entry, parse
-from deployments.crontab_jobs import Imported, jobs_of, readable_id
+from blocks.target import DeliveryTarget
+from blocks.targets import by_mail_address
+from deployments import yaml_text
+from deployments.crontab import Entry, form_of, is_system_file, parse
+from deployments.crontab_jobs import Here, Imported, jobs_of
+from deployments.crontab_names import readable_id
 from ocs.spec import Job, violations
 
 
@@ -20,8 +26,11 @@ def entry(text: str, *, with_user: bool = False) -> Entry:
     return only
 
 
-def job(text: str, *, with_user: bool = False, timezone: str = "UTC") -> tuple[Job, Imported]:
-    (imported,) = jobs_of([entry(text, with_user=with_user)], known={}, taken=[], timezone=timezone, user="ann")
+HERE = Here("UTC", "ann")
+
+
+def job(text: str, here: Here = HERE, *, with_user: bool = False) -> tuple[Job, Imported]:
+    (imported,) = jobs_of([entry(text, with_user=with_user)], here, known={}, taken=[])
     assert violations(imported.document) == []
     return Job.model_validate(imported.document), imported
 
@@ -82,6 +91,9 @@ def test_entries(line: str, schedule: str, command: str) -> None:
         ("0 3 * * * a\x1bb", "control character"),
         ("0 3 * * *", "has no command"),
         ("0 3 * * * %", "has no command"),
+        ("0 0 3 * * * x", "ocs jobs add NAME --cron '0 0 3 * * *'"),
+        ("30 0 3 * * 1-5 x -y", "six fields"),
+        ("0 */5 1 * * mon,wed x", "six fields"),
         ("hello world", "neither"),
         ("@daily", "has no command"),
     ],
@@ -125,6 +137,9 @@ def test_a_comment_above_describes_the_job_and_nothing_starts_by_itself() -> Non
         "# *  *  *  *  * user-name  command to be executed",
         "#0 4 * * 1-5 old.sh",
         "#@daily old.sh",
+        "#\t0 4 * jan-mar mon old.sh",
+        "# disabled in May: */5 * * * * old.sh --all",
+        "#-*/5 * * * * old.sh",
         "# MAILTO=ann",
         "##",
     ],
@@ -134,20 +149,103 @@ def test_what_does_not_speak_of_the_entry_describes_nothing(above: str) -> None:
 
 
 def test_the_circumstances_are_crons_own() -> None:
-    assert shell("0 3 * * * a") == {"command": "a", "cwd": "~", "interpreter": "/bin/sh"}
+    env = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
+    assert shell("0 3 * * * a") == {"command": "a", "cwd": "~", "env": env, "interpreter": "/bin/sh"}
     text = "SHELL=/bin/bash\nHOME=/srv\nPATH=/opt/bin:/bin\nMAILTO=ann@example.org\nLOGNAME=x\n0 3 * * * a"
-    assert shell(text) == {"command": "a", "cwd": "/srv", "env": {"PATH": "/opt/bin:/bin"}}
-    _, imported = job(text)
-    assert "ann@example.org" in imported.hints[0]
-    assert "--on failure" in imported.hints[0]
+    env = {"PATH": "/opt/bin:/bin", "SHELL": "/bin/bash", "HOME": "/srv"}
+    assert shell(text) == {"command": "a", "cwd": "/srv", "env": env}
     assert "API_TOKEN looks secret" in job("API_TOKEN=1\n0 3 * * * a")[1].hints[0]
 
 
+def test_what_cron_does_otherwise_is_written_out_with_the_default_it_replaces() -> None:
+    made, imported = job("*/5 * * * * a.sh")
+    assert made.run.timeout == timedelta(days=7)
+    assert (made.limits.overlap, made.backoff) == ("allow", False)
+    assert made.schedule is not None
+    assert made.schedule.misfire == "skip"
+    lines = yaml_text.dump(imported.document, imported.comments).splitlines()
+    said = {line.partition(":")[0].strip(): line.partition(" # ")[2] for line in lines}
+    assert "after 5m" in said["timeout"]
+    assert "coalesce" in said["misfire"]
+    assert "skipped" in said["overlap"]
+    assert "pauses after failures" in said["backoff"]
+    assert "/bin/bash" in said["interpreter"]
+    assert all(said[name] for name in ("cwd", "PATH", "SHELL"))
+
+
+def test_another_overlap_is_told_of_jobs_that_could_be_hit() -> None:
+    skips = Here("UTC", "ann", overlap="skip")
+    made, imported = job("*/5 * * * * a.sh", skips)
+    assert made.limits.overlap == "skip"
+    assert "is skipped" in imported.hints[0]
+    assert "limits.overlap" not in imported.comments
+    assert job("0 3 * * * a.sh", skips)[1].hints == ()
+    assert "waits" in job("@hourly a.sh", Here("UTC", "ann", overlap="queue"))[1].hints[0]
+
+
+def test_whom_cron_mailed_to_is_told_of_failures_where_there_is_a_target() -> None:
+    text = "MAILTO=Ann@example.org\n0 3 * * * a.sh"
+    made, imported = job(text, Here("UTC", "ann", {"ann@example.org": "post"}))
+    assert made.deliver is not None
+    assert (made.deliver.to, made.deliver.when, imported.hints) == ("post", "failure", ())
+    made, imported = job(text)
+    assert made.deliver is None
+    assert "Ann@example.org" in imported.hints[0]
+    assert "ocs targets add mail" in imported.hints[0]
+    assert job("MAILTO=''\n0 3 * * * a.sh")[1].hints == ()
+
+
+def test_addresses_of_targets() -> None:
+    targets = {
+        "broken": None,
+        "chat": DeliveryTarget(kind="gateway", channel="telegram", recipient="1"),
+        "post": DeliveryTarget(
+            kind="apprise", url=SecretStr("mailtos://me:pw@mx.example.org?to=Ann@example.org,bob@example.org")
+        ),
+        "send": DeliveryTarget(kind="notification", block="sendgrid-email/x", note="reaches eve@example.org."),
+    }
+    assert by_mail_address(targets) == {
+        "ann@example.org": "post",
+        "bob@example.org": "post",
+        "eve@example.org": "send",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("0 3 * * * root a.sh\n@daily www b.sh", "system"),
+        ("0 3 * * * mail -s Hello ann", "unsure"),
+        ("0 3 * * * mail -s Hello ann\n0 3 * * * root a.sh", "system"),
+        ("0 3 * * * mail -s Hello ann\n0 3 * * * a.sh", "own"),
+        ("0 3 * * * root a.sh\n0 3 * * * elsewhere b.sh", "unsure"),
+        ("0 3 * * * www", "own"),
+        ("0 3 * * * a.sh root", "own"),
+        ("", "own"),
+    ],
+)
+def test_the_form_of_a_crontab_is_seen_by_its_users(text: str, form: str) -> None:
+    entries = parse(text).entries
+    users = {"root", "www", "mail"}
+    assert form_of(entries, is_user=users.__contains__, is_program={"mail"}.__contains__) == form
+
+
+def test_the_form_of_a_crontab_is_seen_by_its_name() -> None:
+    assert is_system_file("/etc/crontab")
+    assert is_system_file("/mnt/etc/cron.d/php")
+    assert not is_system_file("my/crontab")
+
+
 def test_zones_and_random_delays() -> None:
-    assert job("0 3 * * * a", timezone="Europe/Vienna")[0].schedule.timezone == "Europe/Vienna"
-    made = job("CRON_TZ=Asia/Tokyo\nRANDOM_DELAY=15\n0 3 * * * a", timezone="Europe/Vienna")[0]
+    vienna = Here("Europe/Vienna", "ann")
+    made = job("CRON_TZ=Asia/Tokyo\nRANDOM_DELAY=15\n0 3 * * * a", vienna)[0]
     assert made.schedule is not None
     assert (made.schedule.timezone, made.schedule.jitter.total_seconds()) == ("Asia/Tokyo", 900)
+    made, imported = job("TZ=Asia/Tokyo\n0 3 * * * a", vienna)
+    assert made.schedule is not None
+    assert made.run.shell is not None
+    assert (made.schedule.timezone, made.run.shell.env["TZ"]) == ("Europe/Vienna", "Asia/Tokyo")
+    assert "times are in Europe/Vienna" in imported.hints[0]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +260,19 @@ def test_zones_and_random_delays() -> None:
         ("FOO=1 timeout 5m /opt/Report_Daily.PY", "report-daily-py"),
         ("[ -x /usr/lib/sa1 ] && /usr/lib/sa1 1 1", "sa1"),
         ("echo 'unbalanced", "echo"),
+        ("echo 'all is well' >> /var/log/beat.log", "echo-all-is-well"),
+        ("curl -fsS https://me:pw@www.example.org/ping > /dev/null", "curl-example-org"),
+        ("find /srv/tmp -mtime +7 -delete", "find-tmp"),
+        ("psql -q -f /srv/clean.sql", "psql-clean"),
+        ("docker exec -i db pg_dump shop | gzip > shop.gz", "docker-exec-db"),
+        ("/opt/q", "run-q"),
+        ("q --now", "run-q"),
+        ("[ -f /run/x ] || { if true; then tidy up; fi; }", "tidy-up"),
+        ("sudo -u www /usr/bin/php /srv/artisan schedule:run", "artisan"),
+        ("bash -lc 'cd /srv && ./nightly.sh'", "nightly"),
+        ("su - ann -c 'nightly.sh'", "nightly"),
+        ("java -jar /opt/report.jar", "report"),
+        ("curl 'http://[x'", "curl"),
         (":", "job"),
         ("cd /", "job"),
     ],
@@ -170,13 +281,19 @@ def test_ids_say_what_is_done(command: str, expected: str) -> None:
     assert readable_id(command) == expected
 
 
+def test_a_comment_names_what_the_command_does_not() -> None:
+    assert readable_id("curl -s https://example.org/x", "Ping the monitor") == "ping-the-monitor"
+    assert readable_id("q", "Sends what is left in the queue of today") == "sends-what-is-left-in"
+    assert readable_id("backup.sh", "Copies the database") == "backup"
+
+
 def test_ids_are_unique_and_the_same_entry_is_one_job() -> None:
-    entries = parse("0 1 * * * a.sh\n0 2 * * * a.sh\n0 1 * * * a.sh\n0 3 * * * b.sh\n").entries
-    found = jobs_of(entries, known={}, taken=["a"], timezone="UTC", user="ann")
-    assert [each.job_id for each in found] == ["a-2", "a-3", "b"]
+    entries = parse("0 1 * * * any.sh\n0 2 * * * any.sh\n0 1 * * * any.sh\n0 3 * * * but.sh\n").entries
+    found = jobs_of(entries, HERE, known={}, taken=["any"])
+    assert [each.job_id for each in found] == ["any-2", "any-3", "but"]
     origins = {str(each.document["origin"]): each.job_id for each in found}
-    again = jobs_of(entries, known=origins, taken=list(origins.values()), timezone="UTC", user="ann")
-    assert [(each.job_id, each.document) for each in again] == [("a-2", {}), ("a-3", {}), ("b", {})]
+    again = jobs_of(entries, HERE, known=origins, taken=list(origins.values()))
+    assert [(each.job_id, each.document) for each in again] == [("any-2", {}), ("any-3", {}), ("but", {})]
 
 
 @given(some.lists(some.text(some.characters(exclude_categories=("C", "Z")), max_size=20), max_size=4))
@@ -229,6 +346,6 @@ def test_backslashes_and_percent_signs_are_read_as_cron_reads_them(text: str) ->
 def test_no_text_breaks_the_reader_and_no_line_is_lost(text: str) -> None:
     for with_user in (False, True):
         parsed = parse(text, with_user=with_user)
-        jobs = jobs_of(parsed.entries, known={}, taken=[], timezone="UTC", user="ann")
+        jobs = jobs_of(parsed.entries, HERE, known={}, taken=[])
         for each in jobs:
             assert each.job_id

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,84 +18,151 @@ from ocs.cli import session
 from ocs.cli.commands.jobs import read_text
 from ocs.cli.group import group
 from ocs.cli.render.output import answer, count_of, first_line, say, table, tell
-from ocs.errors import NotFound, OcsError, Problem, UsageError
+from ocs.errors import NotFound, OcsError, Problem, ServerUnreachable, UsageError
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue
-    from deployments.crontab import Left
+    from deployments.crontab import Crontab, Left
     from deployments.crontab_jobs import Imported
 
 app = group("Take over jobs of other schedulers: each becomes a job file, disabled until you enable it.")
 OWN = "crontab -l"
-SYSTEM_FILE, SYSTEM_FOLDER = "crontab", "cron.d"
+PROGRAMS = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+ALSO_PROGRAMS = frozenset({"mail", "backup", "sync", "man", "news", "games"})
+"""Users that systems come with, and what people call their commands."""
+Form = Literal["own", "system"]
+Overlap = Literal["allow", "skip", "queue"]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A crontab: where it is from, and what it says."""
+    """A crontab: where it is from, what it says, and in which form, where that is known."""
 
     name: str
     text: str
-    with_user: bool = False
+    form: Form | None = None
 
 
-class NothingUnderstood(OcsError):
-    """There were lines, and none of them could be carried over."""
+@dataclass(slots=True)
+class Read:
+    """What all sources say together: jobs and lines with the name of their source, and what to know of the sources."""
 
-    code = "nothing_imported"
+    imported: list[tuple[str, Imported]] = field(default_factory=list["tuple[str, Imported]"])
+    left: list[tuple[str, Left]] = field(default_factory=list["tuple[str, Left]"])
+    hints: list[str] = field(default_factory=list[str])
+
+
+class NotAllUnderstood(OcsError):
+    """Some lines cannot be carried over."""
+
+    code = "not_all_imported"
 
 
 @app.command(epilog="Example:  ocs jobs import crontab --user --dry-run")
 def crontab(
     file: Annotated[str | None, typer.Argument(help="A crontab, or - for standard input.")] = None,
     user: Annotated[bool, typer.Option("--user", help="Your own: crontab -l.")] = False,
-    system: Annotated[bool, typer.Option("--system", help="/etc/crontab and /etc/cron.d.")] = False,
+    system: Annotated[
+        bool, typer.Option("--system", help="/etc/crontab and /etc/cron.d; with a file: its entries name users, too.")
+    ] = False,
     root: Annotated[Path, typer.Option(help="With --system: of a system mounted here.")] = Path("/"),
     timezone: Annotated[str | None, typer.Option(help="The zone of its times; by default this machine's.")] = None,
+    overlap: Annotated[
+        Overlap,
+        typer.Option(help="What a job does that is due while it still runs; cron allows it."),
+    ] = "allow",
+    partial: Annotated[bool, typer.Option("--partial", help="Take what can be taken; leave the other lines.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be written.")] = False,
 ) -> None:
-    """Make a job of each entry of a crontab, and name every line that cannot be one. Again, it changes nothing."""
-    from deployments.crontab import parse
+    """Make a job of each entry of a crontab, and name every line that cannot be one. Again, it changes nothing.
 
-    if [file is not None, user, system].count(True) != 1:
+    The jobs do what cron does, also where ours do something else by default; comments in their files say where.
+    """
+    if user == (file is not None or system):
         raise UsageError("Say which crontab: a file, --user, or --system.")
-    sources = _system(root / "etc") if system else [_own() if user else Source(file or "", read_text(file or "-"))]
+    if file is not None:
+        sources = [Source(file, read_text(file), "system" if system else None)]
+    else:
+        sources = [_own()] if user else _system(root / "etc")
     found = session.catalogue().checked()
-    imported: list[tuple[str, Imported]] = []
-    left: list[tuple[str, Left]] = []
-    for source in sources:
-        parsed = parse(source.text, with_user=source.with_user)
-        left += [(source.name, line) for line in parsed.left]
-        imported += [(source.name, job) for job in _jobs(parsed.entries, found, imported, timezone)]
-    new = {f"{name}:{job.entry.line}": job for name, job in imported if job.document}
-    if left and not imported:
-        problems = [Problem("", f"{line.text}: {line.why}", name, line.line) for name, line in left]
-        raise NothingUnderstood(f"None of {count_of(len(left), 'line')} can be carried over.", problems=problems)
+    read = _read(sources, found, timezone, overlap)
+    if read.left and not partial:
+        problems = [Problem("", f"{line.text}: {line.why}", name, line.line) for name, line in read.left]
+        raise NotAllUnderstood(
+            f"{count_of(len(read.left), 'line')} cannot be carried over; nothing was changed.",
+            hint="Take the others: add --partial." if read.imported else None,
+            problems=problems,
+        )
+    new = {f"{name}:{job.entry.line}": job for name, job in read.imported if job.document}
     _write(found, new, dry_run=dry_run)
-    _tell(imported, left, dry_run=dry_run)
+    _tell(read, dry_run=dry_run)
 
 
-def _jobs(
-    entries: Sequence[Any], found: Catalogue, before: Sequence[tuple[str, Imported]], timezone: str | None
-) -> list[Imported]:
-    from deployments.crontab_jobs import ORIGIN, jobs_of, origin_of
+def _read(sources: Sequence[Source], found: Catalogue, timezone: str | None, overlap: Overlap) -> Read:
+    from deployments.crontab_jobs import ORIGIN, Here, jobs_of, origin_of
 
-    known = {job.origin: job.id for job in found.jobs.values() if (job.origin or "").startswith(ORIGIN)}
-    known |= {origin_of(job.entry): job.job_id for _, job in before}
-    return jobs_of(
-        entries,
-        known={origin: job_id for origin, job_id in known.items() if origin},
-        taken=[*found.jobs, *(job.job_id for _, job in before)],
-        timezone=timezone or _local_zone(),
-        user=session.user(),
-    )
+    read = Read()
+    parsed = [(source.name, _parsed(source, read.hints)) for source in sources]
+    mailed = any(entry.environment.get("MAILTO") for _, each in parsed for entry in each.entries)
+    here = Here(timezone or _local_zone(), session.user(), _mail_targets() if mailed else {}, overlap)
+    known = {job.origin: job.id for job in found.jobs.values() if job.origin and job.origin.startswith(ORIGIN)}
+    taken = list(found.jobs)
+    for name, each in parsed:
+        read.left += [(name, line) for line in each.left]
+        jobs = jobs_of(each.entries, here, known=known, taken=taken)
+        read.imported += [(name, job) for job in jobs]
+        known |= {origin_of(job.entry): job.job_id for job in jobs}
+        taken += [job.job_id for job in jobs]
+    return read
+
+
+def _parsed(source: Source, hints: list[str]) -> Crontab:
+    """In the system's form where the source says so, its name does, or every line names a user of this machine."""
+    from deployments.crontab import form_of, is_system_file, parse
+
+    if source.form is not None or is_system_file(source.name):
+        return parse(source.text, with_user=source.form != "own")
+    read = parse(source.text)
+    form = form_of(read.entries, is_user=_is_user, is_program=_is_program)
+    if form == "system":
+        hints.append(f"{source.name}: read as /etc/crontab is, where the sixth field of each line names a user.")
+        return parse(source.text, with_user=True)
+    if form == "unsure":
+        hints.append(f"{source.name}: commands begin with users of this machine. If those run them, add --system.")
+    return read
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return name == "root"
+    return True
+
+
+def _is_program(name: str) -> bool:
+    return name in ALSO_PROGRAMS or shutil.which(name, path=PROGRAMS) is not None
+
+
+def _mail_targets() -> dict[str, str]:
+    """Targets by the addresses they mail to; none while no server can be asked."""
+
+    async def found() -> dict[str, str]:
+        async with session.server() as client:
+            from blocks.targets import all_targets, by_mail_address
+
+            return by_mail_address(await all_targets(client))
+
+    with contextlib.suppress(ServerUnreachable):
+        return session.run(found())
+    return {}
 
 
 def _write(found: Catalogue, new: Mapping[str, Imported], *, dry_run: bool) -> None:
     """All files or none: each is checked before the first is written."""
     from deployments import catalogue, prefect_yaml, yaml_text
 
-    texts = {where: yaml_text.dump(job.document) for where, job in new.items()}
+    texts = {where: yaml_text.dump(job.document, job.comments) for where, job in new.items()}
     catalogue.read_files(texts).checked()
     if dry_run or not new:
         return
@@ -102,8 +171,8 @@ def _write(found: Catalogue, new: Mapping[str, Imported], *, dry_run: bool) -> N
     prefect_yaml.regenerate(catalogue.read(found.project))
 
 
-def _tell(imported: Sequence[tuple[str, Imported]], left: Sequence[tuple[str, Left]], *, dry_run: bool) -> None:
-    hints = _hints([job for _, job in imported])
+def _tell(read: Read, *, dry_run: bool) -> None:
+    hints = [*read.hints, *_hints([job for _, job in read.imported])]
     shown: list[dict[str, Any]] = [
         {
             "job": job.job_id,
@@ -113,9 +182,9 @@ def _tell(imported: Sequence[tuple[str, Imported]], left: Sequence[tuple[str, Le
             "line": job.entry.line,
             "state": "new" if job.document else "already there",
         }
-        for name, job in imported
+        for name, job in read.imported
     ]
-    lines = [{"file": name, "line": line.line, "text": line.text, "why": line.why} for name, line in left]
+    lines = [{"file": name, "line": line.line, "text": line.text, "why": line.why} for name, line in read.left]
 
     def people() -> None:
         if not shown and not lines:
@@ -168,11 +237,13 @@ def _own() -> Source:
     if ended.returncode != 0:
         why = ended.stderr.decode("utf-8", errors="replace").strip()
         raise NotFound(f"{OWN}: {why}", hint="Is there a crontab of yours?")
-    return Source(OWN, decoded(ended.stdout, OWN))
+    return Source(OWN, decoded(ended.stdout, OWN), "own")
 
 
 def _system(etc: Path) -> list[Source]:
     """Cron itself reads only files of plain names in cron.d."""
+    from deployments.crontab import SYSTEM_FILE, SYSTEM_FOLDER
+
     folder = etc / SYSTEM_FOLDER
     try:
         names = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -182,7 +253,7 @@ def _system(etc: Path) -> list[Source]:
         raise NotFound(f"{failed.filename} cannot be read: {failed.strerror}.", hint="Who may read it?") from failed
     if not files:
         raise NotFound(f"There is no crontab in {etc}.")
-    return [Source(str(path), read_text(str(path)), with_user=True) for path in files]
+    return [Source(str(path), read_text(str(path)), "system") for path in files]
 
 
 def _local_zone() -> str:
