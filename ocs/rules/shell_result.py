@@ -27,8 +27,8 @@ _IMAGE = re.compile(r"\[IMAGE:(/[^\]\n]+)\]")
 class Ending:
     """How the process ended. `returncode` is as the system gives it: negative for a signal.
 
-    `left` are the programs that it left running when it had ended by itself, `survivors` the processes that live on
-    although they were killed, by number and name.
+    `success_codes` are those with which it did well. `left` are the programs that it left running when it had ended by
+    itself, `survivors` the processes that live on although they were killed, by number and name.
     """
 
     returncode: int
@@ -37,6 +37,7 @@ class Ending:
     cancelled: bool = False
     left: tuple[str, ...] = ()
     survivors: tuple[str, ...] = ()
+    success_codes: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def status_of(ending: Ending) -> RunStatus:
         return RunStatus.CANCELLED
     if ending.timed_out:
         return RunStatus.TIMEOUT
-    return RunStatus.OK if ending.returncode == 0 else RunStatus.ERROR
+    return RunStatus.OK if ending.returncode in ending.success_codes else RunStatus.ERROR
 
 
 def signal_of(ending: Ending) -> str | None:
@@ -117,8 +118,10 @@ def error_of(ending: Ending, stderr: str, place: Place) -> str | None:
     if name := signal_of(ending):
         return f"Ended by {name}."
     match ending.returncode:
-        case 0:
+        case code if code in ending.success_codes:
             return None
+        case 0:
+            return "Exited with code 0, which is none of its success_codes."
         case code if code in (NOT_FOUND, NOT_EXECUTABLE):
             why = "a command was not found" if code == NOT_FOUND else "a command could not be executed"
             last = stderr.strip().split("\n")[-1:] if stderr.strip() else []

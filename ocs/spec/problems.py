@@ -78,6 +78,8 @@ def _problems(
     details: Sequence[ErrorDetails], document: Mapping[str, Any], as_written: AsWritten = _unknown
 ) -> Iterator[Problem]:
     for detail in details:
+        if detail["type"] == "too_short" and any(_is_inside(other["loc"], detail["loc"]) for other in details):
+            continue  # its items are there, and wrong
         path = _path(detail["loc"], document)
         if detail["type"] == CROSS_FIELD:
             for inner, message in detail.get("ctx", {})["paths"].items():
@@ -97,6 +99,10 @@ def _path(location: Location, document: Mapping[str, Any]) -> str:
         held = cast("Any", here)
         here = held.get(step) if isinstance(here, Mapping) else held[step] if _within(held, step) else None
     return ".".join(part for part in parts if part != "[key]")
+
+
+def _is_inside(location: Location, group: Location) -> bool:
+    return len(location) > len(group) and location[: len(group)] == group
 
 
 def _within(sequence: Sequence[Any], step: int | str) -> bool:

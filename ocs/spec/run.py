@@ -35,6 +35,7 @@ LONGEST_CHECK = 4096
 RESERVED_SESSIONS = ("subagent:", "cron:", "acp:")
 """Session keys that the gateway keeps for itself."""
 BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=256)]
+ExitCode = Annotated[int, Field(strict=True, ge=0, le=255)]
 Command = Annotated[str, StringConstraints(max_length=LONGEST_COMMAND), PRINTABLE]
 
 
@@ -43,6 +44,10 @@ def _auth_profile(profile: str | None) -> str | None:
     if profile not in (None, "inherit") and not (provider and colon and label):
         raise ValueError(f"{quoted(profile)} is not a profile; write inherit, or provider:label")
     return profile
+
+
+def _in_order(codes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(codes)))
 
 
 def _with_offset(moment: datetime) -> datetime:
@@ -66,6 +71,10 @@ class Shell(Part):
     """Give it the worker's own environment too (never the worker's credentials)."""
     interpreter: Text4096 = "/bin/bash"
     """The program that is given `-c` and the command."""
+    success_codes: Annotated[
+        tuple[ExitCode, ...], Field(min_length=1, examples=[[0, 24]]), AfterValidator(_in_order)
+    ] = (0,)
+    """The exit codes with which it did well; any other is a failure."""
 
     @model_validator(mode="before")
     @classmethod
@@ -158,6 +167,8 @@ class Watchdog(Part):
     def _short_check(cls, check: Shell) -> Shell:
         if len(check.command) > LONGEST_CHECK:
             raise ValueError(f"is longer than {LONGEST_CHECK} characters; put it in a script")
+        if check.success_codes != (0,):
+            raise broken({"success_codes": "is for shell jobs; what the codes of a check mean is fixed"})
         return check
 
 

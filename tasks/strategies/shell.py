@@ -68,6 +68,7 @@ async def run_shell(
     finally:
         command.close()
     place = Place(str(folder), variables.get("PATH", ""))
+    ending = replace(ending, success_codes=shell.success_codes)
     return _masked(_result(ending, captures["stdout"], captures["stderr"], output, place), masking)
 
 

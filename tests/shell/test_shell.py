@@ -110,6 +110,11 @@ async def test_a_failure_keeps_its_code_and_both_streams(bench: Bench) -> None:
     assert (result.stdout.text, result.stderr.text) == ("half", "why")
 
 
+async def test_a_code_that_counts_as_success(bench: Bench) -> None:
+    result = await bench.run("echo partly; exit 24", success_codes=[0, 24])
+    assert (result.status, result.exit_code, result.error) == (RunStatus.OK, 24, None)
+
+
 async def test_a_signal_is_named_and_is_no_timeout(bench: Bench) -> None:
     result = await bench.run("kill -KILL $$")
     assert (result.status, result.exit_code, result.signal) == (RunStatus.ERROR, None, "SIGKILL")

@@ -36,6 +36,15 @@ def test_a_cut_text_fits_and_splits_no_character(said: str, limit: int) -> None:
     [
         (Ending(0, False, TEN), RunStatus.OK, None, None),
         (Ending(7, False, TEN), RunStatus.ERROR, None, "Exited with code 7."),
+        (Ending(24, False, TEN, success_codes=(0, 24)), RunStatus.OK, None, None),
+        (Ending(1, False, TEN, success_codes=(0, 24)), RunStatus.ERROR, None, "Exited with code 1."),
+        (Ending(127, False, TEN, success_codes=(127,)), RunStatus.OK, None, None),
+        (
+            Ending(0, False, TEN, success_codes=(1,)),
+            RunStatus.ERROR,
+            None,
+            "Exited with code 0, which is none of its success_codes.",
+        ),
         (Ending(-9, False, TEN), RunStatus.ERROR, "SIGKILL", "Ended by SIGKILL."),
         (
             Ending(-15, True, TEN),

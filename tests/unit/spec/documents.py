@@ -114,7 +114,8 @@ EVENTS = _group(
     },
 )
 TARGETS = one_of(SLUGS, sampled_from(["telegram:123", "slack:#ops room"]))
-SHELLS = _group(
+CODES = lists(integers(0, 255), min_size=1, max_size=3)
+CHECKS = _group(
     {"command": _words()},
     {
         "cwd": _words(),
@@ -140,8 +141,9 @@ AGENTS = _group(
         "job_class": sampled_from(["standard", "pre_compaction_flush"]),
     },
 )
+SHELLS = builds(lambda shell, rest: {**shell, **rest}, CHECKS, _group({}, {"success_codes": CODES}))
 WATCHDOGS = _group(
-    {"label": _words(), "check": one_of(_words(), SHELLS)},
+    {"label": _words(), "check": one_of(_words(), CHECKS)},
     {
         "timeout": integers(60, 9000),
         "started_at": MOMENTS,

@@ -141,6 +141,24 @@ def test_is_a_job(changes: dict[str, Any]) -> None:
             {"run": {"watchdog": {"label": "b", "check": "x" * 4097}}}, "run.watchdog.check", "4096", id="long check"
         ),
         pytest.param(
+            {"run": {"watchdog": {"label": "b", "check": {"command": "x", "success_codes": [0, 1]}}}},
+            "run.watchdog.check.success_codes",
+            "is for shell jobs",
+            id="a check's codes",
+        ),
+        pytest.param(
+            {"run": {"shell": {"command": "x", "success_codes": []}}},
+            "run.shell.success_codes",
+            "at least one",
+            id="no code",
+        ),
+        pytest.param(
+            {"run": {"shell": {"command": "x", "success_codes": [256]}}},
+            "run.shell.success_codes.0",
+            "at most 255",
+            id="code",
+        ),
+        pytest.param(
             {"run": {"watchdog": {"label": "b", "check": "x", "started_at": "2027-01-01T00:00:00"}}},
             "run.watchdog.started_at",
             "no offset",
@@ -237,7 +255,8 @@ JUNK = [
 PATHS = [
     "id", "name", "tags", "schedule", "schedule.cron", "schedule.every", "schedule.rrule", "schedule.at",
     "schedule.timezone", "schedule.jitter", "after", "after.job", "after.match", "after.match.regex",
-    "after.match.jsonpath", "on_event", "run", "run.shell", "run.shell.env", "run.shell.secrets", "run.agent",
+    "after.match.jsonpath", "on_event", "run", "run.shell", "run.shell.success_codes", "run.shell.env",
+    "run.shell.secrets", "run.agent",
     "run.agent.context.from", "run.watchdog.check", "run.watchdog.started_at", "run.timeout", "limits.overlap",
     "retry.jitter", "retry.on", "retry.factor", "deliver", "deliver.to", "output.store", "lifecycle.ttl", "identity",
     "identity.document", "contract.allowed_paths", "contract.max_cost_usd", "nonsense", "limits.nonsense",
