@@ -113,7 +113,7 @@ def _document(entry: Entry, origin: str, here: Here) -> dict[str, Any]:
         "run": {"shell": _shell(entry), "timeout": ENDLESS},
         "limits": {"overlap": here.overlap},
         "backoff": False,
-        **({"deliver": {"when": "failure", "to": targets[0]}} if targets else {}),
+        **({"deliver": {"when": "failure", "to": targets}} if targets else {}),
     }
 
 

@@ -17,7 +17,7 @@ from tasks.adapter.transient import retry_transient
 async def run_watchdog(
     job: Job, watched: Watchdog, run_check: Callable[[Shell, timedelta], Awaitable[DispatchResult]]
 ) -> DispatchResult:
-    """Check once, and alarm whoever is to be alarmed: `alert`, else the job's own delivery target."""
+    """Check once, and alarm whoever is to be alarmed: `alert`, else whom the job tells of failures."""
     check = await run_check(watched.check, min(job.run.timeout, LONGEST_CHECK))
     if check.status is RunStatus.CANCELLED:
         return check
@@ -27,8 +27,8 @@ async def run_watchdog(
 
     known = await retry_transient("look up what the watchdog found last", last_finding)
     decision = watchdog.decide(watched, check, known=Finding(known) if known else None, now=runtime.clock())
-    return watchdog.result(watched, check, decision, watched.alert or _own_target(job))
+    return watchdog.result(watched, check, decision, (watched.alert,) if watched.alert else _own_targets(job))
 
 
-def _own_target(job: Job) -> str | None:
-    return job.deliver.to if job.deliver is not None and job.deliver.when != "never" else None
+def _own_targets(job: Job) -> tuple[str, ...]:
+    return job.deliver.of_failures if job.deliver is not None and job.deliver.when != "never" else ()

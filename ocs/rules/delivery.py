@@ -35,9 +35,9 @@ _LOG_LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What is told to whom. `images` are paths on the host the job ran on."""
+    """What is told to whom, each for itself. `images` are paths on the host the job ran on."""
 
-    target: str
+    targets: tuple[str, ...]
     subject: str
     body: str
     images: tuple[str, ...] = ()
@@ -47,11 +47,11 @@ class Letter:
 def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) -> Letter | None:
     """The message that follows from the end of a run; None when nobody is to hear of it.
 
-    `why` is the sentence that says how it ended and what follows, `link` the run's page. A target that the strategy
-    itself names (a watchdog's alert) is told whatever the job's `deliver` says.
+    `why` is the sentence that says how it ended and what follows, `link` the run's page. Targets that the strategy
+    itself names (a watchdog's alert) are told whatever the job's `deliver` says.
     """
-    target = result.delivery_target or _asked_for(job.deliver, result.status)
-    if target is None or result.skip_delivery or result.status not in TOLD_IN_SUBJECT:
+    targets = result.delivery_targets or _asked_for(job.deliver, result.status)
+    if not targets or result.skip_delivery or result.status not in TOLD_IN_SUBJECT:
         return None
     subject = one_line(job.name or job.id, LONGEST_NAME)
     if result.delivery_override is not None:
@@ -61,7 +61,7 @@ def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) 
         subject = f"{subject}: {TOLD_IN_SUBJECT[result.status]}"
         body = _told(result, why, link)
     kind = REPLY if _is_spoken(result) and result.status is RunStatus.OK else RUN
-    return Letter(target, subject, body, result.images, kind) if body else None
+    return Letter(targets, subject, body, result.images, kind) if body else None
 
 
 def cleaned(text: str) -> str:
@@ -83,10 +83,12 @@ def printable(text: str) -> str:
     return without_blank_ends(cut_between(uncoloured(text), LONGEST_BODY))
 
 
-def _asked_for(deliver: Deliver | None, status: RunStatus) -> str | None:
-    if deliver is None or deliver.when == "never" or (deliver.when == "failure" and status is RunStatus.OK):
-        return None
-    return deliver.to
+def _asked_for(deliver: Deliver | None, status: RunStatus) -> tuple[str, ...]:
+    if deliver is None or deliver.when == "never":
+        return ()
+    if status is not RunStatus.OK:
+        return deliver.of_failures
+    return deliver.to if deliver.when == "always" else ()
 
 
 def _is_spoken(result: DispatchResult) -> bool:

@@ -104,7 +104,7 @@ class DispatchResult:
     `summary` is stored, `content` is the delivery text and what children's `match` looks at, `error` is
     one sentence for people. The skip flags suppress that step of finalize.
 
-    `delivery_override` is told exactly as it is; `delivery_target` hears of it whatever the job's `deliver` says.
+    `delivery_override` is told exactly as it is; `delivery_targets` hear of it whatever the job's `deliver` says.
     `retry_in` asks for the same attempt once more after that time, because nothing of it was done; `retryable` is
     False when a further attempt would end the same way. `retire_job` says that the job has served its purpose.
     `notes` are sentences on what else a person should know, however it ended.
@@ -121,7 +121,7 @@ class DispatchResult:
     stdout: StreamOutput = field(default_factory=StreamOutput)
     stderr: StreamOutput = field(default_factory=StreamOutput)
     delivery_override: str | None = None
-    delivery_target: str | None = None
+    delivery_targets: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     skip_delivery: bool = False
     skip_children: bool = False

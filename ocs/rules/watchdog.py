@@ -69,7 +69,7 @@ def decide(watchdog: Watchdog, check: DispatchResult, *, known: Finding | None, 
     return Decision(None, f"The check of {watchdog.label} does not work: {check.error}", broken=True)
 
 
-def result(watchdog: Watchdog, check: DispatchResult, decision: Decision, alert: str | None) -> DispatchResult:
+def result(watchdog: Watchdog, check: DispatchResult, decision: Decision, alert: tuple[str, ...]) -> DispatchResult:
     """The decision as the run's result. Whatever was found, the check itself went well unless it is broken."""
     told = decision.text if alert else None
     return DispatchResult(
@@ -81,7 +81,7 @@ def result(watchdog: Watchdog, check: DispatchResult, decision: Decision, alert:
         signal=check.signal,
         stdout=check.stdout,
         stderr=check.stderr,
-        delivery_target=alert if told else None,
+        delivery_targets=alert if told else (),
         delivery_override=told,
         # A broken check is told of like any failed job.
         skip_delivery=told is None and not decision.broken,

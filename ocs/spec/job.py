@@ -119,7 +119,8 @@ def _across_fields(job: Job) -> Iterator[tuple[str, str]]:
 def _delivery(job: Job) -> Iterator[tuple[str, str]]:
     """A shell job without `deliver` tells nobody; an agent's job must say whom, or why nobody."""
     deliver = job.deliver
-    if deliver is not None and deliver.when != "never" and deliver.to is None:
+    needs = {"always": "to", "failure": "of_failures"}.get(deliver.when) if deliver else None
+    if needs is not None and not getattr(deliver, needs):
         yield "deliver.to", "is missing; name whom to tell, or write when: never"
     if job.kind != "agent" or job.after is not None:
         return

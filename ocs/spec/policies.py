@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from ocs.spec.target import MaybeTarget
+from ocs.spec.target import Targets
 from ocs.spec.values import (
     ALSO,
     AtLeast,
@@ -132,10 +132,22 @@ class Deliver(Part):
 
     when: Literal["failure", "always", "never"] = "failure"
     """Only of failures, always, or never."""
-    to: MaybeTarget = None
-    """A delivery target (ops), channel:target of the gateway, or a notification block (slack-webhook/ops)."""
+    to: Targets = Field((), examples=[["ops"]])
+    """Whom: delivery targets (ops), channel:target of the gateway, or notification blocks (slack-webhook/ops)."""
+    on_failure: Targets = ()
+    """Who hears of failures, where that is somebody else."""
     opt_out_reason: Maybe256 = None
     """Why an agent's job delivers never."""
+
+    @property
+    def of_failures(self) -> tuple[str, ...]:
+        """Who hears of failures."""
+        return self.on_failure or self.to
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every target that it names, each once."""
+        return tuple(dict.fromkeys((*self.to, *self.on_failure)))
 
 
 class Output(Part):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from ocs.spec.values import BLANK_IS_NONE, no_control_characters, quoted
+from ocs.spec.values import ALSO, BLANK_IS_NONE, no_control_characters, quoted
 
 LONGEST_CHANNEL = 64
 LONGEST_TARGET = 256
@@ -78,3 +78,24 @@ Target = Annotated[
     str, Field(max_length=LONGEST_CHANNEL + 1 + LONGEST_TARGET, examples=["ops"]), AfterValidator(_checked)
 ]
 MaybeTarget = Annotated[Target | None, BLANK_IS_NONE]
+MOST_TARGETS = 20
+
+
+def _several(value: Any) -> Any:
+    """One may be written without a list."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return []
+    return [value] if isinstance(value, str) else value
+
+
+def _each_once(targets: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(targets))
+
+
+Targets = Annotated[
+    tuple[Target, ...],
+    BeforeValidator(_several),
+    Field(max_length=MOST_TARGETS, json_schema_extra={ALSO: {"type": "string"}}),
+    AfterValidator(_each_once),
+]
+"""None, one or several targets."""

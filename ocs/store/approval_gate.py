@@ -161,7 +161,7 @@ async def _request(
         what=what_runs(job),
         why=why,
         changed=changed_parts(job, shown.deployed) if shown.deployed else [],
-        target=deliver.to if deliver else None,
+        targets=list(deliver.to or deliver.on_failure) if deliver else [],
         requested_at=now,
         timeout_s=job.approval.timeout.total_seconds(),
         on_timeout=OnTimeout(job.approval.on_timeout),

@@ -190,14 +190,14 @@ async def approvals_of_run(store: Store, run_id: UUID) -> list[Approval]:
 
 
 def tell(session: AsyncSession, request: Approval, message: Message, what: str, now: datetime) -> bool:
-    """Write a message to the job's target, in the transaction it tells of; returns whether there is one to tell."""
-    if request.target is None:
+    """Write a message to the job's targets, in the transaction it tells of; returns whether there is one to tell."""
+    if not request.targets:
         return False
     deliveries.enqueue(
         session,
         job_id=request.job_id,
         run_id=request.run_id,
-        target=request.target,
+        targets=request.targets,
         subject=message.subject,
         body=message.body,
         kind="approval",

@@ -52,7 +52,7 @@ def enqueue(
     *,
     job_id: str,
     run_id: UUID | None,
-    target: str,
+    targets: Sequence[str],
     subject: str,
     body: str,
     kind: str,
@@ -60,12 +60,12 @@ def enqueue(
     images: Sequence[str] = (),
     dedup: str | None = None,
 ) -> None:
-    """Add a delivery to the transaction that does what it tells of; it is sent after the commit.
+    """Add a delivery to each target to the transaction that does what it tells of; they are sent after the commit.
 
-    `kind` says in a word what it tells (run, approval, crash). Of several with the same `dedup`, whoever wrote
-    them, one is sent.
+    `kind` says in a word what it tells (run, approval, crash). Of several to a target with the same `dedup`,
+    whoever wrote them, one is sent.
     """
-    session.add(
+    session.add_all(
         Delivery(
             job_id=job_id,
             run_id=run_id,
@@ -78,13 +78,14 @@ def enqueue(
             next_attempt_at=now,
             created_at=now,
         )
+        for target in targets
     )
 
 
 async def take_due(store: Store, *, now: datetime, limit: int, run_id: UUID | None = None) -> list[Sending]:
     """Take deliveries that are due and nobody is sending, oldest first; of one run alone if it is named.
 
-    What is written twice (the same `dedup`) is taken out on the way.
+    What is written twice (the same `dedup` and target) is taken out on the way.
     """
     taken: list[Delivery] = []
     async with store.transaction(lock=(LOCK,)) as session:
@@ -217,7 +218,9 @@ async def _is_repetition(session: AsyncSession, row: Delivery) -> bool:
         col(other.created_at) < row.created_at,
         and_(col(other.created_at) == row.created_at, col(other.id) < row.id),
     )
-    same = exists().where(col(other.dedup) == row.dedup, col(other.id) != row.id, earlier)
+    same = exists().where(
+        col(other.dedup) == row.dedup, col(other.target) == row.target, col(other.id) != row.id, earlier
+    )
     return bool((await session.scalars(select(same))).one())
 
 

@@ -31,7 +31,7 @@ FAILED = (RunStatus.ERROR, RunStatus.TIMEOUT)
 class Outcome:
     """How the run ended, in a sentence, and what follows from it.
 
-    `let_go` are dispatches that had waited for this run's end, `tells` the target that hears of it. `stale` says that
+    `let_go` are dispatches that had waited for this run's end, `tells` the targets that hear of it. `stale` says that
     the run had been ended by somebody else meanwhile, and nothing was written.
     """
 
@@ -39,7 +39,7 @@ class Outcome:
     why: str
     consequences: tuple[PendingDispatch, ...] = ()
     released: tuple[PendingDispatch, ...] = ()
-    tells: str | None = None
+    tells: tuple[str, ...] = ()
     stale: bool = False
 
 
@@ -91,7 +91,7 @@ async def finish(
             why,
             tuple(pending(row) for row in rows),
             tuple(pending(row) for row in released),
-            tells=letter.target if letter else None,
+            tells=letter.targets if letter else (),
         )
 
 
@@ -212,7 +212,7 @@ def _tell(session: AsyncSession, run: Run, letter: delivery.Letter, now: datetim
         session,
         job_id=run.job_id,
         run_id=run.id,
-        target=letter.target,
+        targets=letter.targets,
         subject=letter.subject,
         body=letter.body,
         images=letter.images,

@@ -190,7 +190,7 @@ class Approval(SQLModel, table=True):
     what: str = Field(sa_column=Column(Text, nullable=False))
     why: str = Field(sa_column=Column(Text, nullable=False))
     changed: list[str] = Field(sa_column=Column(JSON, nullable=False))
-    target: str | None = Field(default=None, max_length=512)
+    targets: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     requested_at: datetime = _instant(null=False)
     timeout_s: float
     on_timeout: OnTimeout = Field(sa_column=Column(choice(OnTimeout, "approval_on_timeout"), nullable=False))

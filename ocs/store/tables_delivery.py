@@ -39,7 +39,7 @@ class Delivery(SQLModel, table=True):
     subject: str = Field(sa_column=Column(Text, nullable=False))
     body: str = Field(sa_column=Column(Text, nullable=False))
     images: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
-    # Two rows with the same are the same message; only one of them is sent.
+    # Two rows to one target with the same are the same message; only one of them is sent.
     dedup: str | None = Field(default=None, max_length=128, index=True)
     status: DeliveryStatus = Field(
         default=DeliveryStatus.PENDING,

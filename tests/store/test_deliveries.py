@@ -28,7 +28,7 @@ async def write(store: Store, *, run_id: UUID | None = None, dedup: str | None =
             session,
             job_id="load",
             run_id=run_id,
-            target="ops",
+            targets=["ops"],
             subject="load: failed",
             body="It failed.\x00",
             kind="crash",
@@ -89,11 +89,22 @@ async def test_nobody_is_told_what_nobody_wants_to_hear(
     assert await deliveries.unsent(store) == []
 
 
+async def test_each_of_several_targets_is_told_once_and_by_itself(store: Store) -> None:
+    await end(store, {"deliver": {"when": "always", "to": "news", "on_failure": ["ops", "night-shift"]}}, FAILED)
+    sendings = await take(store)
+    assert {sending.target for sending in sendings} == {"ops", "night-shift"}
+    again = next(sending for sending in sendings if sending.target == "ops")
+    other = next(sending for sending in sendings if sending.target == "night-shift")
+    await deliveries.mark_failed(store, again, error="away", again_at=NOW, now=NOW)
+    await deliveries.mark_sent(store, other, now=NOW)
+    assert [sending.target for sending in await take(store)] == ["ops"]
+
+
 async def test_a_transaction_that_fails_leaves_no_delivery(store: Store) -> None:
     async def write_and_fail() -> None:
         async with store.transaction() as session:
             deliveries.enqueue(
-                session, job_id="a", run_id=None, target="ops", subject="a", body="b", kind="crash", now=NOW
+                session, job_id="a", run_id=None, targets=["ops"], subject="a", body="b", kind="crash", now=NOW
             )
             raise RuntimeError
 

@@ -187,7 +187,7 @@ def test_whom_cron_mailed_to_is_told_of_failures_where_there_is_a_target() -> No
     text = "MAILTO=Ann@example.org\n0 3 * * * a.sh"
     made, imported = job(text, Here("UTC", "ann", {"ann@example.org": "post"}))
     assert made.deliver is not None
-    assert (made.deliver.to, made.deliver.when, imported.hints) == ("post", "failure", ())
+    assert (made.deliver.to, made.deliver.when, imported.hints) == (("post",), "failure", ())
     made, imported = job(text)
     assert made.deliver is None
     assert "Ann@example.org" in imported.hints[0]

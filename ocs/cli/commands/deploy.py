@@ -150,7 +150,7 @@ async def _dispatch_near(client: PrefectClient, job: Job) -> None:
 
 async def _warn_of_targets(client: PrefectClient, jobs: Sequence[Job]) -> None:
     """A target that is missing is no reason not to roll out: it may be made later, and what waits is sent then."""
-    if any(job.deliver and job.deliver.to for job in jobs):
+    if any(job.deliver and job.deliver.named for job in jobs):
         async for finding in delivery.targets(client):
             tell(f"{finding.finding} Mend it with: {finding.mend}")
 

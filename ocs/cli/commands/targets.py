@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from blocks.target import DeliveryTarget
 
-app = group("Delivery targets: whom jobs tell how they ended. A job names one in deliver.to.")
+app = group("Delivery targets: whom jobs tell how they ended. A job names them in deliver.to.")
 Name = Annotated[str, typer.Argument(help="Its name, as in deliver.to.")]
 FROM_INPUT = "-"
 LONGEST_LINE = 100_000
@@ -231,4 +231,4 @@ def _view(name: str, target: DeliveryTarget | None) -> dict[str, Any]:
 
 def _named_by(name: str) -> list[str]:
     jobs = session.catalogue().jobs.values() if session.has_project() else ()
-    return sorted(job.id for job in jobs if job.deliver and job.deliver.to == name)
+    return sorted(job.id for job in jobs if job.deliver and name in job.deliver.named)

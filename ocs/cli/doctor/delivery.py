@@ -39,8 +39,8 @@ async def targets(client: PrefectClient) -> AsyncIterator[Finding]:
 
     named: dict[Address, list[str]] = {}
     for job in session.catalogue().jobs.values():
-        if job.deliver and job.deliver.to:
-            named.setdefault(address(job.deliver.to), []).append(job.id)
+        for target in job.deliver.named if job.deliver else ():
+            named.setdefault(address(target), []).append(job.id)
     there = await all_targets(client) if named else {}
     for target, jobs in named.items():
         if not isinstance(target, Named):

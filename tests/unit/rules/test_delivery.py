@@ -114,22 +114,33 @@ def test_a_job_without_deliver_tells_nobody() -> None:
     assert of_run(job(), SHELL_ERROR, WHY) is None
 
 
+def test_several_are_told_and_others_of_failures() -> None:
+    both = job(when="always", to=["news", "ops", "news"], on_failure=["ops", "night-shift"])
+    good, bad = of_run(both, SHELL_OK, WHY), of_run(both, SHELL_ERROR, WHY)
+    assert good is not None
+    assert bad is not None
+    assert (good.targets, bad.targets) == (("news", "ops"), ("ops", "night-shift"))
+    only_failures = of_run(job(on_failure="ops"), SHELL_ERROR, WHY)
+    assert only_failures is not None
+    assert only_failures.targets == ("ops",)
+
+
 def test_the_letter_says_what_it_is_about_and_where_to_look() -> None:
     named = Job.model_validate({**job(to="ops").document(), "name": "Load the\nwarehouse"})
     result = with_(SHELL_ERROR, images=("/tmp/chart.png",))
     letter = of_run(named, result, WHY, "http://127.0.0.1:4200/runs/flow-run/1")
     assert letter is not None
-    assert letter == Letter("ops", "Load the warehouse: failed", letter.body, ("/tmp/chart.png",))
+    assert letter == Letter(("ops",), "Load the warehouse: failed", letter.body, ("/tmp/chart.png",))
     assert letter.body.endswith("Run: http://127.0.0.1:4200/runs/flow-run/1")
 
 
 @pytest.mark.parametrize("deliver", [{}, {"when": "never"}, {"to": "ops"}])
 def test_a_watchdogs_alert_goes_where_the_watchdog_says(deliver: dict[str, Any]) -> None:
-    alert = DispatchResult(RunStatus.OK, delivery_target="telegram:1", delivery_override="build-42 is stuck.")
+    alert = DispatchResult(RunStatus.OK, delivery_targets=("telegram:1",), delivery_override="build-42 is stuck.")
     letter = of_run(job(**deliver), alert, WHY)
     assert letter is not None
     # The check went well, and what it tells did not: the subject does not say that anything is done.
-    assert (letter.target, letter.subject, letter.body) == ("telegram:1", "load", "build-42 is stuck.")
+    assert (letter.targets, letter.subject, letter.body) == (("telegram:1",), "load", "build-42 is stuck.")
     assert of_run(job(**deliver), with_(alert, skip_delivery=True), WHY) is None
     assert of_run(job(**deliver), with_(alert, delivery_override="  "), WHY) is None
 

@@ -87,12 +87,12 @@ def test_an_alarm_says_what_one_has_to_know() -> None:
 
 def result(checked: DispatchResult, **fields: Any) -> DispatchResult:
     dog = watched(**fields)
-    return watchdog.result(dog, checked, decide(dog, checked, known=None, now=NOW), dog.alert)
+    return watchdog.result(dog, checked, decide(dog, checked, known=None, now=NOW), (dog.alert,) if dog.alert else ())
 
 
 def test_an_alarm_goes_to_its_target_whatever_the_mode_and_is_a_good_run() -> None:
     stuck = result(check(1))
-    assert (stuck.status, stuck.delivery_target, stuck.skip_delivery) == (RunStatus.OK, "ops", False)
+    assert (stuck.status, stuck.delivery_targets, stuck.skip_delivery) == (RunStatus.OK, ("ops",), False)
     assert stuck.delivery_override is not None
     assert stuck.finding == "stuck"
     assert stuck.skip_children
@@ -115,8 +115,8 @@ def test_it_goes_away_when_the_watch_is_over_and_it_was_asked_to(self_destruct: 
 def test_without_a_target_nobody_is_told() -> None:
     dog = watched(alert=None)
     decision = decide(dog, check(1), known=None, now=NOW)
-    told = watchdog.result(dog, check(1), decision, None)
-    assert (told.delivery_target, told.delivery_override, told.skip_delivery) == (None, None, True)
+    told = watchdog.result(dog, check(1), decision, ())
+    assert (told.delivery_targets, told.delivery_override, told.skip_delivery) == ((), None, True)
 
 
 def test_a_check_that_does_not_work_is_a_failed_run() -> None:

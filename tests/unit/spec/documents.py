@@ -164,7 +164,11 @@ RUNS = one_of(
     _group({"watchdog": WATCHDOGS}, LIMITS_OF_A_RUN),
 )
 DELIVERIES = one_of(
-    _group({"to": TARGETS}, {"when": sampled_from(["failure", "always"])}),
+    _group(
+        {"to": one_of(TARGETS, lists(TARGETS, min_size=1, max_size=3))},
+        {"when": sampled_from(["failure", "always"]), "on_failure": one_of(TARGETS, lists(TARGETS, max_size=2))},
+    ),
+    _group({"on_failure": TARGETS}, {}),
     just({"when": "never", "opt_out_reason": "nobody reads it"}),
 )
 RETRIES = _group(

@@ -110,6 +110,11 @@ def test_is_a_job(changes: dict[str, Any]) -> None:
         pytest.param({"tags": "reports"}, "tags", "must be a list", id="list"),
         pytest.param({"tags": ["ok", "after:load"]}, "tags.1", "ocs sets itself", id="a tag of ours"),
         pytest.param({"deliver": {"to": "Ops Room"}}, "deliver.to", "channel:target", id="no block's name"),
+        pytest.param({"deliver": {"to": ["ops", "Ops Room"]}}, "deliver.to.1", "channel:target", id="second of two"),
+        pytest.param({"deliver": {"to": 5}}, "deliver.to", "must be a list", id="no list"),
+        pytest.param(
+            {"deliver": {"when": "always", "on_failure": "ops"}}, "deliver.to", "name whom to tell", id="only failures"
+        ),
         pytest.param({"deliver": {"to": "slack:"}}, "deliver.to", "empty side", id="no target"),
         pytest.param({"deliver": {"to": "a/b/c"}}, "deliver.to", "slack-webhook/ops", id="no notification block"),
         pytest.param(
@@ -258,7 +263,8 @@ PATHS = [
     "after.match.jsonpath", "on_event", "run", "run.shell", "run.shell.success_codes", "run.shell.env",
     "run.shell.secrets", "run.agent",
     "run.agent.context.from", "run.watchdog.check", "run.watchdog.started_at", "run.timeout", "limits.overlap",
-    "retry.jitter", "retry.on", "retry.factor", "deliver", "deliver.to", "output.store", "lifecycle.ttl", "identity",
+    "retry.jitter", "retry.on", "retry.factor", "deliver", "deliver.to",
+    "deliver.on_failure", "output.store", "lifecycle.ttl", "identity",
     "identity.document", "contract.allowed_paths", "contract.max_cost_usd", "nonsense", "limits.nonsense",
 ]  # fmt: skip
 
