@@ -10,8 +10,8 @@ from typing import Annotated, Any, cast
 import typer
 
 from ocs import settings
-from ocs.cli import session
 from ocs.errors import UsageError
+from ocs.service import session
 from ocs.spec import parse_duration
 
 OFFERED = 50

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocs.cli import session
+from ocs.cli.person import person
 from ocs.cli.render.output import answer, say, tell
 from ocs.cli.render.views import job_view
 from ocs.errors import OcsError, ServerUnreachable, StoreError
 from ocs.rules.approval import values_by_path
+from ocs.service import session
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue
@@ -76,9 +77,7 @@ def note(verb: str, job_id: str, before: bytes | None, after: bytes | None) -> N
                 store,
                 f"job-{verb.lower()}",
                 job_id=job_id,
-                actor=session.user(),
-                source=session.SOURCE,
-                now=session.now(),
+                by=person(),
                 before={path: was[path] for path in differing if path in was},
                 after={path: now_is[path] for path in differing if path in now_is},
             )

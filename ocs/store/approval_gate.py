@@ -15,6 +15,7 @@ from sqlmodel import col, select
 
 from ocs.rules import approval_text
 from ocs.rules.approval import ApprovalStatus, OnTimeout, Recorded, changed_parts, spec_digest, what_runs
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
 from ocs.spec import Job
 from ocs.store.approvals import said_of, tell, time_out
@@ -130,9 +131,7 @@ async def ask(
     record(
         session,
         "approval-asked",
-        actor="scheduler",
-        source="gate",
-        now=now,
+        by=Attribution("scheduler", "gate", now),
         job_id=job.id,
         run_id=run.id,
         after={"approval": str(request.id), "spec": digest},

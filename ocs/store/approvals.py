@@ -14,6 +14,7 @@ from ocs.errors import NotFound
 from ocs.rules import approval_text
 from ocs.rules.approval import ApprovalStatus, DecidedFrom, OnTimeout, checked_name, checked_reason, sentence
 from ocs.rules.approval_text import Message
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import RunStatus
 from ocs.store import deliveries
 from ocs.store.audit import record
@@ -97,9 +98,7 @@ def time_out(session: AsyncSession, found: Approval, now: datetime) -> None:
     _settle(session, found, status, by="timeout", decided_from=DecidedFrom.TIMEOUT, now=now, login=None)
 
 
-async def withdraw_approval(
-    store: Store, approval_id: UUID, *, why: str, actor: str, source: str, now: datetime
-) -> Approval:
+async def withdraw_approval(store: Store, approval_id: UUID, *, why: str, by: Attribution) -> Approval:
     """End a run that waits at the gate: it was cancelled, or its job changed. Nothing follows from it."""
     async with store.reading() as session:
         found = await session.get_one(Approval, approval_id)
@@ -109,17 +108,15 @@ async def withdraw_approval(
         before = found.status
         if run is None or run.status is not RunStatus.WAITING_APPROVAL:
             return found
-        run.status, run.finished_at, run.lease_until = RunStatus.CANCELLED, now, None
+        run.status, run.finished_at, run.lease_until = RunStatus.CANCELLED, by.now, None
         run.summary = run.error = why
         if before is ApprovalStatus.PENDING:
-            found.status, found.reason, found.decided_at = ApprovalStatus.WITHDRAWN, why, now
-            tell(session, found, approval_text.decided(found.job_id, found.status, said_of(found)), "decided", now)
+            found.status, found.reason, found.decided_at = ApprovalStatus.WITHDRAWN, why, by.now
+            tell(session, found, approval_text.decided(found.job_id, found.status, said_of(found)), "decided", by.now)
         record(
             session,
             "approval-withdrawn",
-            actor=actor,
-            source=source,
-            now=now,
+            by=by,
             job_id=found.job_id,
             run_id=found.run_id,
             before={"approval": str(found.id), "status": before},
@@ -235,9 +232,7 @@ def _settle(
     record(
         session,
         f"approval-{status.replace('_', '-')}",
-        actor=by,
-        source=decided_from,
-        now=now,
+        by=Attribution(by, decided_from, now),
         job_id=found.job_id,
         run_id=found.run_id,
         before={"approval": str(found.id), "status": before},

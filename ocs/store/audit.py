@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from ocs.rules.attribution import Attribution
 from ocs.store.engine import Store
 from ocs.store.tables import AuditEvent
 
@@ -18,9 +19,7 @@ def record(
     session: AsyncSession,
     action: str,
     *,
-    actor: str,
-    source: str,
-    now: datetime,
+    by: Attribution,
     job_id: str | None = None,
     run_id: UUID | None = None,
     before: Mapping[str, Any] | None = None,
@@ -29,9 +28,9 @@ def record(
     """Add an event to the transaction that does what it tells."""
     session.add(
         AuditEvent(
-            at=now,
-            actor=actor,
-            source=source,
+            at=by.now,
+            actor=by.actor,
+            source=by.source,
             action=action,
             job_id=job_id,
             run_id=run_id,

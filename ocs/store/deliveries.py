@@ -17,6 +17,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
 from ocs.errors import Refused
+from ocs.rules.attribution import Attribution
 from ocs.rules.delivery import printable
 from ocs.store.audit import record
 from ocs.store.clock import database_clock
@@ -137,7 +138,7 @@ async def mark_failed(store: Store, sending: Sending, *, error: str, again_at: d
             row.next_attempt_at = again_at
 
 
-async def try_again(store: Store, delivery_id: UUID, *, actor: str, source: str, now: datetime) -> Delivery:
+async def try_again(store: Store, delivery_id: UUID, *, by: Attribution) -> Delivery:
     """Send a dead letter again, or a waiting one at once; its acknowledged parts are not repeated. Audited.
 
     Raises:
@@ -149,13 +150,13 @@ async def try_again(store: Store, delivery_id: UUID, *, actor: str, source: str,
             raise Refused(
                 f"The delivery {str(row.id)[:8]} of {row.job_id} was {row.status}; there is nothing to retry."
             )
-        _audit(session, "delivery-retried", row, actor, source, now)
-        row.status, row.ended_at, row.next_attempt_at = DeliveryStatus.PENDING, None, now
+        _audit(session, "delivery-retried", row, by)
+        row.status, row.ended_at, row.next_attempt_at = DeliveryStatus.PENDING, None, by.now
         row.attempts_before = row.attempts
         return row
 
 
-async def withdraw_delivery(store: Store, delivery_id: UUID, *, actor: str, source: str, now: datetime) -> Delivery:
+async def withdraw_delivery(store: Store, delivery_id: UUID, *, by: Attribution) -> Delivery:
     """Give up a delivery that waits or is a dead letter. Audited.
 
     Raises:
@@ -165,8 +166,8 @@ async def withdraw_delivery(store: Store, delivery_id: UUID, *, actor: str, sour
         row = await session.get_one(Delivery, delivery_id, with_for_update=True)
         if row.status not in (DeliveryStatus.PENDING, DeliveryStatus.FAILED):
             raise Refused(f"The delivery {str(row.id)[:8]} of {row.job_id} does not wait any more: {row.status}.")
-        _audit(session, "delivery-withdrawn", row, actor, source, now)
-        row.status, row.ended_at = DeliveryStatus.WITHDRAWN, now
+        _audit(session, "delivery-withdrawn", row, by)
+        row.status, row.ended_at = DeliveryStatus.WITHDRAWN, by.now
         return row
 
 
@@ -230,9 +231,9 @@ async def _ours(session: AsyncSession, sending: Sending) -> Delivery | None:
     return row if still else None
 
 
-def _audit(session: AsyncSession, action: str, row: Delivery, actor: str, source: str, now: datetime) -> None:
+def _audit(session: AsyncSession, action: str, row: Delivery, by: Attribution) -> None:
     before = {"delivery": str(row.id), "target": row.target, "status": str(row.status), "attempts": row.attempts}
-    record(session, action, job_id=row.job_id, run_id=row.run_id, actor=actor, source=source, now=now, before=before)
+    record(session, action, job_id=row.job_id, run_id=row.run_id, by=by, before=before)
 
 
 def _sending(row: Delivery) -> Sending:

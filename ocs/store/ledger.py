@@ -8,6 +8,7 @@ from sqlalchemy import delete, or_
 from sqlmodel import col, select
 
 from ocs.errors import Refused
+from ocs.rules.attribution import Attribution
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.shortened import SEVERAL, begins, the_one
@@ -36,7 +37,7 @@ async def key_by_prefix(store: Store, prefix: str) -> IdempotencyKey:
     return the_one(found, prefix, "idempotency key", by=lambda row: row.key, hint="See all: ocs idem list")
 
 
-async def release_key(store: Store, key: str, *, actor: str, source: str, now: datetime) -> IdempotencyKey:
+async def release_key(store: Store, key: str, *, by: Attribution) -> IdempotencyKey:
     """Free a claimed key, so that its occasion may run again; audited.
 
     Raises:
@@ -46,15 +47,13 @@ async def release_key(store: Store, key: str, *, actor: str, source: str, now: d
         ledger = await session.get_one(IdempotencyKey, key)
         if ledger.status is not KeyStatus.CLAIMED:
             raise Refused(f"The key {key} is already released.")
-        ledger.status, ledger.released_at = KeyStatus.RELEASED, now
+        ledger.status, ledger.released_at = KeyStatus.RELEASED, by.now
         record(
             session,
             "key-released",
             job_id=ledger.job_id,
             run_id=ledger.run_id,
-            actor=actor,
-            source=source,
-            now=now,
+            by=by,
             before={"key": key, "status": KeyStatus.CLAIMED},
             after={"key": key, "status": KeyStatus.RELEASED},
         )

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from ocs.rules.attribution import Attribution
 from ocs.rules.lifecycle import Past
 from ocs.spec import Job
 from ocs.store.audit import record
@@ -35,7 +36,7 @@ async def note_retired(store: Store, job_id: str, version: str | None, *, why: s
         if state is not None:
             state.retired_version = version
         after = {"version": version, "why": why}
-        record(session, "job-removed", job_id=job_id, actor="scheduler", source="lifecycle", now=now, after=after)
+        record(session, "job-removed", job_id=job_id, by=Attribution("scheduler", "lifecycle", now), after=after)
 
 
 async def retired(store: Store) -> dict[str, str]:

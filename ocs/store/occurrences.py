@@ -12,6 +12,7 @@ from sqlalchemy import delete, union
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import DispatchKind
 from ocs.rules.misfire import CatchUp
 from ocs.store.audit import record
@@ -94,7 +95,7 @@ async def dispatch_missed(store: Store, job_id: str, chosen: CatchUp, now: datet
 def _tell(session: AsyncSession, job_id: str, missed: Sequence[datetime], dispatched: int, now: datetime) -> None:
     span = {"missed": len(missed), "first": missed[0].isoformat(), "last": missed[-1].isoformat()}
     after = {**span, "dispatched": dispatched}
-    record(session, "occurrences-missed", job_id=job_id, actor="scheduler", source="catch-up", now=now, after=after)
+    record(session, "occurrences-missed", job_id=job_id, by=Attribution("scheduler", "catch-up", now), after=after)
 
 
 def _row(job_id: str, instant: datetime, now: datetime) -> DispatchRow:

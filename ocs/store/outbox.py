@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from ocs.errors import Refused
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import DispatchKind
 from ocs.store.audit import record
 from ocs.store.engine import Store
@@ -55,9 +56,7 @@ async def enqueue(
     store: Store,
     job_id: str,
     *,
-    now: datetime,
-    actor: str,
-    source: str,
+    by: Attribution,
     max_queued: int = 25,
     parameters: Mapping[str, Any] | None = None,
     after: Run | None = None,
@@ -77,17 +76,17 @@ async def enqueue(
         row = DispatchRow(
             job_id=job_id,
             kind=DispatchKind.RETRY if after else DispatchKind.MANUAL,
-            scheduled_for=now,
+            scheduled_for=by.now,
             attempt=after.attempt + 1 if after else 1,
             source_run=after.parent_run if after else None,
             retry_of=after.id if after else None,
-            created_at=now,
+            created_at=by.now,
             parameters=dict(parameters) if parameters else None,
         )
         session.add(row)
         asked = {"parameters": dict(parameters)} if parameters else None
         action, run_id = ("retry", after.id) if after else ("run", None)
-        record(session, action, job_id=job_id, run_id=run_id, actor=actor, source=source, now=now, after=asked)
+        record(session, action, job_id=job_id, run_id=run_id, by=by, after=asked)
         return pending(row)
 
 
@@ -155,14 +154,12 @@ async def abandon(store: Store, dispatch_id: UUID, *, why: str, now: datetime) -
             session,
             "dispatch-abandoned",
             job_id=row.job_id,
-            actor="scheduler",
-            source="publish",
-            now=now,
+            by=Attribution("scheduler", "publish", now),
             after={"dispatch": str(dispatch_id), "why": why},
         )
 
 
-async def withdraw(store: Store, job_id: str, *, now: datetime, actor: str, source: str) -> list[UUID]:
+async def withdraw(store: Store, job_id: str, *, by: Attribution) -> list[UUID]:
     """Cancel every waiting dispatch of a job; returns the flow runs that were already made for them."""
     async with store.transaction(lock=(f"job:{job_id}",)) as session:
         waiting = select(DispatchRow).where(DispatchRow.job_id == job_id, col(DispatchRow.status).in_(OPEN))
@@ -171,11 +168,11 @@ async def withdraw(store: Store, job_id: str, *, now: datetime, actor: str, sour
             row.status = DispatchStatus.CANCELLED
         if rows:
             count = {"withdrawn": len(rows)}
-            record(session, "withdraw", job_id=job_id, actor=actor, source=source, now=now, after=count)
+            record(session, "withdraw", job_id=job_id, by=by, after=count)
     return [row.flow_run_id for row in rows if row.flow_run_id]
 
 
-async def withdraw_one(store: Store, dispatch_id: UUID, *, now: datetime, actor: str, source: str) -> UUID | None:
+async def withdraw_one(store: Store, dispatch_id: UUID, *, by: Attribution) -> UUID | None:
     """Cancel one waiting dispatch; returns the flow run that was made for it, if there is one.
 
     Raises:
@@ -187,7 +184,7 @@ async def withdraw_one(store: Store, dispatch_id: UUID, *, now: datetime, actor:
             raise Refused(f"The dispatch {str(dispatch_id)[:8]} of {row.job_id} does not wait any more: {row.status}.")
         row.status = DispatchStatus.CANCELLED
         one = {"dispatch": str(dispatch_id)}
-        record(session, "withdraw", job_id=row.job_id, actor=actor, source=source, now=now, after=one)
+        record(session, "withdraw", job_id=row.job_id, by=by, after=one)
         return row.flow_run_id
 
 

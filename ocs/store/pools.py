@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from ocs.rules.attribution import Attribution
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.running import is_running
@@ -33,7 +33,7 @@ async def slots_of(session: AsyncSession, name: str) -> int:
     return pool.slots if pool else SLOTS
 
 
-async def set_slots(store: Store, name: str, slots: int, *, actor: str, source: str, now: datetime) -> None:
+async def set_slots(store: Store, name: str, slots: int, *, by: Attribution) -> None:
     """Give a pool its number of slots; audited. Runs that are above a lower number go on."""
     async with store.transaction(lock=(f"pool:{name}",)) as session:
         before = await slots_of(session, name)
@@ -41,9 +41,7 @@ async def set_slots(store: Store, name: str, slots: int, *, actor: str, source: 
         record(
             session,
             "pool-set",
-            actor=actor,
-            source=source,
-            now=now,
+            by=by,
             before={"pool": name, "slots": before},
             after={"pool": name, "slots": slots},
         )

@@ -8,6 +8,7 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.store.audit import record
 from ocs.store.tables import AuditEvent, Run
@@ -21,7 +22,7 @@ def note_start(session: AsyncSession, run: Run, dispatch: Dispatch, now: datetim
     """A run that no dispatch stands behind was started, or begun again, by somebody there."""
     action = ACTIONS.get(dispatch.kind)
     if dispatch.id is None and action is not None:
-        record(session, action, actor=SOMEBODY, source=PREFECT, now=now, job_id=run.job_id, run_id=run.id)
+        record(session, action, by=Attribution(SOMEBODY, PREFECT, now), job_id=run.job_id, run_id=run.id)
 
 
 async def note_cancel(session: AsyncSession, run: Run, now: datetime) -> None:
@@ -32,4 +33,4 @@ async def note_cancel(session: AsyncSession, run: Run, now: datetime) -> None:
         .where(AuditEvent.action == "cancel", AuditEvent.job_id == run.job_id, col(AuditEvent.at) >= run.started_at)
     )
     if (await session.scalars(told)).one() == 0:
-        record(session, "cancel", actor=SOMEBODY, source=PREFECT, now=now, job_id=run.job_id, run_id=run.id)
+        record(session, "cancel", by=Attribution(SOMEBODY, PREFECT, now), job_id=run.job_id, run_id=run.id)

@@ -20,6 +20,7 @@ from prefect.states import Cancelled
 
 from ocs.rules.approval import ApprovalStatus, spec_digest
 from ocs.rules.approval_text import form
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import DispatchKind
 from ocs.store import Store
 from ocs.store.approval_gate import request_of
@@ -136,7 +137,7 @@ async def _resume(client: PrefectClient, flow_run_id: UUID, request: Approval) -
 
 async def _withdraw(store: Store, waiting: Waiting, why: str, *, source: str = GATE) -> None:
     actor = "somebody" if source == "prefect" else "scheduler"
-    await withdraw_approval(store, waiting.approval.id, why=why, actor=actor, source=source, now=runtime.clock())
+    await withdraw_approval(store, waiting.approval.id, why=why, by=Attribution(actor, source, runtime.clock()))
 
 
 def _outdated(request: Approval, deployment: DeploymentResponse | None) -> str | None:

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.e2e
 
 IMPATIENT = """
 from datetime import timedelta
-from ocs.cli import contact, main
+from ocs.cli import main
+from ocs.service import contact
 contact.GIVEN_UP = timedelta(seconds=2)
 main()
 """

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis.strategies import integers, text, timezones
 
 from ocs.cli.render import output
-from ocs.cli.render.output import count_of, first_line, local, seconds, took, utc
 from ocs.errors import Refused
+from ocs.rules.wording import count_of, first_line, local, seconds, took, utc
 
 MOMENT = datetime(2027, 1, 31, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments import catalogue
+from ocs.rules.attribution import Attribution
 from ocs.rules.occurrences import occurrences_between
 from ocs.server import answers, embedded_server
 from ocs.store import enqueue
@@ -158,9 +159,7 @@ class Chaos:
             await enqueue(
                 system.store,
                 system.id(name),
-                now=datetime.now(UTC),
-                actor="chaos",
-                source="chaos",
+                by=Attribution("chaos", "chaos", datetime.now(UTC)),
                 max_queued=UNBOUNDED["limits"]["max_queued"],
             )
             for name in self.chance.choices(among, k=count)

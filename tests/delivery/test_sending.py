@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from sqlmodel import select
 
 from blocks.target import DeliveryTarget
+from ocs.rules.attribution import Attribution
 from ocs.rules.delivery_retry import MOST_ATTEMPTS
 from ocs.store import Store, deliveries
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
@@ -123,7 +124,7 @@ async def test_a_webhook_that_stays_broken_ends_as_a_dead_letter_that_a_person_c
     row = await row_of(store)
     assert (row.status, len(hook.received)) == (DeliveryStatus.FAILED, MOST_ATTEMPTS)
     hook.answer = lambda _: Answer(200)
-    await deliveries.try_again(store, row.id, actor="ann", source="cli", now=datetime.now(UTC))
+    await deliveries.try_again(store, row.id, by=Attribution("ann", "cli", datetime.now(UTC)))
     await deliver_leftovers()
     assert (await row_of(store)).status is DeliveryStatus.SENT
 

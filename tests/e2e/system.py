@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 
 from deployments import catalogue, rollout
 from ocs import settings
+from ocs.rules.attribution import Attribution
 from ocs.store import Store, enqueue, open_store, queries
 from tasks.adapter.publish import publish
 
@@ -106,9 +107,7 @@ class RunningSystem:
         pending = await enqueue(
             self.store,
             self.id(name),
-            now=datetime.now(UTC),
-            actor="test",
-            source="test",
+            by=Attribution("test", "test", datetime.now(UTC)),
             **({"parameters": parameters} if parameters else {}),
         )
         await publish(self.client, self.store, [pending])

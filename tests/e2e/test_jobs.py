@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -21,10 +20,12 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Scheduled
 
-from ocs.cli.commands.jobs_run import start
-from ocs.cli.deployed import deployed_job
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.jitter import offset
+from ocs.service.deployed import deployed_job
+from ocs.service.listener import Deaf
+from ocs.service.running import Outcome, start
 from ocs.store.tables import Run
 from tests.e2e.system import RunningSystem
 
@@ -314,12 +315,18 @@ async def test_a_broken_child_harms_only_itself(ocs: RunningSystem) -> None:
     assert not await ocs.runs_of("bad")
 
 
+class Heard(Deaf):
+    """Keeps what is to be known while something is waited for."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, sentence: str) -> None:
+        self.warnings.append(sentence)
+
+
 async def test_a_run_that_began_just_before_ours_is_followed(
-    ocs: RunningSystem,
-    worker_home: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    ocs: RunningSystem, worker_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`ocs jobs run --wait` had looked when nothing ran yet: its dispatch is skipped, and says what was in its way."""
     monkeypatch.setenv("OCS_HOME", str(worker_home))
@@ -333,14 +340,14 @@ async def test_a_run_that_began_just_before_ours_is_followed(
     await ocs.run("twice")
     job = await deployed_job(ocs.client, ocs.id("twice"))
     first = await ocs.eventually(at_work)
-    ours = asyncio.create_task(start(ocs.client, job, {}, wait=True))
+    heard, ann = Heard(), Attribution("ann", "cli", ocs.now())
+    ours = asyncio.create_task(start(ocs.client, ocs.store, job, {}, wait=True, by=ann, listener=heard))
 
     async def is_skipped() -> bool:
         return any(run.in_its_way == first.id for run in await ocs.runs_of("twice"))
 
     await ocs.eventually(is_skipped)
     gate.touch()
-    assert await ours == 1
-    told = capsys.readouterr()
-    assert f"as run {str(first.id)[:8]}" in told.err
-    assert re.search(rf"^error  {job.id} .*Exited with code 3", told.out, flags=re.MULTILINE)
+    started = await ours
+    assert any(f"as run {str(first.id)[:8]}" in warning for warning in heard.warnings)
+    assert (started.outcome, started.run and started.run.exit_code) == (Outcome.JOINED, 3)

@@ -20,6 +20,7 @@ from sqlalchemy import text
 from deployments import catalogue, rollout
 from deployments.rollout import Action
 from ocs import settings
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.rules.misfire import CatchUp
@@ -245,7 +246,7 @@ async def test_a_job_that_stays_disabled_is_removed_after_its_ttl(
 async def test_a_dispatch_whose_flow_run_was_ended_before_it_began_is_given_up(here: RunningSystem, how: str) -> None:
     job = here.write("later", run="true")
     await here.deploy()
-    pending = await enqueue(here.store, job, now=here.now(), actor="test", source="test")
+    pending = await enqueue(here.store, job, by=Attribution("test", "test", here.now()))
     soon = replace(pending, scheduled_for=here.now() + timedelta(seconds=3))
     flow_run = (await publish(here.client, here.store, [soon]))[pending.id]
     if how == "deleted":
@@ -267,7 +268,7 @@ async def test_a_dispatch_whose_flow_run_broke_before_it_began_is_sent_again_and
     times(republish_first=0)
     job = here.write("later", run="true")
     await here.deploy()
-    pending = await enqueue(here.store, job, now=here.now(), actor="test", source="test")
+    pending = await enqueue(here.store, job, by=Attribution("test", "test", here.now()))
     soon = replace(pending, scheduled_for=here.now() + timedelta(days=1))
     flow_run = (await publish(here.client, here.store, [soon]))[pending.id]
     await here.client.set_flow_run_state(flow_run.id, broken, force=True)

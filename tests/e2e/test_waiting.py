@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.objects import StateType
 
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store import queries, set_slots
 from tests.e2e.system import RunningSystem
@@ -52,7 +53,7 @@ async def test_two_jobs_of_a_pool_never_run_together_and_the_second_runs_right_a
 
 async def test_a_pool_of_two_runs_two_at_once(ocs: RunningSystem, tmp_path: Path) -> None:
     pool, gate = ocs.id("pair"), tmp_path / "gate"
-    await set_slots(ocs.store, pool, 2, actor="test", source="test", now=ocs.now())
+    await set_slots(ocs.store, pool, 2, by=Attribution("test", "test", ocs.now()))
     names = ("one", "two", "three")
     for name in names:
         ocs.write(name, run=f"while [ ! -e {gate} ]; do sleep 0.05; done", limits={"pool": pool})

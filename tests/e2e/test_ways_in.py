@@ -16,6 +16,7 @@ from prefect.states import Cancelled, Paused, Scheduled
 
 from ocs import settings
 from ocs.rules.approval import ApprovalStatus
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.origin import key_of
 from ocs.store import Dispatched, dispatched, enqueue, pending_dispatches
@@ -69,7 +70,7 @@ class Scene:
 
     async def open_dispatch(self, name: str = "guarded") -> Dispatched:
         """A dispatch that is written and not sent."""
-        written = await enqueue(self.ocs.store, self.ocs.id(name), now=self.ocs.now(), actor="ann", source="cli")
+        written = await enqueue(self.ocs.store, self.ocs.id(name), by=Attribution("ann", "cli", self.ocs.now()))
         found = await dispatched(self.ocs.store, written.id)
         assert found is not None
         return found

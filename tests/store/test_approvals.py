@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ocs.errors import NotFound, Refused
 from ocs.rules.approval import LONGEST_NAME, LONGEST_REASON, ApprovalStatus, DecidedFrom
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.spec import Job
@@ -138,7 +139,7 @@ async def test_a_rejected_run_is_ended_with_its_reason_and_its_failure_children_
     # The queue has its slot back (W6), however often that happens.
     for minute in (1, 2, 3):
         await decided(store, await asks(store, job, occurrence(minute)), approve=False)
-    await enqueue(store, job.id, now=NOW, actor="ann", source="cli", max_queued=1)
+    await enqueue(store, job.id, by=Attribution("ann", "cli", NOW), max_queued=1)
 
 
 async def test_the_first_decision_counts_and_the_second_is_told_so(store: Store) -> None:
@@ -250,7 +251,7 @@ async def test_what_was_approved_may_have_to_wait_and_keeps_its_decision(store: 
     assert isinstance(holds, Claimed)
     dispatch = occurrence()
     if not by_schedule:
-        sent = await enqueue(store, job.id, now=NOW, actor="ann", source="cli")
+        sent = await enqueue(store, job.id, by=Attribution("ann", "cli", NOW))
         dispatch = await dispatch_of(store, sent.id) or dispatch
     asked = await asks(store, job, dispatch, flow_run)
     assert ("by hand, asked for by ann" in asked.form) is not by_schedule
@@ -282,7 +283,7 @@ async def test_what_was_approved_and_is_withdrawn_in_line_is_no_longer_in_line(s
         await decided(store, await asks(store, job, occurrence(minute), flow_run))
     assert isinstance(await entered(store, job, occurrence(), first_run), Claimed)
     assert isinstance(await entered(store, job, occurrence(1), second_run), Queued)
-    await withdraw(store, job.id, now=NOW, actor="ann", source="cli")
+    await withdraw(store, job.id, by=Attribution("ann", "cli", NOW))
     (left,) = await at_the_gate(store)
     assert (left.in_line, left.is_decided) == (False, True)
 
@@ -291,7 +292,7 @@ async def test_a_waiting_run_can_be_withdrawn_once(store: Store) -> None:
     asked = await asks(store, guarded(), occurrence())
     for _ in range(2):
         await withdraw_approval(
-            store, asked.approval_id, why="Cancelled by ann.", actor="ann", source="cli", now=NOW + HOUR / 2
+            store, asked.approval_id, why="Cancelled by ann.", by=Attribution("ann", "cli", NOW + HOUR / 2)
         )
     (run,) = await queries.runs(store)
     assert (run.status, run.error) == (RunStatus.CANCELLED, "Cancelled by ann.")
@@ -340,7 +341,7 @@ async def test_an_approval_is_found_by_its_id_or_by_its_job(store: Store) -> Non
 
 @pytest.mark.parametrize("change", ["UPDATE audit_event SET actor = 'nobody'", "DELETE FROM audit_event"])
 async def test_the_database_itself_keeps_the_audit_trail(store: Store, change: str) -> None:
-    await set_slots(store, "database", 2, actor="ann", source="cli", now=NOW)
+    await set_slots(store, "database", 2, by=Attribution("ann", "cli", NOW))
     with pytest.raises(DBAPIError, match="never changed or deleted"):
         async with store.transaction() as session:
             await session.execute(text(change))
@@ -396,8 +397,8 @@ async def test_what_is_done_in_the_ui_is_in_the_audit_trail_too(store: Store) ->
     await finish(store, job, first.context, cancelled, children=[], now=NOW + HOUR)
     again = await entered(store, job, by_hand, flow_run, now=NOW + 2 * HOUR)
     assert isinstance(again, Claimed)
-    who: dict[str, Any] = {"actor": "ann", "source": "cli", "now": NOW + 3 * HOUR}
-    await tell(store, "cancel", job_id=job.id, run_id=again.context.run_id, **who)
+    ann = Attribution("ann", "cli", NOW + 3 * HOUR)
+    await tell(store, "cancel", job_id=job.id, run_id=again.context.run_id, by=ann)
     await finish(store, job, again.context, cancelled, children=[], now=NOW + 4 * HOUR)
     told = [(event.action, event.actor, event.source) for event in reversed(await events(store))]
     somebody = ("somebody", "prefect")
@@ -412,7 +413,7 @@ async def test_what_was_decided_long_ago_is_forgotten_and_what_waits_is_not(stor
     assert pruned.approvals == 0
     run = await queries.run(store, old.run_id)
     assert run is not None
-    await withdraw_approval(store, old.approval_id, why="Ended.", actor="ann", source="cli", now=NOW)
+    await withdraw_approval(store, old.approval_id, why="Ended.", by=Attribution("ann", "cli", NOW))
     pruned = await prune(store, {}, otherwise=100, now=NOW + timedelta(days=31))
     assert pruned.approvals == 1
     assert [request.id for request in await approvals(store)] == [waiting.approval_id]

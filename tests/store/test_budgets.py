@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus, StreamOutput
 from ocs.spec import Job
 from ocs.store import Claimed, Queued, Store, claim, enqueue, finish
@@ -30,7 +31,7 @@ async def test_an_empty_store_has_nothing(store: Store) -> None:
 async def test_everything_that_waits_is_counted_by_job_and_by_what_it_waits_for(store: Store) -> None:
     for job in (POOLED, OTHER, QUEUED, QUEUED, QUEUED):
         await start(store, job)
-    await enqueue(store, "pooled", now=NOW, actor="ann", source="test")
+    await enqueue(store, "pooled", by=Attribution("ann", "test", NOW))
     counted = await budgets(store)
     assert counted.waiting == {"other": 1, "queued": 2, "pooled": 1}
     assert (counted.pool_queued_dispatches, counted.overlap_queued_dispatches) == (1, 2)

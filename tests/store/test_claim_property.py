@@ -16,6 +16,7 @@ from hypothesis.strategies import builds, integers, lists, sampled_from
 from sqlmodel import col, select
 
 from ocs.errors import Refused
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.spec import Job
 from ocs.store import (
@@ -97,14 +98,14 @@ class World:
             case "by hand":
                 with contextlib.suppress(Refused):
                     most = job.limits.max_queued
-                    sent = await enqueue(self.store, job.id, now=NOW, actor="a", source="b", max_queued=most)
+                    sent = await enqueue(self.store, job.id, by=Attribution("a", "b", NOW), max_queued=most)
                     self.unsent.append(sent)
             case "ends" | "fails":
                 await self.ends(step.number, RunStatus.OK if step.what == "ends" else RunStatus.ERROR)
             case "goes on":
                 await self.goes_on()
             case "withdrawn":
-                await withdraw(self.store, job.id, now=NOW, actor="a", source="b")
+                await withdraw(self.store, job.id, by=Attribution("a", "b", NOW))
 
     async def claims(self, job: Job, dispatch: Dispatch) -> None:
         claimed = await claim(self.store, job, dispatch, flow_run_id=uuid4(), owner="w", now=NOW)

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
 from ocs.spec import Job
 from ocs.store import Claimed, Outcome, Rejected, Store, claim, enqueue, finish, ledger, queries
@@ -47,7 +48,7 @@ async def test_a_child_is_due_after_its_delay_and_not_before(store: Store) -> No
 
 async def test_when_the_queue_is_too_full_for_a_retry_the_failure_children_run(store: Store) -> None:
     load = job(retry={"max": 3}, limits={"max_queued": 1})
-    await enqueue(store, "load", now=NOW, actor="ann", source="cli", max_queued=1)
+    await enqueue(store, "load", by=Attribution("ann", "cli", NOW), max_queued=1)
     outcome = await ended(store, load, FAILED, job("tell", after={"job": "load", "on": "failure"}))
     assert [row.job_id for row in outcome.consequences] == ["tell"]
     assert "Not retried: the job's queue is full." in outcome.why

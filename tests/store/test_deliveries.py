@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from ocs.errors import Refused
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.spec import Job
 from ocs.store import Claimed, Outcome, Store, claim, deliveries, finish, open_store
@@ -169,23 +170,23 @@ async def test_a_person_tries_a_dead_letter_again_and_its_parts_are_not_repeated
     (sending,) = await take(store)
     await deliveries.note_part(store, sending, sent=2, parts=3)
     await deliveries.mark_failed(store, sending, error="gone", again_at=None, now=NOW)
-    await deliveries.try_again(store, sending.id, actor="ann", source="cli", now=NOW)
+    await deliveries.try_again(store, sending.id, by=Attribution("ann", "cli", NOW))
     (again,) = await take(store)
     assert (again.parts_sent, again.attempts, again.attempt) == (2, 2, 1)
     await deliveries.mark_sent(store, again, now=NOW)
     assert await deliveries.unsent(store) == []
     with pytest.raises(Refused, match="was sent"):
-        await deliveries.try_again(store, sending.id, actor="ann", source="cli", now=NOW)
+        await deliveries.try_again(store, sending.id, by=Attribution("ann", "cli", NOW))
 
 
 async def test_a_withdrawn_delivery_is_not_sent_and_a_sender_stops(store: Store) -> None:
     await write(store)
     (sending,) = await take(store)
-    await deliveries.withdraw_delivery(store, sending.id, actor="ann", source="cli", now=NOW)
+    await deliveries.withdraw_delivery(store, sending.id, by=Attribution("ann", "cli", NOW))
     assert not await deliveries.note_part(store, sending, sent=1, parts=2)
     assert await take(store, NOW + timedelta(days=1)) == []
     with pytest.raises(Refused, match="does not wait"):
-        await deliveries.withdraw_delivery(store, sending.id, actor="ann", source="cli", now=NOW)
+        await deliveries.withdraw_delivery(store, sending.id, by=Attribution("ann", "cli", NOW))
 
 
 async def test_the_deliveries_of_one_run_can_be_taken_alone(store: Store) -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.spec import Job
 from ocs.store import Claimed, Rejected, Store, claim, enqueue, finish, leases, pending_dispatches, queries
@@ -38,8 +39,8 @@ ONLY_SQLITE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 @ONLY_SQLITE
 @pytest.mark.parametrize("nonsense", ["parameters = '{'", "scheduled_for = 'tomorrow'", "source_run = 'x'"])
 async def test_a_dispatch_that_cannot_be_read_holds_up_no_other(store: Store, nonsense: str) -> None:
-    await enqueue(store, "broken", now=NOW, actor="ann", source="cli", parameters={"job": {}})
-    whole = await enqueue(store, "whole", now=NOW, actor="ann", source="cli")
+    await enqueue(store, "broken", by=Attribution("ann", "cli", NOW), parameters={"job": {}})
+    whole = await enqueue(store, "whole", by=Attribution("ann", "cli", NOW))
     await edit(store, f"UPDATE dispatch SET {nonsense} WHERE job_id = 'broken'")
     assert await pending_dispatches(store, created_before=NOW, limit=10) == [whole]
     assert await queries.waiting(store) == [whole]

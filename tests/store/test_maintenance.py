@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.rules.lifecycle import Past
 from ocs.rules.misfire import CatchUp
@@ -79,7 +80,7 @@ async def test_a_job_is_busy_while_a_run_executes_or_waits(store: Store) -> None
     await finish(store, once, claimed.context, OK, children=(), now=NOW)
     past = await lifecycle.past_of(store, once, since=NOW)
     assert past == Past(had_its_moment=True, last_status=RunStatus.OK, last_finished_at=NOW)
-    await enqueue(store, "load", now=NOW, actor="ann", source="cli")
+    await enqueue(store, "load", by=Attribution("ann", "cli", NOW))
     assert (await lifecycle.past_of(store, once, since=NOW)).busy
 
 
@@ -129,10 +130,10 @@ async def test_a_running_run_is_never_deleted_however_many_came_after_it(store: 
 
 
 async def test_old_dispatches_go_when_nothing_needs_them(store: Store) -> None:
-    waits = await enqueue(store, "load", now=NOW, actor="ann", source="cli")
-    gone = await enqueue(store, "other", now=NOW, actor="ann", source="cli")
-    await withdraw(store, "other", now=NOW, actor="ann", source="cli")
-    used = await enqueue(store, "used", now=NOW, actor="ann", source="cli")
+    waits = await enqueue(store, "load", by=Attribution("ann", "cli", NOW))
+    gone = await enqueue(store, "other", by=Attribution("ann", "cli", NOW))
+    await withdraw(store, "other", by=Attribution("ann", "cli", NOW))
+    used = await enqueue(store, "used", by=Attribution("ann", "cli", NOW))
     dispatch = await dispatch_of(store, used.id)
     assert dispatch is not None
     await begun(store, job("used"), dispatch)

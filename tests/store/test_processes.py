@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.store import Store, queries, set_slots
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 async def test_processes_that_claim_at_once_keep_pools_overlap_and_idempotency(
     store: Store, store_url: str, tmp_path: Path
 ) -> None:
-    await set_slots(store, "two", 2, actor="test", source="test", now=now())
+    await set_slots(store, "two", 2, by=Attribution("test", "test", now()))
     traces = tmp_path / "traces"
     command = [sys.executable, "-m", "tests.store.claimer", store_url, str(traces)]
     claimers = [subprocess.Popen(command, cwd=ROOT) for _ in range(PROCESSES)]

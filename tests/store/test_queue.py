@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from ocs.errors import NotFound, Refused
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.rules.guards import SkipReason, WaitsFor
 from ocs.spec import Job
@@ -93,7 +94,7 @@ async def test_a_pool_has_one_slot_and_whoever_frees_it_lets_the_next_go_on(stor
 async def test_more_slots_let_more_run_and_raising_them_lets_the_waiting_go_on(store: Store) -> None:
     await claimed(store, pooled("a"), occurrence())
     waits = [await deferred(store, pooled(name), occurrence()) for name in ("b", "c", "d")]
-    await set_slots(store, "database", 3, actor="ann", source="cli", now=NOW)
+    await set_slots(store, "database", 3, by=Attribution("ann", "cli", NOW))
     gone = await release_all_waiting(store, NOW)
     assert {pending.id for pending in gone} == {wait.dispatch_id for wait in waits[:2]}
     assert await release_all_waiting(store, NOW) == []
@@ -197,7 +198,7 @@ async def test_the_same_occurrence_waits_and_runs_once(store: Store) -> None:
 async def test_a_manual_run_keeps_its_values_and_its_dispatch_while_it_waits(store: Store) -> None:
     job = queued()
     run = await claimed(store, job, occurrence())
-    sent = await enqueue(store, job.id, now=NOW, actor="ann", source="cli", parameters={"job": {"id": "load"}})
+    sent = await enqueue(store, job.id, by=Attribution("ann", "cli", NOW), parameters={"job": {"id": "load"}})
     dispatch = await dispatch_of(store, sent.id)
     assert dispatch is not None
     waits = await deferred(store, job, dispatch)
@@ -214,19 +215,19 @@ async def test_what_waits_can_be_withdrawn(store: Store) -> None:
     run = await claimed(store, job, occurrence())
     waits = [await deferred(store, job, occurrence(minute)) for minute in (1, 2, 3)]
     chosen = await queries.dispatch_by_prefix(store, str(waits[0].dispatch_id)[:13])
-    await withdraw_one(store, chosen.id, now=NOW, actor="ann", source="cli")
+    await withdraw_one(store, chosen.id, by=Attribution("ann", "cli", NOW))
     with pytest.raises(Refused, match="does not wait any more"):
-        await withdraw_one(store, chosen.id, now=NOW, actor="ann", source="cli")
+        await withdraw_one(store, chosen.id, by=Attribution("ann", "cli", NOW))
     with pytest.raises(NotFound, match="No waiting dispatch"):
         await queries.dispatch_by_prefix(store, str(chosen.id))
     assert [row.id for row in await queries.queue(store, job=job.id)] == [wait.dispatch_id for wait in waits[1:]]
-    await withdraw(store, job.id, now=NOW, actor="ann", source="cli")
+    await withdraw(store, job.id, by=Attribution("ann", "cli", NOW))
     assert (await ended(store, job, run)).released == ()
 
 
 async def test_a_pool_is_never_overfull_however_many_ask_at_once(store: Store, store_url: str) -> None:
     """Two stores are two processes to the database."""
-    await set_slots(store, "database", 3, actor="ann", source="cli", now=NOW)
+    await set_slots(store, "database", 3, by=Attribution("ann", "cli", NOW))
     others = [store, open_store(store_url)]
     jobs = [pooled(f"job-{number}") for number in range(24)]
     asked_at_once = (asked(others[number % 2], job, occurrence()) for number, job in enumerate(jobs))
@@ -248,7 +249,7 @@ async def test_a_pool_is_never_overfull_however_many_ask_at_once(store: Store, s
 
 async def test_a_dispatch_that_is_done_is_never_put_in_line_again(store: Store) -> None:
     """Two flow runs for one dispatch, and no room when the second comes: its run has been, it must not wait for one."""
-    asked_for = await enqueue(store, "load", now=NOW, actor="ann", source="cli")
+    asked_for = await enqueue(store, "load", by=Attribution("ann", "cli", NOW))
     dispatch = await dispatch_of(store, asked_for.id)
     assert dispatch is not None
     await claimed(store, queued(), dispatch)

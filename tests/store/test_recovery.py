@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.rules.misfire import CatchUp
@@ -209,7 +210,7 @@ async def test_a_flow_run_that_another_process_executes_is_left_to_it(store: Sto
 
 @pytest.mark.parametrize("became", ["a run", "nothing"])
 async def test_a_dispatch_whose_flow_run_never_began_is_found_and_given_up(store: Store, became: str) -> None:
-    row = await enqueue(store, "load", now=NOW, actor="ann", source="cli")
+    row = await enqueue(store, "load", by=Attribution("ann", "cli", NOW))
     flow_run = uuid4()
     await mark_published(store, row, flow_run, NOW)
     assert await published_dispatches(store, before=NOW) == []
@@ -228,7 +229,7 @@ async def test_a_dispatch_whose_flow_run_never_began_is_found_and_given_up(store
 async def test_a_dispatch_whose_flow_run_broke_is_sent_as_another_one_unless_it_has_become_a_run(
     store: Store, became: str
 ) -> None:
-    row = await enqueue(store, "load", now=NOW, actor="ann", source="cli")
+    row = await enqueue(store, "load", by=Attribution("ann", "cli", NOW))
     flow_run = uuid4()
     await mark_published(store, row, flow_run, NOW)
     (sent,) = await published_dispatches(store, before=LATER)

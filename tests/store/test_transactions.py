@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from ocs.errors import NotFound, Refused
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, IdempotencyAction, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.spec import Job
@@ -156,9 +157,9 @@ async def test_a_person_can_release_a_key_and_that_is_audited(store: Store) -> N
     first = await claimed(store, job(), scheduled())
     await finished(store, job(), first, OK)
     key = await ledger.key_by_prefix(store, first.context.idempotency_key[:8])
-    await ledger.release_key(store, key.key, actor="ann", source="cli", now=NOW)
+    await ledger.release_key(store, key.key, by=Attribution("ann", "cli", NOW))
     with pytest.raises(Refused, match="already released"):
-        await ledger.release_key(store, key.key, actor="ann", source="cli", now=NOW)
+        await ledger.release_key(store, key.key, by=Attribution("ann", "cli", NOW))
     await claimed(store, job(), scheduled())
     for nobody in ("ffff", key.key[:3], "", "%", "____", "\udcff\udcfe"):
         with pytest.raises(NotFound):
@@ -213,17 +214,17 @@ async def test_a_full_queue_stops_retries_and_children_and_says_so(store: Store)
     child = job("child", after={"job": "load", "on": "failure"}, limits={"max_queued": 1})
     first = await claimed(store, load, scheduled())
     for name in ("load", "child"):
-        await enqueue(store, name, now=NOW, actor="ann", source="cli", max_queued=1)
+        await enqueue(store, name, by=Attribution("ann", "cli", NOW), max_queued=1)
     outcome = await finished(store, load, first, FAILED, child)
     assert outcome.consequences == ()
     assert "Not retried: the job's queue is full." in outcome.why
     assert "child did not run: its queue is full." in outcome.why
     with pytest.raises(Refused, match="waiting already"):
-        await enqueue(store, "load", now=NOW, actor="ann", source="cli", max_queued=1)
+        await enqueue(store, "load", by=Attribution("ann", "cli", NOW), max_queued=1)
 
 
 async def test_the_outbox_gives_what_was_not_published_and_only_that(store: Store) -> None:
-    kept, sent, gone = [await enqueue(store, "load", now=NOW, actor="ann", source="cli") for _ in range(3)]
+    kept, sent, gone = [await enqueue(store, "load", by=Attribution("ann", "cli", NOW)) for _ in range(3)]
     await mark_published(store, sent, uuid4(), NOW)
     await abandon(store, gone.id, why="it is gone", now=NOW)
     assert await pending_dispatches(store, created_before=NOW, limit=10) == [kept]
@@ -231,10 +232,10 @@ async def test_the_outbox_gives_what_was_not_published_and_only_that(store: Stor
 
 
 async def test_a_withdrawn_dispatch_does_not_run_even_when_prefect_starts_it(store: Store) -> None:
-    waiting = await enqueue(store, "load", now=NOW, actor="ann", source="cli")
+    waiting = await enqueue(store, "load", by=Attribution("ann", "cli", NOW))
     flow_run = uuid4()
     await mark_published(store, waiting, flow_run, NOW)
-    assert await withdraw(store, "load", now=NOW, actor="ann", source="cli") == [flow_run]
+    assert await withdraw(store, "load", by=Attribution("ann", "cli", NOW)) == [flow_run]
     dispatch = await dispatch_of(store, waiting.id)
     assert dispatch is not None
     assert (await rejected(store, job(), dispatch)).skip.reason is SkipReason.WITHDRAWN

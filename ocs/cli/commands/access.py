@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.render.output import Mode, answer, say, tell
 from ocs.errors import Refused, ServerUnreachable
+from ocs.service import session
 
 if TYPE_CHECKING:
     from ocs.server import UpState

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.arguments import SomeJob
 from ocs.cli.group import group
-from ocs.cli.render.output import SHORT, answer, first_line, local, say, table, tell, utc
+from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import Refused, ServerUnreachable
+from ocs.rules.wording import SHORT, first_line, local, utc
+from ocs.service import session
 
 if TYPE_CHECKING:
     from ocs.store import Store

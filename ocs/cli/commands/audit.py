@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.arguments import SomeJob, moment_of
 from ocs.cli.group import group
-from ocs.cli.render.output import answer, first_line, local, say, table, utc
+from ocs.cli.render.output import answer, say, table
+from ocs.rules.wording import first_line, local, utc
+from ocs.service import session
 
 if TYPE_CHECKING:
     from ocs.store.tables import AuditEvent

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli import session
-from ocs.cli.render.output import SHORT, answer, count_of, first_line, local, say, table, utc
+from ocs.cli.person import person
+from ocs.cli.render.output import answer, say, table
+from ocs.rules.wording import SHORT, count_of, first_line, local, utc
+from ocs.service import session
 
 if TYPE_CHECKING:
     from ocs.store import Store
@@ -30,10 +32,7 @@ def retry(delivery: DeliveryIds) -> None:
 
         async with session.store() as store:
             chosen = [await by_prefix(store, prefix) for prefix in delivery]
-            who = {"actor": session.user(), "source": session.SOURCE}
-            return [
-                delivery_view(await deliveries.try_again(store, each.id, now=session.now(), **who)) for each in chosen
-            ]
+            return [delivery_view(await deliveries.try_again(store, each.id, by=person())) for each in chosen]
 
     views = session.run(retried())
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocs import projects
-from ocs.cli import session
 from ocs.cli.arguments import JobIds
 from ocs.cli.doctor import delivery
+from ocs.cli.person import person
 from ocs.cli.render.difference import changed_paths, diff, show_diff
-from ocs.cli.render.output import Mode, answer, count_of, err, fail, say, table, tell
+from ocs.cli.render.output import Mode, answer, err, fail, say, table, tell
 from ocs.errors import OcsError, Problem, StoreError
+from ocs.rules.wording import count_of
+from ocs.service import session
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -117,20 +119,21 @@ async def take_back(job_id: str, project: str) -> None:
     """Remove a job's deployment and whatever waits of it; another project's job of the same id stays."""
     async with session.server() as client, session.store() as store:
         from deployments.compile import project_tag
-        from ocs.cli.deployed import by_id
-        from ocs.cli.stopping import stop_jobs
+        from ocs.service.deployed import by_id
+        from ocs.service.stopping import stop_jobs
         from tasks.adapter.deployed import delete_deployment
 
         deployment = await by_id(client, job_id)
         if deployment is not None and project_tag(project) in deployment.tags:
-            await stop_jobs(client, store, [job_id])
+            await stop_jobs(client, store, [job_id], person())
             await delete_deployment(client, deployment.id)
 
 
 async def _run_now(client: PrefectClient, found: Catalogue, job_id: str) -> None:
-    from ocs.cli.commands.jobs_run import dispatch
+    from ocs.service.running import dispatch
 
-    await dispatch(client, found.jobs[job_id], parameters=None, source="rollout")
+    async with session.store() as store:
+        await dispatch(client, store, found.jobs[job_id], by=replace(person(), source="rollout"))
 
 
 async def _dispatch_near(client: PrefectClient, job: Job) -> None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.arguments import SomeJob
 from ocs.cli.group import group
-from ocs.cli.render.output import answer, count_of, local, say, table, utc
+from ocs.cli.person import person
+from ocs.cli.render.output import answer, say, table
+from ocs.rules.wording import count_of, local, utc
+from ocs.service import session
 
 if TYPE_CHECKING:
     from ocs.store.tables import IdempotencyKey
@@ -70,9 +72,7 @@ def release(key: Key) -> None:
 
         async with session.store() as store:
             chosen = await ledger.key_by_prefix(store, key)
-            return await ledger.release_key(
-                store, chosen.key, actor=session.user(), source=session.SOURCE, now=session.now()
-            )
+            return await ledger.release_key(store, chosen.key, by=person())
 
     view = _view(session.run(released()))
     answer({"key": view}, lambda: say(f"Released {view['key']} of {view['job']}; its occasion may run again."))

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocs import projects, settings
-from ocs.cli import session
 from ocs.cli.arguments import JobId
 from ocs.cli.group import group
-from ocs.cli.render.output import answer, count_of, fail, local, say, table, tell, utc
+from ocs.cli.render.output import answer, fail, say, table, tell
 from ocs.cli.render.views import job_view, schedule_text
 from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable
 from ocs.rules.occurrences import occurrences, why_over
+from ocs.rules.wording import count_of, local, utc
+from ocs.service import session
 from ocs.spec import Job, unsupported
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _find(given: str) -> tuple[Job, str]:
 
 
 async def _on_the_server(given: str) -> Job:
-    from ocs.cli.deployed import deployed_job
+    from ocs.service.deployed import deployed_job
 
     async with session.server() as client:
         return await deployed_job(client, given)
@@ -199,7 +200,7 @@ async def _live(job_id: str) -> tuple[JobState | None, list[dict[str, Any]], Dep
             state = (await queries.job_states(store)).get(job_id)
             runs = await run_views(store, await queries.runs(store, job=job_id, limit=5))
     if settings.api_url() is not None:
-        from ocs.cli.deployed import by_id
+        from ocs.service.deployed import by_id
 
         try:
             async with session.server() as client:
@@ -214,7 +215,7 @@ async def _live_of_all() -> tuple[dict[str, JobState], dict[str, DeploymentRespo
     states = await states_of_jobs()
     if settings.api_url() is None:
         return states, {}
-    from ocs.cli.deployed import all_deployed
+    from ocs.service.deployed import all_deployed
 
     try:
         async with session.server() as client:

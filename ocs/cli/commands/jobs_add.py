@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from ocs import settings
-from ocs.cli import session
 from ocs.cli.arguments import NoDeploy
 from ocs.cli.changing import change
 from ocs.cli.commands.jobs import read_text
 from ocs.cli.render.output import answer, say
 from ocs.errors import InvalidJob, Refused, UsageError
 from ocs.rules.occurrences import why_over
+from ocs.service import session
 from ocs.spec import Job, parse_duration, unsupported, violations
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.arguments import JobId, NoDeploy, Settings, settings_of
 from ocs.cli.changing import NOT_ASKED, change, note, unless_away
 from ocs.cli.render.output import Mode, answer, say, tell
 from ocs.errors import InvalidJob, Refused, UsageError
+from ocs.service import session
 from ocs.spec import unsupported
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.commands.jobs import read_text
 from ocs.cli.group import group
-from ocs.cli.render.output import answer, count_of, first_line, say, table, tell
+from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import NotFound, OcsError, Problem, ServerUnreachable, UsageError
+from ocs.rules.wording import count_of, first_line
+from ocs.service import session
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue

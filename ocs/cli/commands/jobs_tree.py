@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.arguments import JobIds
 from ocs.cli.commands.jobs import states_of_jobs
-from ocs.cli.render.output import COLOURS, Mode, answer, count_of, fail, out, say, tell
+from ocs.cli.render.output import COLOURS, Mode, answer, fail, out, say, tell
 from ocs.cli.render.views import schedule_text
 from ocs.errors import InvalidJob
+from ocs.rules.wording import count_of
+from ocs.service import session
 from ocs.spec import Job, format_duration
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.commands.messages import MessageId, Reader
 from ocs.cli.render.message_views import message_views
-from ocs.cli.render.output import SHORT, answer, count_of, say
+from ocs.cli.render.output import answer, say
+from ocs.rules.wording import SHORT, count_of
+from ocs.service import session
 
 if TYPE_CHECKING:
     from ocs.store import Store

@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ocs import settings
-from ocs.cli import session
-from ocs.cli.render.output import answer, count_of, local, say, table, utc
+from ocs.cli.render.output import answer, say, table
 from ocs.cli.render.views import next_run
+from ocs.rules.wording import count_of, local, utc
+from ocs.service import session
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.group import group
-from ocs.cli.render.output import answer, count_of, say, table, tell
+from ocs.cli.person import person
+from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import ServerUnreachable, UsageError
+from ocs.rules.wording import count_of
+from ocs.service import session
 from ocs.spec import violations
 
 if TYPE_CHECKING:
@@ -51,8 +53,7 @@ def set_pool(
         from ocs.store import set_slots
 
         async with session.store() as store:
-            who = {"actor": session.user(), "source": session.SOURCE}
-            await set_slots(store, pool, slots, now=session.now(), **who)
+            await set_slots(store, pool, slots, by=person())
             await _release_waiting(store)
 
     session.run(changed())

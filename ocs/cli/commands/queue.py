@@ -7,12 +7,14 @@ from uuid import UUID
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.arguments import SomeJob
 from ocs.cli.commands import deliveries
 from ocs.cli.commands.deliveries import by_prefix, delivery_view, show_deliveries
 from ocs.cli.group import group
-from ocs.cli.render.output import SHORT, answer, local, say, table, utc
+from ocs.cli.person import person
+from ocs.cli.render.output import answer, say, table
+from ocs.rules.wording import SHORT, local, utc
+from ocs.service import session
 
 if TYPE_CHECKING:
     from ocs.store import Store
@@ -66,13 +68,12 @@ def cancel(
         from ocs.store import deliveries, queries, withdraw_one
 
         async with session.store() as store:
-            who = {"actor": session.user(), "source": session.SOURCE}
             if await _is_delivery(store, dispatch):
                 message = await by_prefix(store, dispatch)
-                row = await deliveries.withdraw_delivery(store, message.id, now=session.now(), **who)
+                row = await deliveries.withdraw_delivery(store, message.id, by=person())
                 return "delivery", delivery_view(row)
             chosen = await queries.dispatch_by_prefix(store, dispatch)
-            flow_run = await withdraw_one(store, chosen.id, now=session.now(), **who)
+            flow_run = await withdraw_one(store, chosen.id, by=person())
             if flow_run is not None:
                 await _end_flow_run(flow_run)
             return "dispatch", _view(chosen)
@@ -93,12 +94,12 @@ async def _is_delivery(store: Store, prefix: str) -> bool:
 
 async def _end_flow_run(flow_run_id: UUID) -> None:
     """Tidy it away in Prefect too; the withdrawal alone already keeps it from running."""
-    from ocs.cli.stopping import tell_to_end
     from ocs.errors import ServerUnreachable
+    from ocs.service.stopping import tell_to_end
 
     try:
         async with session.server() as client:
-            await tell_to_end(client, flow_run_id)
+            await tell_to_end(client, flow_run_id, person())
     except ServerUnreachable:
         return
 

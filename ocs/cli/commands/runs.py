@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.arguments import RunId, SomeJob, moment_of
-from ocs.cli.contact import contact
 from ocs.cli.group import group
-from ocs.cli.render.output import SHORT, Mode, answer, first_line, local, out, print_json, say, table, tell, took
+from ocs.cli.person import Ear, person
+from ocs.cli.render.output import Mode, answer, out, print_json, say, table, tell
 from ocs.cli.render.story import show_story, story_of
 from ocs.cli.render.views import Status, run_views, said
-from ocs.errors import NotFound, Refused
+from ocs.errors import NotFound
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.shell_result import MARK
+from ocs.rules.wording import SHORT, first_line, local, took
+from ocs.service import session
+from ocs.service.contact import contact
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -161,21 +163,11 @@ async def _list(job: str | None, wanted: list[Status], since: datetime | None, c
         return [view for view in await run_views(store, runs) if not wanted or view["status"] in wanted]
 
 
-async def _cancel(prefix: str) -> dict[str, Any]:
-    from ocs.cli.stopping import stop_run
-    from ocs.store import queries
+async def _cancel(given: str) -> dict[str, Any]:
+    from ocs.service.stopping import cancel_run
 
     async with session.store() as store:
-        chosen = await queries.run_by_prefix(store, prefix)
-        (view,) = await run_views(store, [chosen])
-        short = view["id"][:SHORT]
-        if view["status"] == Status.RETRYING:
-            hint = f"Withdraw that: ocs jobs cancel {chosen.job_id}"
-            raise Refused(f"Run {short} has ended ({chosen.status}); its next attempt waits.", hint=hint)
-        if chosen.status.final:
-            raise Refused(f"Run {short} of {chosen.job_id} has ended already: {chosen.status}.")
-        async with session.server() as client:
-            ended = await stop_run(client, store, chosen)
+        ended = await cancel_run(store, given, by=person())
         return (await run_views(store, [ended]))[0]
 
 
@@ -183,7 +175,7 @@ async def _follow_log(client: PrefectClient, run: Run) -> list[dict[str, Any]]:
     """Show a log until its run has ended."""
     lines: list[dict[str, Any]] = []
     looks_left = LAST_LOOKS
-    with contact(client, f"See later: ocs runs show {str(run.id)[:SHORT]}") as server:
+    with contact(client, f"See later: ocs runs show {str(run.id)[:SHORT]}", Ear()) as server:
         while True:
             fresh = await server.ask(partial(_log_lines, client, run.flow_run_id, len(lines)), otherwise=[])
             lines += fresh

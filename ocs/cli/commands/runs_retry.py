@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.arguments import RunId, Settings, settings_of
-from ocs.cli.render.output import SHORT
-from ocs.errors import Refused
-
-if TYPE_CHECKING:
-    from ocs.store import Store
-    from ocs.store.tables import Run
+from ocs.cli.commands.jobs_run import answer_started
+from ocs.cli.person import Ear, person
+from ocs.service import running, session
 
 
 def register(app: typer.Typer) -> None:
@@ -31,32 +27,8 @@ def retry(
 
 
 async def _retry(given: str, changes: dict[str, Any], *, wait: bool) -> int:
-    from ocs.cli.commands.jobs_run import start
-    from ocs.cli.deployed import deployed_job
-    from ocs.store import queries
-
     async with session.store() as store:
-        chosen = await queries.run_by_prefix(store, given)
-        await _refuse_needless(store, chosen)
-    async with session.server() as client:
-        job = await deployed_job(client, chosen.job_id)
-        if not job.enabled:
-            raise Refused(f"{job.id} is disabled, so nothing of it is retried.", hint=f"Run it: ocs jobs run {job.id}")
-        return await start(client, job, changes, wait=wait, after=chosen)
-
-
-async def _refuse_needless(store: Store, run: Run) -> None:
-    """A further attempt follows the last one, and only where something went wrong."""
-    from ocs.store import queries
-
-    short, again = str(run.id)[:SHORT], f"Run the job anew: ocs jobs run {run.job_id}"
-    if not run.status.final:
-        raise Refused(f"Run {short} of {run.job_id} has not ended yet.", hint=f"Stop it: ocs runs cancel {short}")
-    if run.status in ("ok", "skipped"):
-        raise Refused(f"Run {short} of {run.job_id} did not fail: it is {run.status}.", hint=again)
-    if run.id in await queries.awaiting_retry(store, [run.id]):
-        raise Refused(f"The next attempt after run {short} waits already.", hint="See it: ocs queue list")
-    last = (await queries.attempts(store, run))[-1]
-    if last.id != run.id:
-        newest = str(last.id)[:SHORT]
-        raise Refused(f"Run {short} was attempted again already, as run {newest}.", hint=f"See: ocs runs show {newest}")
+        failed = await running.retryable(store, given)
+        async with session.server() as client:
+            started = await running.retry(client, store, failed, changes, wait=wait, by=person(), listener=Ear())
+            return await answer_started(store, started)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.arguments import SomeJob
-from ocs.cli.render.output import SHORT, Mode, drawn_table, first_line, local, out, say, took
+from ocs.cli.render.output import Mode, drawn_table, out, say
 from ocs.cli.render.views import run_views, said
 from ocs.errors import UsageError
+from ocs.rules.wording import SHORT, first_line, local, took
+from ocs.service import session
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ocs import projects, settings
-from ocs.cli import session
-from ocs.cli.render.output import Mode, answer, count_of, say, tell
+from ocs.cli.render.output import Mode, answer, say, tell
 from ocs.errors import OcsError, UsageError
+from ocs.rules.wording import count_of
+from ocs.service import session
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ocs import settings
-from ocs.cli import session
-from ocs.cli.render.output import answer, count_of, local, say, table, tell, utc
+from ocs.cli.render.output import answer, say, table, tell
 from ocs.rules.dispatch import RunStatus
+from ocs.rules.wording import count_of, local, utc
+from ocs.service import session
 from ocs.spec import Limits
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _output(budgets: Mapping[str, int]) -> str:
 
 
 async def _report() -> dict[str, Any]:
-    from ocs.cli.deployed import all_deployed
+    from ocs.service.deployed import all_deployed
     from ocs.store import queries
     from ocs.store.approvals import approvals
     from ocs.store.budgets import budgets

@@ -11,10 +11,11 @@ from uuid import UUID, uuid4
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.group import group
+from ocs.cli.person import person
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import NotFound, OcsError, Problem, Refused, UsageError
+from ocs.service import session
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -213,9 +214,7 @@ async def _audit(action: str, name: str, *, before: DeliveryTarget | None, after
         record(
             rows,
             action,
-            actor=session.user(),
-            source=session.SOURCE,
-            now=session.now(),
+            by=person(),
             before=shown(before),
             after=shown(after),
         )

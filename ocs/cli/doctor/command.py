@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from ocs.cli import session
 from ocs.cli.doctor import live, project, timetable
 from ocs.cli.doctor.project import Finding, State, failure
-from ocs.cli.render.output import Mode, answer, count_of, fail, say, table
+from ocs.cli.render.output import Mode, answer, fail, say, table
 from ocs.errors import OcsError
+from ocs.rules.wording import count_of
+from ocs.service import session
 
 ON_THIS_MACHINE: dict[str, Callable[[], Iterator[Finding]]] = {
     "versions": project.versions,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from ocs.cli import session
 from ocs.cli.doctor.project import Finding, State
-from ocs.cli.render.output import count_of
+from ocs.rules.wording import count_of
+from ocs.service import session
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient

@@ -9,12 +9,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from ocs import settings
-from ocs.cli import session
 from ocs.cli.doctor import delivery
 from ocs.cli.doctor.gateway import gateway_block
 from ocs.cli.doctor.project import Finding, State, failure
-from ocs.cli.render.output import count_of
 from ocs.errors import ServerUnreachable
+from ocs.rules.wording import count_of
+from ocs.service import session
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient

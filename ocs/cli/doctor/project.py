@@ -18,11 +18,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ocs import settings
-from ocs.cli import session
-from ocs.cli.render.output import count_of
 from ocs.errors import OcsError
 from ocs.files import is_ours_alone, is_private
 from ocs.rules.disk import MIB, is_short, reserve
+from ocs.rules.wording import count_of
+from ocs.service import session
 
 GIB = 2**30
 LITTLE_DISK = GIB

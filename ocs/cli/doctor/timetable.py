@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from ocs.cli import session
 from ocs.cli.commands.jobs import states_of_jobs
 from ocs.cli.doctor.project import Finding, State, failure
 from ocs.errors import StoreError
 from ocs.rules.occurrences import why_over
+from ocs.service import session
 
 
 async def schedules() -> AsyncIterator[Finding]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ocs.cli.render.output import SHORT, first_line, local, say, table, utc
+from ocs.cli.render.output import say, table
 from ocs.rules.messages import BROADCAST, READ_EVENTS, Event, Status, status_of
+from ocs.rules.wording import SHORT, first_line, local, utc
 
 if TYPE_CHECKING:
     from ocs.store import Store

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from rich.cells import cell_len
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from ocs.errors import OcsError
 from ocs.rules.plain_text import uncoloured
+from ocs.rules.wording import utc
 
 COLOURS = {
     "ok": "green",
@@ -40,8 +41,6 @@ COLOURS = {
 }
 UNCUT = 100_000
 """A width that no line reaches: what goes into a pipe or a file is not folded."""
-SHORT = 8
-"""Characters of an id that tell it from others where people read it."""
 GAP = 2
 """Between two columns."""
 LONGEST_SENTENCE = 2000
@@ -150,38 +149,6 @@ def _kept(headings: Sequence[str], cells: Sequence[Sequence[str]], spare: Sequen
 
 def _words(cell: str) -> list[str]:
     return Text.from_markup(cell, emoji=False).plain.split() or [""]
-
-
-def local(moment: datetime | str | None) -> str:
-    """A moment (or its ISO 8601 form) in the local zone with its offset."""
-    known = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-    return f"{known.astimezone():%Y-%m-%d %H:%M:%S %z}" if known else ""
-
-
-def utc(moment: datetime | None) -> str | None:
-    """A moment in UTC, ISO 8601."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
-
-
-def seconds(span: timedelta | None) -> float | None:
-    """A span as seconds with milliseconds."""
-    return round(span.total_seconds(), 3) if span is not None else None
-
-
-def took(duration: float | None) -> str:
-    """A number of seconds for people."""
-    return "" if duration is None else f"{duration:.1f} s"
-
-
-def first_line(text: str | None, width: int = 80) -> str:
-    """The first line that says something, cut to `width`."""
-    line = next((line.strip() for line in (text or "").splitlines() if line.strip()), "")
-    return line if len(line) <= width else f"{line[: width - 1]}\N{HORIZONTAL ELLIPSIS}"
-
-
-def count_of(number: int, thing: str) -> str:
-    """A number and what it counts: 1 job, 2 jobs."""
-    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _cell(value: object) -> str:

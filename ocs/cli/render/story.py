@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ocs.cli import session
 from ocs.cli.commands.deliveries import show_deliveries
-from ocs.cli.render.output import SHORT, local, say, table, took
+from ocs.cli.render.output import say, table
 from ocs.cli.render.views import run_views
 from ocs.rules.dispatch import DispatchKind
+from ocs.rules.wording import SHORT, local, took
+from ocs.service import session
 
 if TYPE_CHECKING:
     from ocs.store import Store

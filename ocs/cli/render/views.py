@@ -8,9 +8,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from ocs.cli.commands.deliveries import delivery_view
-from ocs.cli.render.output import local, seconds, tell, utc
+from ocs.cli.render.output import tell
 from ocs.rules.dispatch import DispatchKind
 from ocs.rules.occurrences import next_occurrence
+from ocs.rules.wording import local, seconds, utc
 from ocs.spec import Job, format_duration
 
 if TYPE_CHECKING:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocs import settings
-from ocs.cli import session
 from ocs.errors import NotFound
+from ocs.service import session
 from ocs.spec import Job, is_slug, parse
-from tasks.adapter.reading import document_in
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -21,6 +20,8 @@ async def deployed_job(client: PrefectClient, given: str) -> Job:
     Raises:
         NotFound: there is none of that id, or it is not rolled out; says what to type next.
     """
+    from tasks.adapter.reading import document_in
+
     deployment = await by_id(client, given)
     if deployment is None:
         rolled_out = await all_deployed(client)

@@ -1,4 +1,4 @@
-"""What commands work with: the project's catalogue, the store, and the server's client, opened when needed."""
+"""What operations work with: the project's catalogue, the store, and the server's client, opened when needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ocs.store import Store
 
 T = TypeVar("T")
-SOURCE = "cli"
 UNAUTHORIZED = (401, 403)
 OPEN = "The server asks for no password: whoever reaches it reads every secret and runs commands."
 SHUT = "ocs down && ocs up --detach"
@@ -204,7 +203,7 @@ def flow_run_link(flow_run_id: object) -> str | None:
 
 
 def user() -> str:
-    """Who types: for the audit trail."""
+    """Who is logged in."""
     with contextlib.suppress(OSError, KeyError):
         return getpass.getuser()
     return str(os.getuid())

@@ -1,4 +1,4 @@
-"""Contact with a server that may go away while a command follows something: said at once, tried again, given up."""
+"""Contact with a server that may go away while somebody follows something: said at once, tried again, given up."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from ocs.cli.render.output import tell
 from ocs.errors import ServerUnreachable
+from ocs.service.listener import Listener
 from ocs.transient import is_transient
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ GIVEN_UP = timedelta(minutes=1)
 class Contact:
     """Asks a server, and puts up with it when it is away for less than a minute."""
 
-    def __init__(self, client: PrefectClient, hint: str) -> None:
+    def __init__(self, client: PrefectClient, hint: str, listener: Listener) -> None:
         self.client = client
+        self.listener = listener
         self._address = str(client.api_url).rstrip("/")
         self._hint = hint
         self._lost_at: float | None = None
@@ -61,16 +62,16 @@ class Contact:
     def _lost(self, at: float) -> None:
         if self._lost_at is None:
             self._lost_at = at
-            tell(f"The Prefect server at {self._address} does not answer; trying again.", style="yellow")
+            self.listener.warn(f"The Prefect server at {self._address} does not answer; trying again.")
 
     def _found(self) -> None:
         if self._lost_at is not None:
             self._lost_at = None
-            tell("The server answers again.", style="green")
+            self.listener.note("The server answers again.")
 
 
 @contextlib.contextmanager
-def contact(client: PrefectClient, hint: str) -> Generator[Contact]:
+def contact(client: PrefectClient, hint: str, listener: Listener) -> Generator[Contact]:
     """Follow something on a server. `hint` says what to do when it does not come back.
 
     Prefect's client would try again by itself, for a minute and without a word.
@@ -78,4 +79,4 @@ def contact(client: PrefectClient, hint: str) -> Generator[Contact]:
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
-        yield Contact(client, hint)
+        yield Contact(client, hint, listener)

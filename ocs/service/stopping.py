@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ocs.cli import session
-from ocs.cli.render.output import count_of
 from ocs.errors import Refused
+from ocs.rules.attribution import Attribution
+from ocs.rules.wording import SHORT, count_of
+from ocs.service import session
+from ocs.service.deployed import deployed_job, descendants
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -34,7 +36,51 @@ class Stopped:
     flow_runs: list[UUID] = field(default_factory=list[UUID])
 
 
-async def stop_jobs(client: PrefectClient, store: Store, job_ids: Sequence[str]) -> Stopped:
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What was ended of a job and those after it."""
+
+    job: str
+    jobs: list[str]
+    flow_runs: list[UUID]
+    withdrawn: int
+
+
+async def cancel_job(client: PrefectClient, store: Store, given: str, *, cascade: bool, by: Attribution) -> Cancelled:
+    """End the running runs of a job and withdraw its waiting ones, with `cascade` those of the jobs after it too.
+
+    Raises:
+        NotFound: no such job is rolled out.
+        Refused: something did not end in time.
+    """
+    job = await deployed_job(client, given)
+    ids = [job.id, *(await descendants(client, job.id) if cascade else [])]
+    stopped = await stop_jobs(client, store, ids, by)
+    return Cancelled(job.id, ids, stopped.flow_runs, stopped.withdrawn)
+
+
+async def cancel_run(store: Store, given: str, *, by: Attribution) -> Run:
+    """End the running run whose id begins so, and wait until it has ended; returns it as it ended.
+
+    Raises:
+        NotFound: there is no such run.
+        Refused: it has ended before, or did not end in time.
+        ServerUnreachable: there is no server to tell it.
+    """
+    from ocs.store import queries
+
+    chosen = await queries.run_by_prefix(store, given)
+    short = str(chosen.id)[:SHORT]
+    if chosen.id in await queries.awaiting_retry(store, [chosen.id]):
+        hint = f"Withdraw that: ocs jobs cancel {chosen.job_id}"
+        raise Refused(f"Run {short} has ended ({chosen.status}); its next attempt waits.", hint=hint)
+    if chosen.status.final:
+        raise Refused(f"Run {short} of {chosen.job_id} has ended already: {chosen.status}.")
+    async with session.server() as client:
+        return await stop_run(client, store, chosen, by)
+
+
+async def stop_jobs(client: PrefectClient, store: Store, job_ids: Sequence[str], by: Attribution) -> Stopped:
     """Withdraw what waits of these jobs and end what runs, and wait until that is so.
 
     Occurrences to come of their schedules stay.
@@ -46,20 +92,20 @@ async def stop_jobs(client: PrefectClient, store: Store, job_ids: Sequence[str])
 
     before = {waiting.id for waiting in await _waiting(store, job_ids)}
     for job_id in job_ids:
-        await withdraw(store, job_id, now=session.now(), actor=session.user(), source=session.SOURCE)
+        await withdraw(store, job_id, by=by)
     left = {waiting.id for waiting in await _waiting(store, job_ids)}
     of_job = {job_id: await _unfinished(client, job_id) for job_id in job_ids}
     flow_runs = [flow_run for found in of_job.values() for flow_run in found]
     for job_id in (job_id for job_id, found in of_job.items() if found):
-        await _note(store, job_id=job_id)
-    await asyncio.gather(*(tell_to_end(client, flow_run.id) for flow_run in flow_runs))
+        await _note(store, by, job_id=job_id)
+    await asyncio.gather(*(tell_to_end(client, flow_run.id, by) for flow_run in flow_runs))
     ended = await asyncio.gather(*(_ends(client, flow_run.id) for flow_run in flow_runs))
-    await _withdraw_approvals(store, [flow_run.id for flow_run in flow_runs])
+    await _withdraw_approvals(store, [flow_run.id for flow_run in flow_runs], by)
     _all_ended(ended)
     return Stopped(len(before - left), [flow_run.id for flow_run in flow_runs])
 
 
-async def stop_run(client: PrefectClient, store: Store, run: Run) -> Run:
+async def stop_run(client: PrefectClient, store: Store, run: Run, by: Attribution) -> Run:
     """End a run, and wait until it has; returns it as it ended.
 
     Raises:
@@ -67,12 +113,12 @@ async def stop_run(client: PrefectClient, store: Store, run: Run) -> Run:
     """
     from ocs.store import queries
 
-    short = str(run.id)[:8]
-    await _note(store, job_id=run.job_id, run_id=run.id)
-    if not await tell_to_end(client, run.flow_run_id):
+    short = str(run.id)[:SHORT]
+    await _note(store, by, job_id=run.job_id, run_id=run.id)
+    if not await tell_to_end(client, run.flow_run_id, by):
         raise Refused(f"Prefect no longer has the flow run of run {short}, so nobody can be told to end it.")
     ends = await _ends(client, run.flow_run_id)
-    await _withdraw_approvals(store, [run.flow_run_id])
+    await _withdraw_approvals(store, [run.flow_run_id], by)
     _all_ended([ends])
     ended = await queries.run_by_prefix(store, str(run.id))
     if ended.status != "cancelled":
@@ -80,25 +126,24 @@ async def stop_run(client: PrefectClient, store: Store, run: Run) -> Run:
     return ended
 
 
-async def _withdraw_approvals(store: Store, flow_run_ids: Sequence[UUID]) -> None:
+async def _withdraw_approvals(store: Store, flow_run_ids: Sequence[UUID], by: Attribution) -> None:
     """Runs that waited for a decision: nobody executes them, so nobody else records their end."""
     from ocs.store.approvals import at_the_gate, withdraw_approval
 
-    who = {"actor": session.user(), "source": session.SOURCE}
     for waiting in await at_the_gate(store, flow_run_ids=flow_run_ids):
-        await withdraw_approval(store, waiting.approval.id, why=_reason(), now=session.now(), **who)
+        await withdraw_approval(store, waiting.approval.id, why=_reason(by), by=replace(by, now=session.now()))
 
 
-async def _note(store: Store, *, job_id: str, run_id: UUID | None = None) -> None:
+async def _note(store: Store, by: Attribution, *, job_id: str, run_id: UUID | None = None) -> None:
     """Before it ends: whoever records the end then knows that it was not somebody in Prefect's UI."""
     from ocs.store import audit
 
-    who = {"actor": session.user(), "source": session.SOURCE}
-    await audit.tell(store, "cancel", job_id=job_id, run_id=run_id, now=session.now(), **who)
+    # As of now: a run that has begun since it was asked for is among those that are meant.
+    await audit.tell(store, "cancel", by=replace(by, now=session.now()), job_id=job_id, run_id=run_id)
 
 
-def _reason() -> str:
-    return f"Cancelled by {session.user()} with ocs."
+def _reason(by: Attribution) -> str:
+    return f"Cancelled by {by.actor} with ocs."
 
 
 async def _waiting(store: Store, job_ids: Sequence[str]) -> list[PendingDispatch]:
@@ -136,13 +181,13 @@ def _is_to_come(flow_run: FlowRun) -> bool:
     return waits and flow_run.auto_scheduled and due is not None and due > session.now()
 
 
-async def tell_to_end(client: PrefectClient, flow_run_id: UUID) -> bool:
+async def tell_to_end(client: PrefectClient, flow_run_id: UUID, by: Attribution) -> bool:
     """Whether Prefect has the run; one that has ended meanwhile stays as it ended."""
     from prefect.exceptions import ObjectNotFound
     from prefect.states import Cancelling
 
     try:
-        await client.set_flow_run_state(flow_run_id, Cancelling(message=_reason()))
+        await client.set_flow_run_state(flow_run_id, Cancelling(message=_reason(by)))
     except ObjectNotFound:
         return False
     return True
