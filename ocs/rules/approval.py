@@ -33,12 +33,10 @@ class ApprovalStatus(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-class DecidedFrom(StrEnum):
-    """Where a decision came from. A resume through the API with the form's values is the UI's."""
-
-    UI = "ui"
-    CLI = "cli"
-    TIMEOUT = "timeout"
+UI = "ui"
+"""Where a decision came from that was made in Prefect's form, or through its API with the form's values."""
+TIMEOUT = "timeout"
+"""Who decided, and from where, when nobody did."""
 
 
 class OnTimeout(StrEnum):
@@ -112,10 +110,10 @@ def _checked(what: str, text: str, longest: int) -> str:
 
 
 def sentence(
-    status: ApprovalStatus, *, by: str | None, decided_from: DecidedFrom | None, reason: str | None, timeout: timedelta
+    status: ApprovalStatus, *, by: str | None, decided_from: str | None, reason: str | None, timeout: timedelta
 ) -> str:
     """How it was decided, as the run's state and the messages say it."""
-    if decided_from is DecidedFrom.TIMEOUT:
+    if decided_from == TIMEOUT:
         then = "approve" if status is ApprovalStatus.APPROVED else "reject"
         return f"Nobody decided within {format_duration(timeout)}, and approval.on_timeout is {then}."
     if status is ApprovalStatus.PENDING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from sqlmodel import col, select
 
 from ocs.errors import NotFound
 from ocs.rules import approval_text
-from ocs.rules.approval import ApprovalStatus, DecidedFrom, OnTimeout, checked_name, checked_reason, sentence
+from ocs.rules.approval import TIMEOUT, ApprovalStatus, OnTimeout, checked_name, checked_reason, sentence
 from ocs.rules.approval_text import Message
 from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import RunStatus
@@ -54,30 +54,28 @@ async def decide(
     approval_id: UUID,
     *,
     approve: bool,
-    by: str,
-    decided_from: DecidedFrom,
+    by: Attribution,
     reason: str | None = None,
-    now: datetime,
     login: str | None = None,
 ) -> Decided:
     """Record what a person decided, unless somebody or the time has decided before.
 
-    `now` is when it was decided. `login` is who typed it, where that is known.
+    `by` is who decided, from where and when. `login` is who typed it, where that is known.
 
     Raises:
         Refused: the name is empty or too long, or the reason too long; control characters in either.
     """
-    name, why = checked_name(by), checked_reason(reason)
+    by, why = replace(by, actor=checked_name(by.actor)), checked_reason(reason)
     async with store.transaction() as session:
         found = await session.get_one(Approval, approval_id, with_for_update=True)
         if found.status is not ApprovalStatus.PENDING:
             return Decided(found, counted=False)
-        if found.expires_at <= now:
-            time_out(session, found, now)
+        if found.expires_at <= by.now:
+            time_out(session, found, by.now)
             return Decided(found, counted=False)
         found.reason = why
         status = ApprovalStatus.APPROVED if approve else ApprovalStatus.REJECTED
-        _settle(session, found, status, by=name, decided_from=decided_from, now=now, login=login)
+        _settle(session, found, status, by, login=login)
         return Decided(found, counted=True)
 
 
@@ -95,7 +93,7 @@ def time_out(session: AsyncSession, found: Approval, now: datetime) -> None:
     """The decision of the clock, in the transaction that found it due."""
     approves = found.on_timeout is OnTimeout.APPROVE
     status = ApprovalStatus.APPROVED if approves else ApprovalStatus.TIMED_OUT
-    _settle(session, found, status, by="timeout", decided_from=DecidedFrom.TIMEOUT, now=now, login=None)
+    _settle(session, found, status, Attribution(TIMEOUT, TIMEOUT, now))
 
 
 async def withdraw_approval(store: Store, approval_id: UUID, *, why: str, by: Attribution) -> Approval:
@@ -219,20 +217,18 @@ def _settle(
     session: AsyncSession,
     found: Approval,
     status: ApprovalStatus,
+    by: Attribution,
     *,
-    by: str,
-    decided_from: DecidedFrom,
-    now: datetime,
-    login: str | None,
+    login: str | None = None,
 ) -> None:
     before = found.status
-    found.status, found.decided_by, found.decided_from, found.decided_at = status, by, decided_from, now
-    tell(session, found, approval_text.decided(found.job_id, status, said_of(found)), "decided", now)
-    typed = {"login": login} if login and login != by else {}
+    found.status, found.decided_by, found.decided_from, found.decided_at = status, by.actor, by.source, by.now
+    tell(session, found, approval_text.decided(found.job_id, status, said_of(found)), "decided", by.now)
+    typed = {"login": login} if login and login != by.actor else {}
     record(
         session,
         f"approval-{status.replace('_', '-')}",
-        by=Attribution(by, decided_from, now),
+        by=by,
         job_id=found.job_id,
         run_id=found.run_id,
         before={"approval": str(found.id), "status": before},

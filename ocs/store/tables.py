@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import JSON, BigInteger, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
-from ocs.rules.approval import ApprovalStatus, DecidedFrom, OnTimeout
+from ocs.rules.approval import ApprovalStatus, OnTimeout
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason, WaitsFor
 from ocs.store.columns import UTCDateTime, choice
@@ -202,7 +202,7 @@ class Approval(SQLModel, table=True):
         sa_column=Column(choice(ApprovalStatus, "approval_status"), nullable=False, index=True),
     )
     decided_by: str | None = Field(default=None, max_length=256)
-    decided_from: DecidedFrom | None = Field(default=None, sa_column=Column(choice(DecidedFrom, "approval_from")))
+    decided_from: str | None = Field(default=None, max_length=32)
     decided_at: datetime | None = _instant()
     reason: str | None = Field(default=None, sa_column=Column(Text))
 

@@ -19,7 +19,8 @@ from prefect.states import Suspended
 from pydantic import Field, ValidationError
 
 from ocs.errors import Refused
-from ocs.rules.approval import LONGEST_NAME, LONGEST_REASON, DecidedFrom
+from ocs.rules.approval import LONGEST_NAME, LONGEST_REASON, UI
+from ocs.rules.attribution import Attribution
 from ocs.store import ApprovalRequested, Store
 from ocs.store.approvals import Decided, decide
 from ocs.store.tables import Approval
@@ -97,10 +98,8 @@ async def hear(client: PrefectClient, store: Store, request: Approval) -> Decide
             store,
             request.id,
             approve=answer.decision == "approve",
-            by=answer.by,
-            decided_from=DecidedFrom.UI,
+            by=Attribution(answer.by, UI, instant(answers[0].created)),
             reason=answer.reason,
-            now=instant(answers[0].created),
         )
     except (ValidationError, Refused) as unusable:
         get_logger(__name__).warning("The answer for %s cannot be used, it is asked again: %s", request.id, unusable)

@@ -12,7 +12,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.states import Cancelling, Scheduled
 
-from ocs.rules.approval import ApprovalStatus, DecidedFrom
+from ocs.rules.approval import UI, ApprovalStatus
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import RunStatus
 from ocs.server import embedded_server
 from ocs.store.approvals import Decided, approvals, decide
@@ -47,10 +48,8 @@ async def decided(ocs: RunningSystem, request: Approval, *, approve: bool, reaso
         ocs.store,
         request.id,
         approve=approve,
-        by="ann",
-        decided_from=DecidedFrom.CLI,
+        by=Attribution("ann", "cli", ocs.now()),
         reason=reason,
-        now=ocs.now(),
     )
     await reconcile_one(ocs.client, ocs.store, request)
     return answer
@@ -127,7 +126,7 @@ async def test_the_form_decides_and_the_server_refuses_what_does_not_fit_it(ocs:
     assert (request.status, request.decided_by, request.decided_from, request.reason) == (
         ApprovalStatus.APPROVED,
         "carla",
-        DecidedFrom.UI,
+        UI,
         "looks good",
     )
 
@@ -244,7 +243,7 @@ async def test_a_decision_that_did_not_reach_prefect_is_sent_by_the_worker(ocs: 
     assert flow_run.state is not None
     keyset: dict[str, Any] = flow_run.state.state_details.run_input_keyset or {}
     await ocs.client.delete_flow_run_input(flow_run.id, keyset["schema"])
-    await decide(ocs.store, request.id, approve=True, by="ann", decided_from=DecidedFrom.CLI, now=ocs.now())
+    await decide(ocs.store, request.id, approve=True, by=Attribution("ann", "cli", ocs.now()))
     run = await ocs.ended_run("lost")
     assert run.status is RunStatus.OK
     assert len(await ocs.flow_runs_of("lost")) == 1

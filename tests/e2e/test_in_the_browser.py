@@ -17,7 +17,7 @@ from blocks.gateway import OpenClawGateway
 from blocks.target import DeliveryTarget
 from blocks.targets import all_targets
 from deployments import catalogue, rollout
-from ocs.rules.approval import ApprovalStatus, DecidedFrom
+from ocs.rules.approval import UI, ApprovalStatus
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store.approvals import approvals
 from tests.e2e.system import RunningSystem
@@ -111,7 +111,7 @@ async def test_a_run_is_approved_through_the_form(ocs: RunningSystem, page: Page
     assert (decided.status, decided.decided_by, decided.decided_from, decided.reason) == (
         ApprovalStatus.APPROVED,
         "carla",
-        DecidedFrom.UI,
+        UI,
         "checked",
     )
 

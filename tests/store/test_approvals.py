@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from ocs.errors import NotFound, Refused
-from ocs.rules.approval import LONGEST_NAME, LONGEST_REASON, ApprovalStatus, DecidedFrom
+from ocs.rules.approval import LONGEST_NAME, LONGEST_REASON, ApprovalStatus
 from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, DispatchResult, RunStatus
 from ocs.rules.guards import SkipReason
@@ -88,10 +88,15 @@ async def asks(
 
 
 async def decided(
-    store: Store, asked: ApprovalRequested, *, approve: bool = True, by: str = "ann", **more: Any
+    store: Store,
+    asked: ApprovalRequested,
+    *,
+    approve: bool = True,
+    by: str = "ann",
+    now: datetime = NOW,
+    **more: Any,
 ) -> Decided:
-    choice = {"approve": approve, "by": by, "decided_from": DecidedFrom.CLI, "now": NOW, **more}
-    return await decide(store, asked.approval_id, **choice)
+    return await decide(store, asked.approval_id, approve=approve, by=Attribution(by, "cli", now), **more)
 
 
 async def test_a_run_waits_and_the_same_row_goes_on_when_it_is_approved(store: Store) -> None:
@@ -334,7 +339,7 @@ async def test_an_approval_is_found_by_its_id_or_by_its_job(store: Store) -> Non
         with pytest.raises(NotFound, match="No approval and no waiting job"):
             await approval_by(store, unknown)
     for waiting in await approvals(store, pending_only=True):
-        await decide(store, waiting.id, approve=False, by="ann", decided_from=DecidedFrom.UI, now=NOW)
+        await decide(store, waiting.id, approve=False, by=Attribution("ann", "ui", NOW))
     with pytest.raises(NotFound, match="No run of deploy waits"):
         await approval_by(store, "deploy")
 

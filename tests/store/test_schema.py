@@ -79,3 +79,18 @@ async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be used"):
         await store.migrate()
     await store.close()
+
+
+async def test_a_decision_may_come_through_any_door_and_a_status_stays_one(store: Store) -> None:
+    row = (
+        "INSERT INTO approval (id, job_id, run_id, flow_run_id, kind, spec_digest, what, why, changed, requested_at,"
+        " timeout_s, on_timeout, expires_at, asked, status, decided_from, targets) VALUES"
+        " ('0000000000000000000000000000000{n}', 'a', '00000000000000000000000000000000',"
+        " '00000000000000000000000000000000', 'manual', '', '', '', '[]', '2026-01-01', 1, 'reject', '2026-01-01', 1,"
+        " '{status}', 'elsewhere', '[]')"
+    )
+    async with store.transaction() as session:
+        await session.execute(text(row.format(n=1, status="approved")))
+    with pytest.raises(IntegrityError):
+        async with store.transaction() as session:
+            await session.execute(text(row.format(n=2, status="splendid")))

@@ -8,14 +8,13 @@ import typer
 
 from ocs.cli.arguments import SomeJob
 from ocs.cli.group import group
-from ocs.cli.render.output import answer, say, table, tell
-from ocs.errors import Refused, ServerUnreachable
+from ocs.cli.person import Ear, person
+from ocs.cli.render.output import answer, say, table
 from ocs.rules.wording import SHORT, first_line, local, utc
 from ocs.service import session
+from ocs.service.deciding import decide
 
 if TYPE_CHECKING:
-    from ocs.store import Store
-    from ocs.store.approvals import Decided
     from ocs.store.tables import Approval
 
 app = group("Approvals: runs that wait until a person agrees (approval.required).")
@@ -81,53 +80,13 @@ def reject(approval: Given, by: By = None, reason: Reason = None) -> None:
 
 
 def _decide(given: str, by: str | None, reason: str | None, *, approve: bool) -> None:
-    decided = session.run(_decided(given, by, reason, approve=approve))
-    view = _view(decided.approval)
-    if not decided.counted:
-        from ocs.store.approvals import said_of
+    async def decided() -> Approval:
+        async with session.store() as store:
+            return await decide(store, given, approve=approve, by=person(), listener=Ear(), name=by, reason=reason)
 
-        at = f" That was at {local(view['decided_at'])}." if view["decided_at"] else ""
-        hint = f"See: ocs approvals show {view['id'][:SHORT]}"
-        raise Refused(f"It does not wait any more. {said_of(decided.approval)}{at}", hint=hint)
+    view = _view(session.run(decided()))
     said = "Approved" if approve else "Rejected"
     answer({"approval": view}, lambda: say(f"{said} run {view['run'][:SHORT]} of {view['job']}."))
-
-
-async def _decided(given: str, by: str | None, reason: str | None, *, approve: bool) -> Decided:
-    """What was decided elsewhere is heard first. Without a server the decision is kept, and sent by the worker."""
-    from ocs.rules.approval import DecidedFrom, checked_name, checked_reason
-    from ocs.store.approvals import approval_by, decide
-
-    login = session.user()
-    name, why = checked_name(login if by is None else by), checked_reason(reason)
-    async with session.store() as store:
-        found = await approval_by(store, given)
-        await _settle(store, found)
-        decided = await decide(
-            store,
-            found.id,
-            approve=approve,
-            by=name,
-            decided_from=DecidedFrom.CLI,
-            reason=why,
-            now=session.now(),
-            login=login,
-        )
-        if decided.counted and (away := await _settle(store, found)):
-            tell(f"{away}  The decision is kept, and takes effect when a worker has the server back.")
-        return decided
-
-
-async def _settle(store: Store, found: Approval) -> str:
-    """Bring the store and Prefect together; returns why not, when no server answers."""
-    try:
-        async with session.server() as client:
-            from tasks.approvals.gate import reconcile_one
-
-            await reconcile_one(client, store, found)
-    except ServerUnreachable as away:
-        return away.message
-    return ""
 
 
 def _view(request: Approval) -> dict[str, Any]:
@@ -146,7 +105,7 @@ def _view(request: Approval) -> dict[str, Any]:
         "expires_at": utc(request.expires_at),
         "on_timeout": str(request.on_timeout),
         "decided_by": request.decided_by,
-        "decided_from": str(request.decided_from) if request.decided_from else None,
+        "decided_from": request.decided_from,
         "decided_at": utc(request.decided_at),
         "reason": request.reason,
         "flow_run_id": str(request.flow_run_id),

@@ -14,8 +14,9 @@ from ocs.errors import Refused
 from ocs.rules.approval import (
     LONGEST_NAME,
     LONGEST_REASON,
+    TIMEOUT,
+    UI,
     ApprovalStatus,
-    DecidedFrom,
     OnTimeout,
     Recorded,
     changed_parts,
@@ -141,20 +142,20 @@ def test_what_a_person_approves_is_what_runs_and_hides_nothing() -> None:
 @pytest.mark.parametrize(
     ("status", "by", "decided_from", "reason", "expected"),
     [
-        (ApprovalStatus.REJECTED, "ann", DecidedFrom.CLI, "not today", "Rejected by ann: not today."),
-        (ApprovalStatus.REJECTED, "ann", DecidedFrom.UI, None, "Rejected by ann."),
-        (ApprovalStatus.APPROVED, "ann", DecidedFrom.UI, "why not?", "Approved by ann: why not?"),
+        (ApprovalStatus.REJECTED, "ann", "cli", "not today", "Rejected by ann: not today."),
+        (ApprovalStatus.REJECTED, "ann", UI, None, "Rejected by ann."),
+        (ApprovalStatus.APPROVED, "ann", UI, "why not?", "Approved by ann: why not?"),
         (
             ApprovalStatus.TIMED_OUT,
             "timeout",
-            DecidedFrom.TIMEOUT,
+            TIMEOUT,
             None,
             "Nobody decided within 1h, and approval.on_timeout is reject.",
         ),
         (
             ApprovalStatus.APPROVED,
             "timeout",
-            DecidedFrom.TIMEOUT,
+            TIMEOUT,
             None,
             "Nobody decided within 1h, and approval.on_timeout is approve.",
         ),
@@ -163,7 +164,7 @@ def test_what_a_person_approves_is_what_runs_and_hides_nothing() -> None:
     ],
 )
 def test_the_sentence_says_who_and_why(
-    status: ApprovalStatus, by: str | None, decided_from: DecidedFrom | None, reason: str | None, expected: str
+    status: ApprovalStatus, by: str | None, decided_from: str | None, reason: str | None, expected: str
 ) -> None:
     hour = timedelta(hours=1)
     assert sentence(status, by=by, decided_from=decided_from, reason=reason, timeout=hour) == expected
