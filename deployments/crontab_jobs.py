@@ -42,8 +42,8 @@ CRONS_OWN = {
     "deliver.when": "cron mailed all output; always tells of runs that went well, too",
 }
 """What a job would do by our defaults where cron does something else: the comments behind what says so."""
-Overlap = Literal["allow", "skip", "queue"]
-OTHERWISE = {"skip": "is skipped", "queue": "waits for it"}
+Overlap = Literal["allow", "skip", "queue", "replace"]
+OTHERWISE = {"skip": "is skipped", "queue": "waits for it", "replace": "ends that one"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,12 @@ from ocs.rules import jitter
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.rules.shell_result import not_ended
 from ocs.spec import Job
-from ocs.store import ApprovalContext, ApprovalRequested, Claim, Store, claim, leases, queries
+from ocs.store import ApprovalContext, ApprovalRequested, Claim, Queued, Store, claim, leases, queries
+from ocs.store.replacing import REPLACED
 from tasks.adapter import runtime
 from tasks.adapter.naming import kind_tag, page_of, run_name
 from tasks.adapter.origin import Origin, origin_of
+from tasks.adapter.states import tell_to_end
 from tasks.adapter.transient import retry_transient
 from tasks.approvals.gate import Withdrawn, entered_again
 from tasks.cancellation import scope_of
@@ -82,7 +84,14 @@ async def prepare(job: Job) -> Prepared:
         await naming
     if isinstance(verdict, ApprovalRequested) and verdict.tells:
         await deliver_soon(verdict.run_id)
+    if isinstance(verdict, Queued) and verdict.ends:
+        await retry_transient("end what this run replaces", partial(_end_replaced, verdict.ends))
     return Prepared(origin.job, origin.project, verdict)
+
+
+async def _end_replaced(flow_run_ids: tuple[UUID, ...]) -> None:
+    for flow_run_id in flow_run_ids:
+        await tell_to_end(runtime.flow_client(), flow_run_id, REPLACED)
 
 
 async def _claim(origin: Origin, flow_run: FlowRun, store: Store) -> Claim | Withdrawn:

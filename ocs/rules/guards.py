@@ -115,10 +115,10 @@ Guard = Callable[[Job, Dispatch, Snapshot, datetime], Objection | None]
 def decide(job: Job, dispatch: Dispatch, snapshot: Snapshot, now: datetime) -> Verdict:
     """Ask the guards in their order; the first that objects decides.
 
-    What would have to wait behind `limits.max_queued` others is skipped.
+    What would have to wait behind `limits.max_queued` others is skipped, unless it takes their place.
     """
     objection = next((objection for guard in GUARDS if (objection := guard(job, dispatch, snapshot, now))), None)
-    if isinstance(objection, Wait) and snapshot.queued >= job.limits.max_queued:
+    if isinstance(objection, Wait) and snapshot.queued >= job.limits.max_queued and not _replaces(job, snapshot):
         why = f"{snapshot.queued} runs of the job wait already, and limits.max_queued is {job.limits.max_queued}."
         return Skip(SkipReason.BACKLOG, why)
     return objection or Proceed()
@@ -181,19 +181,27 @@ def _approved(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: datetime) 
 
 
 def _slot_in_pool(job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Wait | None:
-    if job.limits.pool is None or snapshot.pool_free > 0:
-        return None
+    if job.limits.pool is None or snapshot.pool_free > 0 or _replaces(job, snapshot):
+        return None  # what it replaces may hold the slot
     return Wait(WaitsFor.POOL, f'Waits for a slot of the pool "{job.limits.pool}"; runs as soon as one is free.')
 
 
 def _no_overlap(job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | Wait | None:
     if job.limits.overlap == "allow" or snapshot.running == 0:
         return None
+    if job.limits.overlap == "replace":
+        ends = Wait(WaitsFor.OVERLAP, "Ends an earlier run of the job; runs as soon as that has ended.")
+        return ends if _replaces(job, snapshot) else None
     if job.limits.overlap == "queue":
         return Wait(WaitsFor.OVERLAP, "Waits for an earlier run of the job; runs as soon as that has ended.")
     which = f" ({str(snapshot.in_the_way)[:8]})" if snapshot.in_the_way else ""
     why = f"An earlier run of the job is still running{which}, and limits.overlap is skip."
     return Skip(SkipReason.OVERLAP, why, snapshot.in_the_way)
+
+
+def _replaces(job: Job, snapshot: Snapshot) -> bool:
+    """An occasion that has, or had, its run already ends none."""
+    return job.limits.overlap == "replace" and snapshot.running > 0 and not snapshot.key_claimed
 
 
 def _first_of_its_scope(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:

@@ -85,7 +85,7 @@ async def run_now(
     busy = await queries.running_of(store, job.id)
     if busy is not None and overlap == "skip":
         return await _meet(client, store, busy, join_it=wait and not changes, listener=listener)
-    outcome = Outcome.QUEUED if busy and overlap == "queue" else Outcome.DISPATCHED
+    outcome = Outcome.QUEUED if busy and overlap in ("queue", "replace") else Outcome.DISPATCHED
     return await start(client, store, job, changes, wait=wait, outcome=outcome, by=by, listener=listener)
 
 

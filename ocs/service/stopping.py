@@ -183,14 +183,9 @@ def _is_to_come(flow_run: FlowRun) -> bool:
 
 async def tell_to_end(client: PrefectClient, flow_run_id: UUID, by: Attribution) -> bool:
     """Whether Prefect has the run; one that has ended meanwhile stays as it ended."""
-    from prefect.exceptions import ObjectNotFound
-    from prefect.states import Cancelling
+    from tasks.adapter import states
 
-    try:
-        await client.set_flow_run_state(flow_run_id, Cancelling(message=_reason(by)))
-    except ObjectNotFound:
-        return False
-    return True
+    return await states.tell_to_end(client, flow_run_id, _reason(by))
 
 
 async def _ends(client: PrefectClient, flow_run_id: UUID) -> bool:

@@ -38,8 +38,8 @@ from ocs.spec.values import (
 class Limits(Part):
     """What may happen at the same time, and how much may wait."""
 
-    overlap: Literal["skip", "queue", "allow"] = "skip"
-    """What a dispatch does when the job is still running."""
+    overlap: Literal["skip", "queue", "allow", "replace"] = "skip"
+    """What a dispatch does when the job is still running; replace ends what runs, and begins then."""
     pool: Maybe128 = None
     """A named pool of slots shared with other jobs."""
     max_queued: Count = 25

@@ -12,7 +12,7 @@ from sqlmodel import col, func, select
 
 from ocs.rules import guards, idempotency, misfire
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
-from ocs.rules.guards import Ask, Forbid, Refuse, Skip, SkipReason, Snapshot, Wait
+from ocs.rules.guards import Ask, Forbid, Refuse, Skip, SkipReason, Snapshot, Verdict, Wait, WaitsFor
 from ocs.spec import Job
 from ocs.store.approval_gate import (
     ApprovalContext,
@@ -31,6 +31,7 @@ from ocs.store.engine import Store
 from ocs.store.leases import context_of, dispatch_behind
 from ocs.store.outbox import backlog
 from ocs.store.queue import free_slots, locks, newest_running, running_of_job
+from ocs.store.replacing import to_be_ended, withdraw_waiting
 from ocs.store.superseded import newer_claimed, run_row, skip
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, JobState, KeyStatus, Run
 from ocs.store.ui_actions import note_start
@@ -55,10 +56,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """It waits for its turn, and goes on in a flow run of its own."""
+    """It waits for its turn, and goes on in a flow run of its own. The flow runs `ends` have to end before."""
 
     dispatch_id: UUID
     wait: Wait
+    ends: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ async def claim(
     all, whatever the guards say.
     """
     async with store.transaction(lock=locks(job.id, job.limits.pool)) as session:
-        if (line := await _in_line(session, dispatch, flow_run_id)) is not None:
+        if (line := await _in_line(session, job, dispatch, flow_run_id, now)) is not None:
             return line
         asked = await asked_before(session, dispatch.id, flow_run_id, now)
         previous = await _newest_run(session, flow_run_id) if asked is None else None
@@ -105,9 +107,9 @@ async def claim(
             dispatch = dispatch_behind(asked.run)
         key = idempotency.key_for(job.id, dispatch, flow_run_id)
         snapshot = await _snapshot(session, job, dispatch, key, asked, now)
-        verdict = Forbid(against) if against else guards.decide(job, dispatch, snapshot, now)
+        verdict, ends = await _decided(session, job, dispatch, snapshot, now, against)
         if isinstance(verdict, Wait):
-            return Queued(await _wait(session, job, dispatch, verdict, asked, flow_run_id, now), verdict)
+            return Queued(await _wait(session, job, dispatch, verdict, asked, flow_run_id, now), verdict, ends)
         run = _going_on_from(asked, flow_run_id, now) if asked else run_row(job, dispatch, flow_run_id, now)
         session.add(run)
         if asked is None:
@@ -125,6 +127,19 @@ async def claim(
         await session.flush()
         await _claim_key(session, key, job, run.id, now)
         return Claimed(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now))
+
+
+async def _decided(
+    session: AsyncSession, job: Job, dispatch: Dispatch, snapshot: Snapshot, now: datetime, against: str | None
+) -> tuple[Verdict | Forbid, tuple[UUID, ...]]:
+    """What the guards say, and the flow runs that have to end because of it."""
+    verdict = Forbid(against) if against else guards.decide(job, dispatch, snapshot, now)
+    if not isinstance(verdict, Wait) or verdict.waits_for is not WaitsFor.OVERLAP or job.limits.overlap != "replace":
+        return verdict, ()
+    await withdraw_waiting(session, job, now, besides=dispatch.id)
+    ends = await to_be_ended(session, job, now)
+    queued = await backlog(session, job.id, besides=dispatch.id)
+    return guards.decide(job, dispatch, replace(snapshot, running=len(ends), queued=queued), now), ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +168,16 @@ async def dispatch_of(store: Store, dispatch_id: UUID) -> Dispatch | None:
     return found.dispatch if found else None
 
 
-async def _in_line(session: AsyncSession, dispatch: Dispatch, flow_run_id: UUID) -> Queued | None:
+async def _in_line(
+    session: AsyncSession, job: Job, dispatch: Dispatch, flow_run_id: UUID, now: datetime
+) -> Queued | None:
     """A flow run that has put its occasion in line already: its worker died before it could say so."""
     row = await session.get(DispatchRow, flow_run_id) if dispatch.id is None else None
     if row is None or row.waits_for is None:
         return None
-    return Queued(row.id, Wait(row.waits_for, "It is in line already, and goes on in a run of its own."))
+    waits = row.status is DispatchStatus.WAITING and row.waits_for is WaitsFor.OVERLAP
+    ends = await to_be_ended(session, job, now) if waits else ()
+    return Queued(row.id, Wait(row.waits_for, "It is in line already, and goes on in a run of its own."), ends)
 
 
 async def _newest_run(session: AsyncSession, flow_run_id: UUID) -> Run | None:

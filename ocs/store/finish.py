@@ -21,6 +21,7 @@ from ocs.store.engine import Store
 from ocs.store.leases import Lease, last_heartbeat_of
 from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
 from ocs.store.queue import locks, release_waiting
+from ocs.store.replacing import REPLACED, was_replaced
 from ocs.store.tables import DispatchRow, IdempotencyKey, JobState, KeyStatus, Run
 from ocs.store.ui_actions import note_cancel
 
@@ -70,6 +71,8 @@ async def finish(
             return _stale(run)
         following = await _following(session, job, context, result, spread)
         rows, notes = await _consequences(session, job, context, result, following, children, answers or {}, now)
+        if result.status is RunStatus.CANCELLED and await was_replaced(session, run.id):
+            notes.append(REPLACED)
         why = outcome.sentence(result, now - run.started_at, following, job.retry.max, notes)
         _write(run, result, why, notes, now)
         if result.status is RunStatus.CANCELLED and not result.declined:

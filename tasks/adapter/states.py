@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State, StateType
-from prefect.states import Cancelled, Completed, Crashed, Failed
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed
 
 from ocs.rules.dispatch import RunStatus
 
@@ -31,6 +35,15 @@ def state_of(status: RunStatus, why: str) -> State:
 def queued(why: str) -> State:
     """The state of a flow run whose dispatch waits for its turn, and goes on in another one."""
     return Completed(name="Queued", message=why)
+
+
+async def tell_to_end(client: PrefectClient, flow_run_id: UUID, why: str) -> bool:
+    """Whether Prefect has the flow run; one that has ended meanwhile stays as it ended."""
+    try:
+        await client.set_flow_run_state(flow_run_id, Cancelling(message=why))
+    except ObjectNotFound:
+        return False
+    return True
 
 
 def is_broken(state: State) -> bool:

@@ -81,3 +81,27 @@ async def test_a_queued_overlap_loses_no_run(ocs: RunningSystem) -> None:
     for earlier, later in pairwise(runs):
         assert later.started_at >= earlier.finished_at
     assert not await queries.queue(ocs.store, job=ocs.id("serial"))
+
+
+async def test_a_newer_run_replaces_the_older_one_whose_processes_are_gone_before(
+    ocs: RunningSystem, tmp_path: Path
+) -> None:
+    gate, log = tmp_path / "gate", tmp_path / "log"
+    command = f"""trap 'sleep 0.5; echo gone >> {log}; exit 1' TERM
+        echo begun >> {log}; while [ ! -e {gate} ]; do sleep 0.05; done"""
+    ocs.write("newest", run=command, limits={"overlap": "replace"})
+    await ocs.deploy()
+
+    async def has_begun(times: int) -> bool:
+        return log.exists() and log.read_text().split().count("begun") == times
+
+    await ocs.run("newest")
+    assert await ocs.eventually(lambda: has_begun(1))
+    await ocs.run("newest")
+    assert await ocs.eventually(lambda: has_begun(2))
+    gate.touch()
+    newer, older = sorted(await ocs.ended("newest", count=2), key=lambda run: run.started_at, reverse=True)
+    assert (newer.status, older.status) == (RunStatus.OK, RunStatus.CANCELLED)
+    assert "A newer run of the job took its place." in (older.error or "")
+    assert log.read_text().split() == ["begun", "gone", "begun"]
+    assert older.finished_at <= newer.started_at

@@ -20,6 +20,7 @@ from ocs.store import (
     Queued,
     Rejected,
     Store,
+    audit,
     claim,
     dispatch_of,
     enqueue,
@@ -257,3 +258,63 @@ async def test_a_dispatch_that_is_done_is_never_put_in_line_again(store: Store) 
     assert isinstance(again, Rejected)
     assert again.skip.reason is SkipReason.DUPLICATE
     assert await queries.waiting(store) == []
+
+
+def replacing(**limits: Any) -> Job:
+    return Job.model_validate({"id": "load", "run": "true", "limits": {"overlap": "replace", **limits}})
+
+
+async def test_a_newer_run_ends_the_older_one_and_begins_after_it(store: Store) -> None:
+    job = replacing(pool="database")
+    await set_slots(store, "database", 1, now=NOW, actor="ann", source="cli")
+    older = await claimed(store, job, occurrence())
+    newer = await deferred(store, job, occurrence(1))
+    assert newer.ends == (older.context.flow_run_id,)
+    outcome = await ended(store, job, older, DispatchResult(RunStatus.CANCELLED, error="Cancelled; all ended."))
+    assert outcome.why.endswith("A newer run of the job took its place.")
+    assert [each.id for each in outcome.released] == [newer.dispatch_id]
+    assert isinstance(await asked(store, job, await gone_on(store, newer)), Claimed)
+    (event,) = [event for event in await audit.events(store) if event.action == "cancel"]
+    assert (event.run_id, event.actor, event.source) == (older.context.run_id, "scheduler", "overlap")
+
+
+async def test_of_those_that_wait_the_newest_replaces_the_others(store: Store) -> None:
+    job = replacing(max_queued=1)
+    older = await claimed(store, job, occurrence())
+    waited = await deferred(store, job, occurrence(1))
+    newest = await deferred(store, job, occurrence(2))
+    assert newest.ends == (older.context.flow_run_id,)
+    outcome = await ended(store, job, older)
+    assert [each.id for each in outcome.released] == [newest.dispatch_id]
+    skipped = [run for run in await queries.runs(store) if run.status is RunStatus.SKIPPED]
+    assert [(run.scheduled_for, run.skip_reason) for run in skipped] == [
+        (occurrence(1).scheduled_for, SkipReason.OVERLAP)
+    ]
+    latest = await claimed(store, job, occurrence(3))
+    overtaken = await asked(store, job, await gone_on(store, newest))
+    assert isinstance(overtaken, Rejected)
+    assert overtaken.skip.reason is SkipReason.WITHDRAWN
+    assert not isinstance(await asked(store, job, await gone_on(store, waited)), Claimed)
+    await ended(store, job, latest)
+
+
+async def test_the_same_occurrence_again_ends_nothing(store: Store) -> None:
+    job = replacing()
+    await claimed(store, job, occurrence())
+    twice = await asked(store, job, occurrence())
+    assert isinstance(twice, Rejected)
+    assert twice.skip.reason is SkipReason.DUPLICATE
+
+
+async def test_a_start_that_died_before_it_told_the_older_run_tells_it_again(store: Store) -> None:
+    job, flow_run = replacing(), uuid4()
+    older = await claimed(store, job, occurrence())
+    for _ in range(2):
+        queued_ = await claim(store, job, occurrence(1), flow_run_id=flow_run, owner="worker", now=NOW)
+        assert isinstance(queued_, Queued)
+        assert queued_.ends == (older.context.flow_run_id,)
+    await ended(store, job, older)
+    begun = await claimed(store, job, await gone_on(store, queued_))
+    late = await claim(store, job, occurrence(1), flow_run_id=flow_run, owner="worker", now=NOW)
+    assert not isinstance(late, Queued) or late.ends == ()
+    await ended(store, job, begun)

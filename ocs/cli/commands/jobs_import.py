@@ -32,7 +32,7 @@ PROGRAMS = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 ALSO_PROGRAMS = frozenset({"mail", "backup", "sync", "man", "news", "games"})
 """Users that systems come with, and what people call their commands."""
 Form = Literal["own", "system"]
-Overlap = Literal["allow", "skip", "queue"]
+Overlap = Literal["allow", "skip", "queue", "replace"]
 
 
 @dataclass(frozen=True, slots=True)

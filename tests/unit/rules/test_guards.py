@@ -106,6 +106,7 @@ def test_of_many_missed_occurrences_only_the_newest_runs() -> None:
 
 
 POOLED = job(limits={"pool": "database"})
+REPLACING = job(limits={"overlap": "replace", "pool": "database"})
 QUEUED = job(limits={"overlap": "queue"})
 
 
@@ -120,6 +121,11 @@ QUEUED = job(limits={"overlap": "queue"})
         (QUEUED, FREE, Proceed),
         (QUEUED, replace(BUSY, queued=24), WaitsFor.OVERLAP),
         (QUEUED, replace(BUSY, queued=25), SkipReason.BACKLOG),
+        (REPLACING, BUSY, WaitsFor.OVERLAP),
+        (REPLACING, FREE, Proceed),
+        (REPLACING, replace(BUSY, key_claimed=True), SkipReason.DUPLICATE),
+        (REPLACING, replace(BUSY, pool_free=0), WaitsFor.OVERLAP),
+        (REPLACING, replace(FREE, pool_free=0), WaitsFor.POOL),
         (POOLED, replace(FREE, pool_free=0, queued=25), SkipReason.BACKLOG),
         (job(limits={"pool": "database"}), replace(BUSY, pool_free=0), WaitsFor.POOL),
     ],

@@ -204,7 +204,7 @@ OUTPUTS = _group(
 LIMITS = _group(
     {},
     {
-        "overlap": sampled_from(["skip", "queue", "allow"]),
+        "overlap": sampled_from(["skip", "queue", "allow", "replace"]),
         "pool": _words(),
         "max_queued": integers(1, 100),
         "max_fanout": integers(1, 100),

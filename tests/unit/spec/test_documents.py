@@ -103,7 +103,10 @@ def test_is_a_job(changes: dict[str, Any]) -> None:
         pytest.param({"retry": {"on": []}}, "retry.on", "at least one", id="retry on nothing"),
         pytest.param({"retry": {"jitter": "150%"}}, "retry.jitter", "at most 1", id="percentage"),
         pytest.param(
-            {"limits": {"overlap": "skp"}}, "limits.overlap", 'skip, queue, allow, not "skp". Nearest: skip.', id="enum"
+            {"limits": {"overlap": "skp"}},
+            "limits.overlap",
+            'skip, queue, allow, replace, not "skp". Nearest: skip.',
+            id="enum",
         ),
         pytest.param({"limits": {"max_fanout": 0}}, "limits.max_fanout", "at least 1", id="fan-out"),
         pytest.param({"enabled": "maybe"}, "enabled", 'true or false, not "maybe"', id="bool"),
