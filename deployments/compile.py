@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ocs import settings
+from ocs.rules.approval import what_runs
 from ocs.rules.markdown import code_block, sentence
 from ocs.rules.occurrences import EVERY_ANCHOR
 from ocs.rules.timetable import timetable
@@ -124,9 +125,7 @@ def _trigger(job: Job, number: int, trigger: EventTrigger) -> dict[str, Any]:
 
 def _description(job: Job) -> str:
     """What the deployment's page in the UI says, in markdown."""
-    parts = [job.description or "", f"**Runs** {_when(job)}."]
-    if job.run.shell is not None:
-        parts.append(code_block(job.run.shell.command.rstrip(), "bash", "~", FENCE))
+    parts = [job.description or "", f"**Runs** {_when(job)}.", code_block(what_runs(job), "bash", "~", FENCE)]
     if job.origin:
         parts.append(f"Asked for by {sentence(job.origin)}.")
     parts.append(f"Defined in `deployments/jobs/{job.id}.yaml`; change it there and run `ocs deploy`.")

@@ -76,3 +76,9 @@ class ServerUnreachable(OcsError):
 
     code = "server_unreachable"
     exit_status = 3
+
+
+class Unusable(OcsError):
+    """What a job or a target asks for is brought by a package that is not installed here, or cannot be loaded."""
+
+    code = "unusable"

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from functools import partial
 from logging import INFO, WARNING
+from pathlib import Path
 from typing import cast
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
-from prefect.logging import get_logger, get_run_logger
+from prefect.logging import get_run_logger
 from prefect.logging.loggers import PrefectLogAdapter
 from prefect.states import Completed, Failed
 
-from ocs import projects, settings
-from ocs.errors import OcsError
+from ocs import projects
+from ocs.errors import OcsError, Unusable
+from ocs.extensions import imported
 from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
 from ocs.rules.shell_result import CANCELLED
-from ocs.spec import Agent, Job, Main, Run, Shell, Watchdog
-from ocs.store import record_process
-from tasks import secrets
-from tasks.adapter import runtime
-from tasks.adapter.transient import retry_transient
+from ocs.spec import Job, format_duration
+from ocs.spec.strategy import STRATEGIES, Unavailable
+from ocs.spec.values import Part
 from tasks.cancellation import Cancelled, scope_of
-from tasks.strategies import environment
-from tasks.strategies.shell import run_shell
-from tasks.turns import run_agent, run_main
-from tasks.watchdogs import run_watchdog
+from tasks.strategies.work import Work
+
+Runner = Callable[[Part, Work], Awaitable[DispatchResult]]
 
 
 def _never_again(*_state: object) -> bool:
@@ -59,25 +58,47 @@ async def execute(job: Job, project: str | None, context: DispatchContext) -> St
 
 async def _result(job: Job, project: str | None, context: DispatchContext) -> DispatchResult:
     try:
-        return await scope_of(context.flow_run_id).run(_strategy(job, project, context))
+        work = Work(job, context, projects.folder_of(project), _show())
+        return await scope_of(context.flow_run_id).run(_by_strategy(work))
     except Cancelled:
         return DispatchResult(RunStatus.CANCELLED, error=CANCELLED)
     except OcsError as refused:
         return DispatchResult(RunStatus.ERROR, error=_sentence(refused))
 
 
-async def _strategy(job: Job, project: str | None, context: DispatchContext) -> DispatchResult:
-    match job.run:
-        case Run(shell=Shell() as shell):
-            return await _shell(job, project, context, shell, job.run.timeout)
-        case Run(agent=Agent() as agent):
-            return await run_agent(job, agent, context, partial(_show(), "stdout"))
-        case Run(main=Main() as main):
-            return await run_main(job, main, context, partial(_show(), "stdout"))
-        case Run(watchdog=Watchdog() as watchdog):
-            return await run_watchdog(job, watchdog, partial(_shell, job, project, context))
-        case _:
-            raise RuntimeError(f"{job.id} has nothing to run")
+async def _by_strategy(work: Work) -> DispatchResult:
+    """Have the job's strategy do it.
+
+    Raises:
+        Unusable: it is not installed here, cannot be loaded, or gave no result.
+    """
+    asked = work.job.run
+    strategy = STRATEGIES.get(asked.strategy)
+    if isinstance(asked.work, Unavailable):
+        raise Unusable(asked.work.why)
+    # Importing may take its time, which is nothing for the other runs to wait for.
+    run = cast("Runner", await asyncio.to_thread(imported, strategy.run))
+    limit = asyncio.timeout(None if strategy.keeps_time else asked.timeout.total_seconds())
+    try:
+        async with limit:
+            result = cast("object", await run(asked.work, work))
+    except OcsError:
+        raise
+    except Exception as defect:
+        if limit.expired():
+            return DispatchResult(RunStatus.TIMEOUT, error=f"Timed out after {format_duration(asked.timeout)}.")
+        return DispatchResult(RunStatus.ERROR, error=_defect(asked.strategy, defect))
+    if not isinstance(result, DispatchResult):
+        raise Unusable(f"The strategy {asked.strategy} ended with {type(result).__name__}, which is no DispatchResult.")
+    return result
+
+
+def _defect(strategy: str, defect: Exception) -> str:
+    """Where it happened; what it says is not repeated, for it may hold an address or a token."""
+    frames = traceback.extract_tb(defect.__traceback__)
+    get_run_logger().error("The strategy %s has a defect:\n%s", strategy, "".join(traceback.format_list(frames)))
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    return f"The strategy {strategy} has a defect: {type(defect).__name__} in {place}."
 
 
 def _show() -> Callable[[str, str], None]:
@@ -89,40 +110,6 @@ def _show() -> Callable[[str, str], None]:
         streams[stream].log(INFO if stream == "stdout" else WARNING, "%s", line)
 
     return show
-
-
-async def _shell(
-    job: Job, project: str | None, context: DispatchContext, shell: Shell, timeout: timedelta
-) -> DispatchResult:
-    values = await retry_transient("look up the job's secrets", partial(secrets.resolve, shell.secrets))
-    for warning in secrets.warnings_about(values):
-        get_run_logger().warning("%s", warning)
-    return await run_shell(
-        shell,
-        run_id=str(context.run_id),
-        timeout=timeout,
-        output=job.output,
-        secrets=values,
-        folder=environment.folder_of(shell, projects.folder_of(project)),
-        artifacts=settings.outputs_of(context.run_id),
-        on_line=_show(),
-        on_start=_recorder(context),
-    )
-
-
-def _recorder(context: DispatchContext) -> Callable[[int, float], Awaitable[None]]:
-    """Remember the process, so that it can be ended even when this worker is gone. The run does not fail of it."""
-
-    async def record(pid: int, started_at: float) -> None:
-        async def note() -> None:
-            await record_process(await runtime.store(), context.run_id, pid, started_at)
-
-        try:
-            await retry_transient(f"record the process of run {context.run_id}", note)
-        except Exception as failed:
-            get_logger(__name__).warning("The process of run %s is not recorded: %r", context.run_id, failed)
-
-    return record
 
 
 def _sentence(error: OcsError) -> str:

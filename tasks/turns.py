@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
 from blocks.gateway import ChatTurn, OpenClawGateway, gateway
-from ocs import settings
 from ocs.rules import prompt, retrieval
 from ocs.rules.dispatch import DispatchContext, DispatchResult, StreamOutput
 from ocs.rules.prompt import Parent
@@ -19,39 +17,38 @@ from ocs.store import Store, inbox, queries, record_session
 from tasks.adapter import runtime
 from tasks.adapter.transient import retry_transient
 from tasks.strategies.agent import run_turn, send_event
+from tasks.strategies.work import Work
 
 
-async def run_agent(job: Job, task: Agent, context: DispatchContext, show: Callable[[str], None]) -> DispatchResult:
+async def run_agent(task: Agent, work: Work) -> DispatchResult:
     """A turn of the job's agent."""
-    return await _turn(await gateway(), job, task, context, show)
+    return await _turn(await gateway(), task, work)
 
 
-async def run_main(job: Job, task: Main, context: DispatchContext, show: Callable[[str], None]) -> DispatchResult:
+async def run_main(task: Main, work: Work) -> DispatchResult:
     """A turn of the default agent's main session, or an event for it that nobody waits for."""
     reached = await gateway()
     as_agent = Agent(message=task.message, agent=reached.default_agent, session="main")
     if task.mode == "turn":
-        return await _turn(reached, job, as_agent, context, show)
-    text = await _prompt(job, as_agent, context)
-    return await send_event(reached, text, session_key=_session_key(as_agent, context))
+        return await _turn(reached, as_agent, work)
+    text = await _prompt(work.job, as_agent, work.context)
+    return await send_event(reached, text, session_key=_session_key(as_agent, work.context))
 
 
-async def _turn(
-    reached: OpenClawGateway, job: Job, task: Agent, context: DispatchContext, show: Callable[[str], None]
-) -> DispatchResult:
-    message = await _prompt(job, task, context)
-    key = _session_key(task, context)
-    await _remember(context.run_id, key)
+async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchResult:
+    message = await _prompt(work.job, task, work.context)
+    key = _session_key(task, work.context)
+    await _remember(work.context.run_id, key)
     # In the main session inheriting its profile is what happens anyway.
     profile = None if task.session == "main" else task.auth_profile
     return await run_turn(
         reached,
         ChatTurn(task.agent, message, key, task.model, profile),
         idle=task.idle_timeout,
-        timeout=job.run.timeout,
-        output=job.output,
-        artifacts=settings.outputs_of(context.run_id),
-        on_line=show,
+        timeout=work.job.run.timeout,
+        output=work.job.output,
+        artifacts=work.artifacts,
+        on_line=partial(work.show, "stdout"),
     )
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
-
 from ocs.rules import watchdog
 from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.rules.watchdog import LONGEST_CHECK, Finding
-from ocs.spec import Job, Shell, Watchdog
+from ocs.spec import Job, Watchdog
 from ocs.store import queries
 from tasks.adapter import runtime
 from tasks.adapter.transient import retry_transient
+from tasks.commands import run_command
+from tasks.strategies.work import Work
 
 
-async def run_watchdog(
-    job: Job, watched: Watchdog, run_check: Callable[[Shell, timedelta], Awaitable[DispatchResult]]
-) -> DispatchResult:
+async def run_watchdog(watched: Watchdog, work: Work) -> DispatchResult:
     """Check once, and alarm whoever is to be alarmed: `alert`, else whom the job tells of failures."""
-    check = await run_check(watched.check, min(job.run.timeout, LONGEST_CHECK))
+    job = work.job
+    check = await run_command(watched.check, work, min(job.run.timeout, LONGEST_CHECK))
     if check.status is RunStatus.CANCELLED:
         return check
 

@@ -6,10 +6,13 @@ import fcntl
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
+from zipfile import ZipFile
 
 import pytest
 from hypothesis import settings
@@ -70,6 +73,18 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory, with_database: Call
     """The address of a real server's API."""
     with embedded_server(with_database(tmp_path_factory.mktemp("server") / "home")) as (api_url, _):
         yield api_url
+
+
+@pytest.fixture(scope="session")
+def extension(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH with the package of tests/extension, installed as a wheel is."""
+    built, installed = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("extension")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(built)]
+    subprocess.run(build, cwd=Path(__file__).with_name("extension"), check=True, capture_output=True)
+    (wheel,) = built.glob("*.whl")
+    with ZipFile(wheel) as opened:
+        opened.extractall(installed)
+    return installed
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from typing import Any, cast
 from ocs.errors import Refused
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.rules.plain_text import revealed
-from ocs.spec import Agent, Job, Main, Run, Shell, Watchdog, format_duration
+from ocs.spec import Job, Run, format_duration
+from ocs.spec.strategy import STRATEGIES
 from ocs.spec.values import no_control_characters
 
 LONGEST_NAME = 256
@@ -133,37 +134,19 @@ def what_runs(job: Job) -> str:
     Secrets are named, never shown: they are blocks that are looked up only when the job runs. What would turn the
     direction of writing, or not be seen at all, is written out: what is read is what runs.
     """
-    return revealed(_what_runs(job.run))
+    return revealed(_described(job.run))
 
 
-def _what_runs(run: Run) -> str:
-    match run:
-        case Run(shell=Shell() as shell):
-            return _command(shell)
-        case Run(watchdog=Watchdog() as watchdog):
-            return _command(watchdog.check)
-        case Run(agent=Agent() as agent):
-            return f"# agent: {_on_a_line(agent.agent)}\n{agent.message.rstrip()}"
-        case Run(main=Main() as main):
-            return main.message.rstrip()
-        case _:  # nobody is asked to agree to what they cannot see
-            raise RuntimeError("the job has nothing to run")
-
-
-def _command(shell: Shell) -> str:
-    around = {
-        "in": shell.cwd,
-        "with": " ".join(f"{name}={_on_a_line(value)}" for name, value in shell.env.items()),
-        "secrets": " ".join(shell.secrets),
-        "by": shell.interpreter if shell.interpreter != "/bin/bash" else None,
-    }
-    notes = [f"# {name}: {_on_a_line(value)}" for name, value in around.items() if value]
-    return "\n".join([*notes, shell.command.rstrip()])
-
-
-def _on_a_line(value: str) -> str:
-    """A value of more lines must not look like the command below it."""
-    return repr(value) if "\n" in value else value
+def _described(run: Run) -> str:
+    """In the strategy's words; where it has none, or cannot be asked, as the document says it: never nothing."""
+    try:
+        said: object = STRATEGIES.get(run.strategy).describe(run.work)
+    except Exception:  # of a package that is not ours, while a person waits to be asked
+        said = None
+    if isinstance(said, str) and said.strip():
+        return said
+    document = run.model_dump(mode="json", by_alias=True, exclude_defaults=True)[run.strategy]
+    return f"# {run.strategy}\n{json.dumps(document, indent=2, ensure_ascii=False)}"
 
 
 def changed_parts(job: Job, deployed: Job) -> list[str]:

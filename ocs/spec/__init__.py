@@ -2,7 +2,7 @@
 
 from ocs.spec.catalogue_rules import check_catalogue
 from ocs.spec.chain import After, EventTrigger, Match
-from ocs.spec.job import Job, Kind
+from ocs.spec.job import Job
 from ocs.spec.policies import Deliver, Limits, Output, Retry
 from ocs.spec.problems import parse, violations
 from ocs.spec.run import Agent, Main, Retrieval, Run, Shell, Watchdog
@@ -17,7 +17,6 @@ __all__ = [
     "Deliver",
     "EventTrigger",
     "Job",
-    "Kind",
     "Limits",
     "Main",
     "Match",

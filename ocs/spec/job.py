@@ -10,12 +10,11 @@ from pydantic import AfterValidator, Field, model_validator
 from ocs.spec.braces import unguard
 from ocs.spec.chain import After, EventTrigger
 from ocs.spec.policies import Approval, Deliver, Lifecycle, Limits, Output, Retry
-from ocs.spec.run import KINDS, Run
+from ocs.spec.run import Run
 from ocs.spec.schedule import Schedule
 from ocs.spec.trust import Authorization, Contract, Evidence, Identity
 from ocs.spec.values import Maybe200, Maybe256, Maybe4096, Part, Slug, Text200, Text256, broken, quoted
 
-Kind = Literal["shell", "agent", "main", "watchdog"]
 OUR_TAGS = ("job:", "after:", "project:", "kind:", "parent-run:", "retry-of:", "ocs:")
 """What deployments and runs are found by; a job that took one for itself would be taken for another."""
 
@@ -87,11 +86,6 @@ class Job(Part):
             raise broken(rules)
         return self
 
-    @property
-    def kind(self) -> Kind:
-        """Which strategy runs it."""
-        return next(kind for kind in KINDS if getattr(self.run, kind) is not None)
-
     def document(self) -> dict[str, Any]:
         """The smallest JSON form that reads back to an equal job."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -110,7 +104,7 @@ def _across_fields(job: Job) -> Iterator[tuple[str, str]]:
             yield "after.job", "a job cannot run after itself; name another job"
     yield from _delivery(job)
     blob = (job.identity.document if job.identity else None) or {}
-    if job.kind != "shell":
+    if job.run.strategy != "shell":
         for key in ("presentation", "credential_handoff"):
             if isinstance(blob.get(key), dict):
                 yield f"identity.document.{key}", "is only for shell jobs; take it out"
@@ -122,7 +116,7 @@ def _delivery(job: Job) -> Iterator[tuple[str, str]]:
     needs = {"always": "to", "failure": "of_failures"}.get(deliver.when) if deliver else None
     if needs is not None and not getattr(deliver, needs):
         yield "deliver.to", "is missing; name whom to tell, or write when: never"
-    if job.kind != "agent" or job.after is not None:
+    if job.run.strategy != "agent" or job.after is not None:
         return
     if deliver is None:
         yield (

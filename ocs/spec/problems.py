@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ocs.errors import InvalidJob, Problem
 from ocs.spec.job import Job
+from ocs.spec.run import Run
+from ocs.spec.strategy import STRATEGIES, Unavailable
 from ocs.spec.values import CROSS_FIELD, on_a_line, quoted
 
 Location = tuple[int | str, ...]
@@ -51,14 +53,25 @@ def violations(document: Mapping[str, Any], as_written: AsWritten = _unknown) ->
 
 def _read(document: Mapping[str, Any], as_written: AsWritten = _unknown) -> Job | list[Problem]:
     try:
-        return Job.model_validate(document)
+        job = Job.model_validate(document)
     except ValidationError as invalid:
         details = invalid.errors(include_url=False)
     except RecursionError:
         return [Problem("", "is nested too deeply, or refers to itself; spell it out")]
+    else:
+        return [problem] if (problem := _unavailable(job.run)) else job
     if not isinstance(document, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         return [Problem("", f"a job is a group of keys such as id and run, not {_shown(document)}")]
     return [*_problems(details, document, as_written), *_hidden(details, document)]
+
+
+def _unavailable(run: Run) -> Problem | None:
+    """Who reads a job takes it for what it is; who writes one is told that nothing here can run it."""
+    if not isinstance(run.work, Unavailable):
+        return None
+    if run.strategy in STRATEGIES.names():
+        return Problem(f"run.{run.strategy}", run.work.why)
+    return Problem(f"run.{on_a_line(run.strategy)}", _unknown_key(("run", run.strategy)))
 
 
 def _hidden(details: Sequence[ErrorDetails], document: Mapping[str, Any]) -> Iterator[Problem]:
@@ -206,27 +219,36 @@ def _unknown_key(location: Location) -> str:
     elsewhere = sorted(
         (path for path in _paths(Job) if path.rpartition(".")[2] == key), key=lambda path: path.count(".")
     )
+    installed = f" Installed strategies: {', '.join(STRATEGIES.names())}." if location[:-1] == ("run",) else ""
     if elsewhere:
-        return f"unknown key. It belongs to: {', '.join(elsewhere[:3])}."
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"unknown key. Nearest: {nearest[0]}." if nearest else f"unknown key. Known: {', '.join(known)}."
+        return f"unknown key. It belongs to: {', '.join(elsewhere[:3])}.{installed}"
+    if nearest := difflib.get_close_matches(key, known, n=1, cutoff=0.5):
+        return f"unknown key. Nearest: {nearest[0]}.{installed}"
+    return f"unknown key. Known: {', '.join(known)}.{installed}"
 
 
 def _paths(model: type[BaseModel], under: str = "") -> Iterator[str]:
     """Every path of the document that a key can have."""
-    for name, field in model.model_fields.items():
-        path = f"{under}{field.alias or name}"
+    for name, inner in _fields(model):
+        path = f"{under}{name}"
         yield path
-        if (inner := _model_in(field.annotation)) is not None:
+        if inner is not None:
             yield from _paths(inner, f"{path}.")
 
 
 def _keys_at(location: Location) -> list[str]:
     model: type[BaseModel] = Job
     for step in location:
-        inner = _model_in(get_type_hints(model).get(str(step))) if isinstance(step, str) else None
-        model = inner or model
-    return [field.alias or name for name, field in model.model_fields.items()]
+        model = dict(_fields(model)).get(str(step)) or model
+    return [name for name, _ in _fields(model)]
+
+
+def _fields(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel] | None]]:
+    """The keys of a group, and the group that each holds, if any."""
+    if issubclass(model, Run):
+        yield from ((name, strategy.document) for name, strategy in STRATEGIES.usable().items())
+    for name, field in model.model_fields.items():
+        yield field.alias or name, _model_in(field.annotation)
 
 
 def _model_in(hint: Any) -> type[BaseModel] | None:

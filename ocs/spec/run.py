@@ -1,13 +1,27 @@
-"""What a job does: a shell command, an agent's turn, a turn of the main session, or a watchdog's check."""
+"""What a job does: one strategy's document, such as a shell command or an agent's turn, and how long it may take."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    StringConstraints,
+    create_model,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from ocs.spec.schedule import Moment, moment_in
+from ocs.spec.strategy import STRATEGIES, Asked, work_of
 from ocs.spec.target import MaybeTarget
 from ocs.spec.values import (
     PRINTABLE,
@@ -29,7 +43,6 @@ from ocs.spec.values import (
     quoted,
 )
 
-KINDS = ("shell", "agent", "main", "watchdog")
 LONGEST_COMMAND = 100_000
 LONGEST_CHECK = 4096
 RESERVED_SESSIONS = ("subagent:", "cron:", "acp:")
@@ -173,16 +186,11 @@ class Watchdog(Part):
 
 
 class Run(Part):
-    """Exactly one of shell, agent, main and watchdog, and how long it may take."""
+    """Exactly one of shell, agent, main, watchdog or what a package brings, and how long it may take."""
 
-    shell: Shell | None = None
-    """A shell command."""
-    agent: Agent | None = None
-    """An agent's turn."""
-    main: Main | None = None
-    """A turn of the main session."""
-    watchdog: Watchdog | None = None
-    """A check until something is done."""
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[Any, PlainValidator(work_of)]] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
+
     timeout: PositiveDuration = timedelta(minutes=5)
     """Wall clock; at its end the run is ended."""
     guarantee: Literal["at-most-once", "at-least-once"] = "at-most-once"
@@ -192,13 +200,57 @@ class Run(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _command_as_text(cls, value: Any) -> Any:
-        return {"shell": {"command": value}} if isinstance(value, str) else value
+    def _strategies_told_apart(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"shell": {"command": value}}
+        if not isinstance(value, Mapping):
+            return value
+        written = cast("Mapping[Any, Any]", value)
+        # A form sends nothing for each strategy that was not chosen.
+        named = {key for key, given in written.items() if _names_a_strategy(key, given)}
+        return {
+            key: Asked(key, given, alone=len(named) == 1) if key in named else given
+            for key, given in written.items()
+            if key in named or given is not None or not _is_strategy(key)
+        }
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Run:
-        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        given = list(self.__pydantic_extra__)
         if len(given) != 1:
             found = "; keep one of " + " and ".join(given) if given else "; it has none of them"
-            raise ValueError(f"needs exactly one of shell, agent, main and watchdog{found}")
+            *others, last = STRATEGIES.names()
+            raise ValueError(f"needs exactly one of {', '.join(others)} and {last}{found}")
         return self
+
+    @property
+    def strategy(self) -> str:
+        """By what its work is done."""
+        return next(iter(self.__pydantic_extra__))
+
+    @property
+    def work(self) -> Part:
+        """What that strategy is told."""
+        return self.__pydantic_extra__[self.strategy]
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> JsonSchemaValue:
+        """With a key for each strategy that can be used here."""
+        reference = super().__get_pydantic_json_schema__(core_schema, handler)
+        schema = handler.resolve_ref_schema(reference)
+        fields: dict[str, Any] = {
+            name: (strategy.document | None, Field(None, description=strategy.about))
+            for name, strategy in STRATEGIES.usable().items()
+        }
+        strategies = handler(create_model("Strategies", **fields).__pydantic_core_schema__)
+        schema["properties"] = {**strategies["properties"], **schema["properties"]}
+        schema["additionalProperties"] = False
+        return reference
+
+
+def _is_strategy(key: object) -> bool:
+    return isinstance(key, str) and key not in Run.model_fields and key in STRATEGIES.names()
+
+
+def _names_a_strategy(key: object, given: object) -> bool:
+    return isinstance(key, str) and key not in Run.model_fields and not (given is None and _is_strategy(key))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any, cast
 
 from ocs.spec.job import Job
+from ocs.spec.strategy import STRATEGIES
 from ocs.spec.values import ALSO
 
 SHORT_FORMS = {
     ("Job", "schedule"): "A cron expression.",
     ("Job", "run"): "A shell command.",
-    ("Run", "shell"): "A shell command.",
-    ("Run", "agent"): "The message to the agent.",
-    ("Run", "main"): "The message to the main session.",
     ("Watchdog", "check"): "A shell command.",
 }
 
@@ -24,7 +22,8 @@ def job_schema() -> dict[str, Any]:
     """
     schema = Job.model_json_schema(by_alias=True)
     groups = {"Job": schema, **schema["$defs"]}
-    for (group, key), meaning in SHORT_FORMS.items():
+    texts = {("Run", name): strategy.text for name, strategy in STRATEGIES.usable().items() if strategy.text}
+    for (group, key), meaning in {**SHORT_FORMS, **texts}.items():
         properties = groups[group]["properties"]
         properties[key] = _either({"type": "string", "description": meaning}, properties[key])
     return {

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ocs.errors import Problem
 from ocs.spec.job import Job
 from ocs.spec.run import RESERVED_SESSIONS, Agent
-from ocs.spec.values import quoted
+from ocs.spec.values import Part, quoted
 
 _WITH_PROFILE = re.compile(r"@[^/@:]+:")
 
@@ -27,12 +27,12 @@ def unsupported(job: Job) -> list[Problem]:
         for path, asked in asked_for.items()
         if asked
     ]
-    return [*not_yet, *_beyond_the_gateway(job.run.agent)]
+    return [*not_yet, *_beyond_the_gateway(job.run.work)]
 
 
-def _beyond_the_gateway(agent: Agent | None) -> Iterator[Problem]:
+def _beyond_the_gateway(agent: Part) -> Iterator[Problem]:
     """What the gateway refuses or has no way to be asked for; without it the turn would be another one."""
-    if agent is None:
+    if not isinstance(agent, Agent):
         return
     if agent.session.startswith(RESERVED_SESSIONS):
         kept = ", ".join(RESERVED_SESSIONS)

@@ -15,7 +15,7 @@ from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, Id
 from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, Snooze, next_attempt, same_attempt
 from ocs.rules.triggers import Answer
-from ocs.spec import Job
+from ocs.spec import Agent, Job, Main
 from ocs.store import deliveries, inbox
 from ocs.store.engine import Store
 from ocs.store.leases import Lease, last_heartbeat_of
@@ -78,7 +78,7 @@ async def finish(
         if result.status is RunStatus.CANCELLED and not result.declined:
             await note_cancel(session, run, now)
         await _resolve_key(session, context.idempotency_key, result, now)
-        if job.run.agent or job.run.main:
+        if isinstance(job.run.work, Agent | Main):
             await inbox.reconcile(session, run.id, result, now)
         failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
         await _update_state(session, job.id, run, now, failed=failed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,11 +24,11 @@ finally:
 """
 
 
-def imported(ocs: Ocs, *arguments: str) -> set[str]:
+def imported(ocs: Ocs, *arguments: str, **env: str) -> set[str]:
     ended = subprocess.run(
         [sys.executable, "-c", PROBE, json.dumps(arguments)],
         cwd=ocs.folder,
-        env=ocs.environment(),
+        env=ocs.environment(**env),
         capture_output=True,
         text=True,
         check=True,
@@ -59,3 +60,13 @@ def test_the_list_reads_a_store_that_is_there_without_prefect(ocs: Ocs) -> None:
     modules = imported(ocs, "jobs", "list")
     assert "sqlmodel" in modules
     assert not modules & set(HEAVY)
+
+
+def test_an_installed_package_is_imported_when_a_job_uses_it_and_only_to_read_it(ocs: Ocs, extension: Path) -> None:
+    ocs.write("hello", "id: hello\nrun: echo hello\n")
+    for arguments in (("--help",), ("jobs", "validate"), ("jobs", "list")):
+        assert "openclaw_http" not in imported(ocs, *arguments, PYTHONPATH=str(extension))
+    ocs.write("ask", "id: ask\nrun: {http: {url: https://example.org}}\n")
+    modules = imported(ocs, "jobs", "validate", PYTHONPATH=str(extension))
+    assert "openclaw_http.strategy" in modules
+    assert not modules & {"openclaw_http.request", *HEAVY, *STORE}

@@ -114,12 +114,12 @@ POINTS = {
     "after Pending": Point("ocs.worker.execution", "Execution._take_it", "after", Reached.NOTHING),
     "after Running, before claim": Point("tasks.prepare", "claim", "before", Reached.NOTHING),
     "after claim": Point("tasks.prepare", "claim", "after", Reached.CLAIMED),
-    "before the shell starts": Point("tasks.execute", "run_shell", "before", Reached.CLAIMED),
+    "before the shell starts": Point("tasks.commands", "run_shell", "before", Reached.CLAIMED),
     "before the shell is recorded": Point(
-        "tasks.execute", "record_process", "before", Reached.CLAIMED, shell_waits=True
+        "tasks.commands", "record_process", "before", Reached.CLAIMED, shell_waits=True
     ),
-    "while the shell runs": Point("tasks.execute", "record_process", "after", Reached.CLAIMED, shell_waits=True),
-    "after the shell ended": Point("tasks.execute", "run_shell", "after", Reached.CLAIMED),
+    "while the shell runs": Point("tasks.commands", "record_process", "after", Reached.CLAIMED, shell_waits=True),
+    "after the shell ended": Point("tasks.commands", "run_shell", "after", Reached.CLAIMED),
     "before finish": Point("tasks.finalize", "finish", "before", Reached.CLAIMED),
     "after finish": Point("tasks.finalize", "finish", "after", Reached.FINISHED),
     "after a child was sent, before that is noted": Point(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import tasks.adapter.runtime
-import tasks.execute
+import tasks.commands
 from ocs import settings
 from ocs.parent_death import end_with_parent
 from ocs.rules.dispatch import DispatchResult
@@ -41,7 +41,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", default="crash")
     parser.add_argument("--limit", type=int, default=20)
     asked = parser.parse_args(given)
-    tasks.execute.run_shell = _telling_its_run
+    tasks.commands.run_shell = _telling_its_run
     if asked.kill_at is not None and not asked.note.exists():
         ALL[asked.kill_at].kill(asked.note)
     for hold in asked.hold:

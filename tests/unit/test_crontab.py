@@ -16,7 +16,7 @@ from deployments import yaml_text
 from deployments.crontab import Entry, form_of, is_system_file, parse
 from deployments.crontab_jobs import Here, Imported, jobs_of
 from deployments.crontab_names import readable_id
-from ocs.spec import Job, violations
+from ocs.spec import Job, Shell, violations
 
 
 def entry(text: str, *, with_user: bool = False) -> Entry:
@@ -37,8 +37,7 @@ def job(text: str, here: Here = HERE, *, with_user: bool = False) -> tuple[Job, 
 
 def shell(text: str) -> dict[str, object]:
     made, _ = job(text)
-    assert made.run.shell is not None
-    return made.run.shell.model_dump(exclude_defaults=True)
+    return made.run.work.model_dump(exclude_defaults=True)
 
 
 @pytest.mark.parametrize(
@@ -243,8 +242,8 @@ def test_zones_and_random_delays() -> None:
     assert (made.schedule.timezone, made.schedule.jitter.total_seconds()) == ("Asia/Tokyo", 900)
     made, imported = job("TZ=Asia/Tokyo\n0 3 * * * a", vienna)
     assert made.schedule is not None
-    assert made.run.shell is not None
-    assert (made.schedule.timezone, made.run.shell.env["TZ"]) == ("Europe/Vienna", "Asia/Tokyo")
+    assert isinstance(made.run.work, Shell)
+    assert (made.schedule.timezone, made.run.work.env["TZ"]) == ("Europe/Vienna", "Asia/Tokyo")
     assert "times are in Europe/Vienna" in imported.hints[0]
 
 
@@ -301,9 +300,9 @@ def test_what_follows_a_percent_sign_is_standard_input(lines: list[str]) -> None
     bare = [line.replace("\\", "") for line in lines]
     escaped = [line.replace("%", "\\%") for line in bare]
     made, _ = job(f"0 3 * * * cat # it is{''.join('%' + line for line in escaped)}")
-    assert made.run.shell is not None
+    assert isinstance(made.run.work, Shell)
     ended = subprocess.run(
-        ["/bin/sh", "-c", made.run.shell.command], input=b"", capture_output=True, check=True, timeout=60
+        ["/bin/sh", "-c", made.run.work.command], input=b"", capture_output=True, check=True, timeout=60
     )
     assert ended.stdout.decode() == ended_line("\n".join(bare))
 

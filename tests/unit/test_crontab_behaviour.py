@@ -15,7 +15,7 @@ from deployments.crontab import parse
 from deployments.crontab_jobs import Here, jobs_of
 from ocs.rules.misfire import Newer, missed
 from ocs.rules.occurrences import occurrences_between
-from ocs.spec import Job
+from ocs.spec import Job, Shell
 from tasks.strategies import environment
 from tasks.strategies.shell import run_shell
 from tests.unit import cron_model
@@ -109,15 +109,15 @@ def test_each_finds_what_cron_gives_it(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv("TZ", raising=False)
 
     async def both(number: int, line: Line, job: Job) -> tuple[tuple[int, str], tuple[int | None, str]]:
-        assert job.run.shell is not None
+        assert isinstance(job.run.work, Shell)
         theirs = await cron_model.run(line, user.pw_name, user.pw_dir)
         ours = await run_shell(
-            job.run.shell,
+            job.run.work,
             run_id=f"{number}",
             timeout=job.run.timeout,
             output=job.output,
             secrets={},
-            folder=environment.folder_of(job.run.shell, tmp_path),
+            folder=environment.folder_of(job.run.work, tmp_path),
             artifacts=tmp_path / f"{number}",
             on_line=lambda _stream, _line: None,
             on_start=_nothing,

@@ -17,7 +17,7 @@ from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable
 from ocs.rules.occurrences import occurrences, why_over
 from ocs.rules.wording import count_of, local, utc
 from ocs.service import session
-from ocs.spec import Job, unsupported
+from ocs.spec import Job, Shell, Watchdog, unsupported
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
@@ -132,8 +132,9 @@ def preview(job: JobId, count: Annotated[int, typer.Option("-n", min=1, max=1000
 
 def _starts_in(job: Job, deployed: DeploymentResponse | None) -> str | None:
     """The folder that its command starts in on this host, once it is rolled out from here."""
-    shell = job.run.shell or (job.run.watchdog.check if job.run.watchdog else None)
-    if shell is None:
+    work = job.run.work
+    shell = work.check if isinstance(work, Watchdog) else work
+    if not isinstance(shell, Shell):
         return None
     from tasks.adapter.deployed import project_in
     from tasks.strategies import environment

@@ -25,6 +25,7 @@ ON_THIS_MACHINE: dict[str, Callable[[], Iterator[Finding]]] = {
     "history": project.prefect_file,
     "gateway": project.gateway,
     "project": project.job_files,
+    "extensions": project.extensions,
     "server": live.embedded_server,
 }
 WITH_OTHERS: dict[str, Callable[[], AsyncIterator[Finding]]] = {

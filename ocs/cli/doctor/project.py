@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ocs import settings
-from ocs.errors import OcsError
+from ocs.errors import OcsError, Unusable
 from ocs.files import is_ours_alone, is_private
 from ocs.rules.disk import MIB, is_short, reserve
 from ocs.rules.wording import count_of
@@ -193,6 +193,23 @@ def job_files() -> Iterator[Finding]:
         yield Finding("project", State.WARNING, stale, "ocs deploy", lambda: prefect_yaml.regenerate(found))
     else:
         yield Finding("project", State.OK, f"{found.name}: {count_of(len(found.jobs), 'job')}, all valid.")
+
+
+def extensions() -> Iterator[Finding]:
+    """What installed packages bring: whether all of it can be loaded, what is imported only where jobs run included."""
+    from ocs.extensions import imported
+    from ocs.spec.strategy import STRATEGIES
+
+    for problem in STRATEGIES.problems():
+        yield Finding("extensions", State.PROBLEM, problem, "Mend or uninstall the package, and start the worker again")
+    for name, strategy in STRATEGIES.brought().items():
+        try:
+            imported(strategy.run)
+        except Unusable as unusable:
+            found = f"Jobs with run.{name} fail: {unusable.message}"
+            yield Finding("extensions", State.PROBLEM, found, "Mend the package, and start the worker again")
+        else:
+            yield Finding("extensions", State.OK, f"The strategy {name} is installed.")
 
 
 def _disk(there: Path, folder: Path) -> Finding:

@@ -83,7 +83,7 @@ def job_view(
         "id": job.id,
         "name": job.name or job.id,
         "enabled": job.enabled,
-        "kind": job.kind,
+        "kind": job.run.strategy,
         "schedule": schedule_text(job),
         "parent": job.after.job if job.after else None,
         "next_run": utc(upcoming),

@@ -132,6 +132,12 @@ def test_what_runs_names_secrets_and_shows_everything_else() -> None:
     assert what_runs(with_check) == "# in: /srv\n./done"
 
 
+def test_nobody_is_asked_to_agree_to_what_they_cannot_see() -> None:
+    """A strategy that is not here has no words for it: what is shown is what the document says."""
+    unknown = Job.model_validate({"id": "a", "run": {"ftp": {"host": "example.org", "get": ["b"]}}})
+    assert what_runs(unknown) == '# ftp\n{\n  "host": "example.org",\n  "get": [\n    "b"\n  ]\n}'
+
+
 def test_what_a_person_approves_is_what_runs_and_hides_nothing() -> None:
     shell = {"command": "echo \u202e'fr- mr'\u200b", "env": {"A": "1\nrm -rf /"}, "cwd": "/srv\ncurl example.org"}
     assert what_runs(job(run={"shell": shell})) == (

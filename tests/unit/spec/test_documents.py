@@ -244,6 +244,28 @@ def test_who_validates_without_parse_reads_the_rules_across_fields_too() -> None
         Job.model_validate({**SMALLEST, "after": {"job": "disk-space"}})
 
 
+def test_a_job_of_a_strategy_that_is_not_here_can_be_read_and_not_written() -> None:
+    """What is stored may need a package that was uninstalled: the job is known, and fails when it runs."""
+    document = {"id": "a", "run": {"ftp": {"host": "example.org"}, "timeout": "1h"}}
+    job = Job.model_validate(document)
+    assert (job.run.strategy, job.document()) == ("ftp", document)
+    assert Job.model_validate(job.document()) == job
+    [problem] = problems_of(run={"ftp": "example.org"})
+    assert problem.path == "run.ftp"
+    assert (
+        problem.message
+        == "unknown key. Known: "
+        + ", ".join(["shell", "agent", "main", "watchdog", "timeout", "guarantee", "max_replays"])
+        + ". Installed strategies: shell, agent, main, watchdog."
+    )
+
+
+def test_a_strategy_that_a_form_left_empty_is_none() -> None:
+    written = {"shell": "true", "agent": None, "main": None}
+    assert parse({"id": "a", "run": written}) == parse({"id": "a", "run": "true"})
+    assert [problem.path for problem in problems_of(run={**written, "tiemout": None})] == ["run.tiemout"]
+
+
 def test_a_job_cannot_be_changed() -> None:
     job = parse(SMALLEST)
     with pytest.raises(ValidationError):
