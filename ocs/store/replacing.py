@@ -13,6 +13,7 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch
 from ocs.rules.guards import SkipReason, WaitsFor
 from ocs.spec import Job
@@ -50,7 +51,7 @@ async def to_be_ended(session: AsyncSession, job: Job, now: datetime) -> tuple[U
     running = list(await session.scalars(select(Run).where(Run.job_id == job.id, is_running())))
     for run in running:
         if not await was_replaced(session, run.id):
-            record(session, "cancel", actor="scheduler", source=SOURCE, now=now, job_id=job.id, run_id=run.id)
+            record(session, "cancel", by=Attribution("scheduler", SOURCE, now), job_id=job.id, run_id=run.id)
     return tuple(run.flow_run_id for run in running)
 
 

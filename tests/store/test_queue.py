@@ -266,7 +266,7 @@ def replacing(**limits: Any) -> Job:
 
 async def test_a_newer_run_ends_the_older_one_and_begins_after_it(store: Store) -> None:
     job = replacing(pool="database")
-    await set_slots(store, "database", 1, now=NOW, actor="ann", source="cli")
+    await set_slots(store, "database", 1, by=Attribution("ann", "cli", NOW))
     older = await claimed(store, job, occurrence())
     newer = await deferred(store, job, occurrence(1))
     assert newer.ends == (older.context.flow_run_id,)
