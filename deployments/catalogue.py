@@ -177,7 +177,7 @@ def _examine(project: Path, files: Mapping[str, Path | str]) -> Catalogue:
     broken = {Path(name).stem for name in files} - set(jobs)
     for job_id, problem in check_catalogue(jobs):
         after = jobs[job_id].after
-        if after is not None and after.job in broken:
+        if problem.path == "after.job" and after is not None and after.job in broken:
             continue  # the parent is there; what is wrong with it has been said
         shown = str(JOBS / f"{job_id}.yaml")
         line = yaml_text.line_of(texts.get(shown, ""), problem.path)

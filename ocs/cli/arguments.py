@@ -41,6 +41,7 @@ async def _newest_runs() -> list[tuple[str, str]]:
 
 
 JobId = Annotated[str, typer.Argument(help="The job's id, or the beginning of it.", autocompletion=_job_ids)]
+SomeJobId = Annotated[str | None, typer.Argument(help="The job's id, or the beginning of it.", autocompletion=_job_ids)]
 JobIds = Annotated[list[str] | None, typer.Argument(help="Only these jobs; by default all.", autocompletion=_job_ids)]
 SomeJob = Annotated[str | None, typer.Option("--job", help="Only of this job.", autocompletion=_job_ids)]
 RunId = Annotated[str, typer.Argument(help="The run's id, or the beginning of it.", autocompletion=_run_ids)]

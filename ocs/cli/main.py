@@ -25,7 +25,9 @@ from ocs.cli.commands import (
     jobs_add,
     jobs_edit,
     jobs_import,
+    jobs_import_openclaw,
     jobs_run,
+    jobs_switch,
     jobs_tree,
     messages,
     messages_read,
@@ -71,7 +73,9 @@ for module in (serve, access, status, command, deploy, project):
 jobs_add.register(jobs.app)
 jobs_edit.register(jobs.app)
 jobs_run.register(jobs.app)
+jobs_switch.register(jobs.app)
 jobs_tree.register(jobs.app)
+jobs_import_openclaw.register(jobs_import.app)
 jobs.app.add_typer(jobs_import.app, name="import")
 messages_read.register(messages.app)
 runs_retry.register(runs.app)

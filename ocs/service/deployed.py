@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from ocs import settings
 from ocs.errors import NotFound
@@ -25,7 +26,7 @@ async def deployed_job(client: PrefectClient, given: str) -> Job:
     deployment = await by_id(client, given)
     if deployment is None:
         rolled_out = await all_deployed(client)
-        chosen = session.pick(given, [*rolled_out, *session.catalogue_ids()])
+        chosen = session.pick(given, [*rolled_out, *session.catalogue_ids()], _aliases(rolled_out))
         if chosen not in rolled_out:
             raise NotFound(f'"{chosen}" is not rolled out yet.', hint=f"Do it with: ocs deploy {chosen}")
         deployment = rolled_out[chosen]
@@ -50,6 +51,17 @@ async def all_deployed(client: PrefectClient) -> dict[str, DeploymentResponse]:
     from tasks.adapter.deployed import tagged_deployments
 
     return {deployment.name: deployment async for deployment in tagged_deployments(client, "ocs")}
+
+
+def _aliases(rolled_out: Mapping[str, DeploymentResponse]) -> dict[str, str]:
+    """The other names of jobs; what cannot be read of one has none."""
+    found: dict[str, str] = {}
+    for job_id, deployment in rolled_out.items():
+        job: Any = deployment.parameters.get("job")
+        aliases: Any = cast("dict[str, Any]", job).get("aliases") if isinstance(job, dict) else None
+        if isinstance(aliases, list):
+            found.update({str(alias): job_id for alias in cast("list[Any]", aliases)})
+    return found
 
 
 async def descendants(client: PrefectClient, job_id: str) -> list[str]:

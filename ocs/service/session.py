@@ -7,9 +7,10 @@ import contextlib
 import difflib
 import getpass
 import os
-from collections.abc import AsyncGenerator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocs import settings
@@ -70,6 +71,11 @@ def ids_of(found: Catalogue) -> list[str]:
     return [*found.jobs, *(Path(problem.file).stem for problem in found.problems if problem.file)]
 
 
+def aliases_of(found: Catalogue) -> dict[str, str]:
+    """The other names that jobs of a catalogue are known by, such as the id that one was imported under."""
+    return {alias: job.id for job in found.jobs.values() for alias in job.aliases}
+
+
 def job_of(found: Catalogue, given: str) -> Job:
     """The job that `given` names, shortened or not.
 
@@ -77,7 +83,7 @@ def job_of(found: Catalogue, given: str) -> Job:
         NotFound: none or several begin so; the nearest are named.
         InvalidJob: its file is not valid.
     """
-    chosen = pick(given, ids_of(found))
+    chosen = pick(given, ids_of(found), aliases_of(found))
     if chosen not in found.jobs:
         found.checked()
     return found.jobs[chosen]
@@ -214,8 +220,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def pick(given: str, known: Iterable[str]) -> str:
-    """The job id that `given` names, shortened or not.
+def pick(given: str, known: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The job id that `given` names, shortened or not; `aliases` are further names of jobs.
 
     Raises:
         NotFound: none or several begin so; the nearest are named.
@@ -223,7 +229,10 @@ def pick(given: str, known: Iterable[str]) -> str:
     ids = sorted(set(known))
     if given in ids:
         return given
-    begun = [job_id for job_id in ids if given and job_id.startswith(given)]
+    if given in aliases:
+        return aliases[given]
+    names = {**aliases, **{job_id: job_id for job_id in ids}}
+    begun = sorted({job_id for name, job_id in names.items() if given and name.startswith(given)})
     if len(begun) == 1:
         return begun[0]
     if begun:
@@ -245,4 +254,5 @@ async def pick_ever_run(opened: Store, given: str) -> str:
     """
     from ocs.store import queries
 
-    return pick(given, [*catalogue_ids(), *await queries.known_jobs(opened)])
+    aliases = aliases_of(catalogue()) if has_project() else {}
+    return pick(given, [*catalogue_ids(), *await queries.known_jobs(opened)], aliases)

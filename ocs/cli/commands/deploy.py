@@ -44,7 +44,7 @@ def deploy(
     from deployments import prefect_yaml
 
     found = session.catalogue().checked()
-    chosen = [session.pick(job, found.jobs) for job in jobs or ()]
+    chosen = [session.pick(job, found.jobs, session.aliases_of(found)) for job in jobs or ()]
     if plan:
         planned = session.run(_plan(found, chosen))
     else:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocs import projects, settings
-from ocs.cli.arguments import JobId
+from ocs.cli.arguments import JobId, SomeJobId
 from ocs.cli.group import group
 from ocs.cli.render.output import answer, fail, say, table, tell
 from ocs.cli.render.views import job_view, schedule_text
-from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable
+from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable, UsageError
 from ocs.rules.occurrences import occurrences, why_over
 from ocs.rules.wording import count_of, local, utc
 from ocs.service import session
@@ -114,8 +114,22 @@ def validate(files: Annotated[list[str] | None, typer.Argument(help="Files, or -
 
 
 @app.command(epilog="Example:  ocs jobs preview nightly-report -n 10")
-def preview(job: JobId, count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many.")] = 5) -> None:
+def preview(
+    job: SomeJobId = None,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many.")] = 5,
+    against: Annotated[
+        str | None, typer.Option(help="Beside the times of crontab, openclaw-scheduler or openclaw, all jobs or one.")
+    ] = None,
+    source: Annotated[Path | None, typer.Option(help="With --against: its file; by default the usual one.")] = None,
+) -> None:
     """Show when a job runs next, in local time and UTC."""
+    if against is not None:
+        from ocs.cli.commands.jobs_against import compare
+
+        compare(against, source, job, count)
+        return
+    if job is None:
+        raise UsageError("Say which job.", hint="See all: ocs jobs list")
     chosen = session.job_of(session.catalogue(), job)
     times = occurrences(chosen.schedule, session.now(), count) if chosen.schedule else []
     if times and not chosen.enabled:

@@ -40,7 +40,7 @@ def edit(job: JobId, values: Settings = None, no_deploy: NoDeploy = False) -> No
     from deployments.reading import read_text
 
     found = session.catalogue()
-    chosen = session.pick(job, session.ids_of(found))
+    chosen = session.pick(job, session.ids_of(found), session.aliases_of(found))
     path = catalogue.path_of(found.project, chosen)
     before = read_text(path, str(path.relative_to(found.project)))
     changes = settings_of(values)
@@ -71,7 +71,7 @@ def remove(job: JobId, no_deploy: NoDeploy = False) -> None:
     from deployments.reading import read_bytes
 
     found = session.catalogue()
-    chosen = session.pick(job, session.ids_of(found))
+    chosen = session.pick(job, session.ids_of(found), session.aliases_of(found))
     children = sorted(other.id for other in found.jobs.values() if other.after and other.after.job == chosen)
     if children:
         raise Refused(f'"{chosen}" has jobs that run after it: {", ".join(children)}.', hint="Remove those first.")

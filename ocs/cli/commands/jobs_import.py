@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pwd
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ import typer
 
 from ocs.cli.commands.jobs import read_text
 from ocs.cli.group import group
+from ocs.cli.importing import local_zone, own_crontab
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import NotFound, OcsError, Problem, ServerUnreachable, UsageError
 from ocs.rules.wording import count_of, first_line
@@ -84,7 +83,7 @@ def crontab(
     if file is not None:
         sources = [Source(file, read_text(file), "system" if system else None)]
     else:
-        sources = [_own()] if user else _system(root / "etc")
+        sources = [Source(OWN, own_crontab(), "own")] if user else _system(root / "etc")
     found = session.catalogue().checked()
     read = _read(sources, found, timezone, overlap)
     if read.left and not partial:
@@ -105,7 +104,7 @@ def _read(sources: Sequence[Source], found: Catalogue, timezone: str | None, ove
     read = Read()
     parsed = [(source.name, _parsed(source, read.hints)) for source in sources]
     mailed = any(entry.environment.get("MAILTO") for _, each in parsed for entry in each.entries)
-    here = Here(timezone or _local_zone(), session.user(), _mail_targets() if mailed else {}, overlap)
+    here = Here(timezone or local_zone(), session.user(), _mail_targets() if mailed else {}, overlap)
     known = {job.origin: job.id for job in found.jobs.values() if job.origin and job.origin.startswith(ORIGIN)}
     taken = list(found.jobs)
     for name, each in parsed:
@@ -224,21 +223,9 @@ def _say_next(new: Sequence[object], *, dry_run: bool) -> None:
     elif new:
         say(f"Wrote {count_of(len(new), 'job')}, disabled. One by one: take the line out of the crontab, and then")
         say(f"  ocs jobs enable {new[0]}")
+        say("All at once: ocs jobs switch crontab")
     else:
         say("All of them are there already; nothing was changed.")
-
-
-def _own() -> Source:
-    from deployments.reading import decoded
-
-    program = shutil.which("crontab")
-    if program is None:
-        raise NotFound("There is no program crontab on this machine.", hint="Name a file instead.")
-    ended = subprocess.run([program, "-l"], capture_output=True, check=False)
-    if ended.returncode != 0:
-        why = ended.stderr.decode("utf-8", errors="replace").strip()
-        raise NotFound(f"{OWN}: {why}", hint="Is there a crontab of yours?")
-    return Source(OWN, decoded(ended.stdout, OWN), "own")
 
 
 def _system(etc: Path) -> list[Source]:
@@ -255,17 +242,3 @@ def _system(etc: Path) -> list[Source]:
     if not files:
         raise NotFound(f"There is no crontab in {etc}.")
     return [Source(str(path), read_text(str(path)), "system") for path in files]
-
-
-def _local_zone() -> str:
-    """The name of this machine's zone: cron's times are in it."""
-    from zoneinfo import available_timezones
-
-    named = os.environ.get("TZ", "").removeprefix(":")
-    linked = os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
-    written = Path("/etc/timezone")
-    choices = [named, linked, written.read_text(encoding="utf-8").strip() if written.is_file() else ""]
-    known = available_timezones()
-    zone = next((name for name in choices if name in known), "UTC")
-    # All of Etc is UTC under some name, but those a number of hours away, such as Etc/GMT+5.
-    return "UTC" if zone.startswith("Etc/") and not zone[-1].isdecimal() else zone

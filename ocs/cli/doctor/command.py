@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocs.cli.doctor import live, project, timetable
+from ocs.cli.doctor import live, others, project, timetable
 from ocs.cli.doctor.project import Finding, State, failure
 from ocs.cli.render.output import Mode, answer, fail, say, table
 from ocs.errors import OcsError
@@ -26,6 +26,7 @@ ON_THIS_MACHINE: dict[str, Callable[[], Iterator[Finding]]] = {
     "gateway": project.gateway,
     "project": project.job_files,
     "extensions": project.extensions,
+    "others": others.others,
     "server": live.embedded_server,
 }
 WITH_OTHERS: dict[str, Callable[[], AsyncIterator[Finding]]] = {

@@ -1,0 +1,146 @@
+"""What commands on other schedulers share: reading one by its name, its targets, and telling what becomes of what."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from ocs import settings
+from ocs.cli.commands.jobs import read_text
+from ocs.cli.person import person
+from ocs.cli.render.output import say, tell
+from ocs.errors import NotFound, ServerUnreachable, UsageError
+from ocs.service import session
+
+if TYPE_CHECKING:
+    from blocks.target import DeliveryTarget
+    from deployments.importing.foreign import Address, Source
+
+CRONTAB, SCHEDULER, OPENCLAW = "crontab", "openclaw-scheduler", "openclaw"
+PROGRAMS = (CRONTAB, SCHEDULER, OPENCLAW)
+
+
+def read(program: str, place: Path | None, timezone: str | None = None) -> Source:
+    """The jobs of another scheduler, from the usual place when none is named; of a crontab those that are jobs here.
+
+    Raises:
+        UsageError: no such scheduler is known.
+        NotFound: there are none.
+        InvalidJob: they cannot be read.
+    """
+    from deployments.importing import automations, crontab_lines, scheduler
+
+    match program:
+        case "crontab":
+            text = read_text(str(place)) if place else own_crontab()
+            jobs = session.catalogue().jobs.values()
+            return crontab_lines.read(text, str(place or "crontab -l"), jobs, timezone or local_zone())
+        case "openclaw-scheduler":
+            return scheduler.read(place or scheduler.place(), session.now())
+        case "openclaw":
+            return automations.read(place or automations.place(), timezone or local_zone())
+        case _:
+            raise UsageError(f'"{program}" is no scheduler that is known here.', hint=f"Known: {', '.join(PROGRAMS)}")
+
+
+def own_crontab() -> str:
+    """What `crontab -l` says.
+
+    Raises:
+        NotFound: there is no such program, or no crontab.
+    """
+    from deployments.reading import decoded
+
+    program = shutil.which("crontab")
+    if program is None:
+        raise NotFound("There is no program crontab on this machine.", hint="Name a file instead.")
+    ended = subprocess.run([program, "-l"], capture_output=True, check=False)
+    if ended.returncode != 0:
+        why = ended.stderr.decode("utf-8", errors="replace").strip()
+        raise NotFound(f"crontab -l: {why}", hint="Is there a crontab of yours?")
+    return decoded(ended.stdout, "crontab -l")
+
+
+def make_targets(addresses: Sequence[Address]) -> list[dict[str, Any]]:
+    """Make the targets that the jobs name, where a server runs; one of that name that is there stays as it is."""
+    if not addresses:
+        return []
+    states: dict[str, str] = {}
+    if settings.api_url() is not None:
+        try:
+            states = session.run(_made(addresses))
+        except ServerUnreachable as away:
+            tell(away.message)
+    return [{"name": each.name, "where": each.where, "state": states.get(each.name, "not made")} for each in addresses]
+
+
+def tell_targets(targets: Sequence[dict[str, Any]]) -> None:
+    """What became of them, and what to type for those that are not made."""
+    for target in targets:
+        match target["state"]:
+            case "not made":
+                how = f"--to {target['where']}" if "//" not in target["where"] else "--webhook -"
+                tell(
+                    f"Target {target['name']}: no server runs, so make it later: ocs targets add {target['name']} {how}"
+                )
+            case "elsewhere":
+                there = f"it would go to {target['where']}"
+                tell(
+                    f"Target {target['name']}: there is one already, and {there}. It was left as it is.", style="yellow"
+                )
+            case state:
+                say(f"Target {target['name']} ({target['where']}): {state}")
+
+
+async def _made(addresses: Sequence[Address]) -> dict[str, str]:
+    from blocks.targets import all_targets
+
+    states: dict[str, str] = {}
+    async with session.server() as client:
+        there = await all_targets(client)
+        for address in addresses:
+            wanted = _target(address)
+            if address.name in there:
+                states[address.name] = "there already" if there[address.name] == wanted else "elsewhere"
+                continue
+            await cast("Awaitable[UUID]", wanted.save(address.name))
+            await _audit(address.name, wanted)
+            states[address.name] = "made"
+    return states
+
+
+def _target(address: Address) -> DeliveryTarget:
+    from pydantic import SecretStr
+
+    from blocks.target import DeliveryTarget
+
+    if address.url:
+        return DeliveryTarget(kind="webhook", url=SecretStr(address.url))
+    return DeliveryTarget(kind="gateway", channel=address.channel, recipient=address.recipient)
+
+
+async def _audit(name: str, target: DeliveryTarget) -> None:
+    from ocs.store import audit
+
+    async with session.store() as store:
+        after = {"target": name, "kind": target.kind, "where": target.where}
+        await audit.tell(store, "target-saved", by=person(), after=after)
+
+
+def local_zone() -> str:
+    """The name of this machine's zone: times without one are meant in it."""
+    from zoneinfo import available_timezones
+
+    named = os.environ.get("TZ", "").removeprefix(":")
+    linked = os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
+    written = Path("/etc/timezone")
+    choices = [named, linked, written.read_text(encoding="utf-8").strip() if written.is_file() else ""]
+    known = available_timezones()
+    zone = next((name for name in choices if name in known), "UTC")
+    # All of Etc is UTC under some name, but those a number of hours away, such as Etc/GMT+5.
+    return "UTC" if zone.startswith("Etc/") and not zone[-1].isdecimal() else zone
