@@ -20,10 +20,10 @@ from tasks.adapter import runtime
 
 
 async def work(pool: str, name: str, limit: int) -> None:
-    """Work until told to stop. A process whose event loop stands still for a minute is killed.
+    """Work until told to stop. The watchdog kills a process whose event loop stands still for a minute.
 
     Raises:
-        StoreError: the store cannot be used; told now, and not by every run.
+        StoreError: the store cannot be used; said now, and not by every run.
         ServerUnreachable: no server is configured.
     """
     runtime.expect_runs(limit)
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--name", default=f"ocs-{socket.gethostname()}")
     parser.add_argument("--limit", type=int, default=50)
     given = parser.parse_args()
-    gc.freeze()  # what imports made stays: garbage is not looked for among it, now or in the end
+    gc.freeze()  # what imports made stays: the collector need not search it, now or at the end
     atexit.register(gc.freeze)
     try:
         end_with_parent(timing().worker_end)

@@ -18,14 +18,14 @@ LONGEST_SLEEP = 1.0
 
 def due(flow_run: FlowRun) -> datetime:
     """The instant before which the run must not start."""
-    # What is resumed has waited out its jitter.
+    # A run that is resumed has waited out its jitter.
     scheduled = _scheduled(flow_run)
     return _spread(flow_run, scheduled) if flow_run.auto_scheduled and flow_run.run_count == 0 else scheduled
 
 
 def late_from(flow_run: FlowRun) -> datetime | None:
-    """When an occurrence that has not begun makes way for a newer one; None when it never does."""
-    if flow_run.run_count or not (flow_run.auto_scheduled or _makes_up_for_one(flow_run)):
+    """From when on a newer occurrence supersedes one that has not begun; None when none ever does."""
+    if flow_run.run_count or not (flow_run.auto_scheduled or _is_caught_up(flow_run)):
         return None
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         schedule: Any = document_in(flow_run.parameters)["schedule"]
@@ -37,8 +37,8 @@ def late_from(flow_run: FlowRun) -> datetime | None:
     return None
 
 
-def _makes_up_for_one(flow_run: FlowRun) -> bool:
-    """An occurrence dispatched by catch-up. What was let go on has waited in line; its key names the turn."""
+def _is_caught_up(flow_run: FlowRun) -> bool:
+    """An occurrence dispatched by catch-up. One that was queued and released has a key that counts its releases."""
     from ocs.rules.dispatch import DispatchKind
     from tasks.adapter.naming import kind_tag
 
@@ -52,10 +52,10 @@ def _scheduled(flow_run: FlowRun) -> datetime:
 
 
 def _spread(flow_run: FlowRun, scheduled: datetime) -> datetime:
-    """Waiting out the jitter here costs no slot. The flow waits it out itself under a stock worker."""
+    """To wait out the jitter here costs no slot. Under a worker of Prefect's `prepare` waits it out."""
     from ocs.rules import jitter
 
-    # Read without parsing the whole job: a broken one is told where it runs.
+    # Read without parsing the whole job: prepare says what is wrong with a broken one.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         document = document_in(flow_run.parameters)
         spread = _duration(document["schedule"], "jitter", timedelta(0))

@@ -1,4 +1,4 @@
-"""Running a flow inside this process: every name of Prefect's that is not public is used here, and a test pins it.
+"""Running a flow inside this process, with names of Prefect's engine that are not public; a test pins each.
 
 Prefect's engine expects a process to itself. Per run it opens a websocket in a thread, starts a heartbeat thread,
 takes over SIGTERM, and reads and writes back what it was just given. Here many runs share one process, one
@@ -38,18 +38,18 @@ CAPTURE = "capture_sigterm"
 
 
 class SharedClient(PrefectClient):
-    """One client for all runs of the worker. It spares the engine two requests a run."""
+    """One client for all runs of the worker. It saves the engine two requests a run."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._told: dict[UUID, FlowRun] = {}
+        self._remembered: dict[UUID, FlowRun] = {}
 
     def remember(self, flow_run: FlowRun) -> None:
-        """Answer the next question after this flow run with what is known of it."""
-        self._told[flow_run.id] = flow_run
+        """Answer the next read of this flow run from here."""
+        self._remembered[flow_run.id] = flow_run
 
     async def read_flow_run(self, flow_run_id: UUID) -> FlowRun:
-        return self._told.pop(flow_run_id, None) or await super().read_flow_run(flow_run_id)
+        return self._remembered.pop(flow_run_id, None) or await super().read_flow_run(flow_run_id)
 
     async def update_flow_run(self, flow_run_id: UUID, *arguments: Any, **changes: Any) -> Any:
         # Only the engine sends a policy: at every start, with the flow's version. Without retries it says nothing new.
@@ -64,7 +64,7 @@ async def shared_client() -> AsyncGenerator[SharedClient]:
     """A client that everything inside the context uses, Prefect's own code included.
 
     Raises:
-        ServerUnreachable: no server is configured. One that does not answer yet is waited for later.
+        ServerUnreachable: no server is configured. For one that does not answer yet the worker waits later.
     """
     api = get_current_settings().api
     if api.url is None:
@@ -87,7 +87,7 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
     code_has_begun = False
     code_has_ended = False
     abandoned = False
-    """The process ends: what the server does not take now is lost."""
+    """The process ends: a state that the server does not take now is lost."""
 
     @property
     def heartbeat_seconds(self) -> int | None:
@@ -121,7 +121,7 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
         return self.told_to_stop
 
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:
-        """Propose a state for as long as it takes: a run's result must survive a restart of the server."""
+        """Propose a state until the server takes it: a run's result must survive a restart of the server."""
         self.code_has_ended = state.is_final()
         if state.is_running() and state.message is None:
             state.message = owner.executed_by_me()
@@ -177,7 +177,7 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
         return (self.flow_run and self.flow_run.start_time) or self.state.timestamp
 
     async def _beat(self) -> None:
-        """Tell at the start and regularly that the run is alive, for automations that look for crashed ones."""
+        """Emit a heartbeat at the start and regularly, for automations that look for crashed runs."""
         every = get_current_settings().flows.heartbeat_frequency
         while every is not None:
             self._emit_flow_run_heartbeat()
@@ -195,13 +195,13 @@ def engine_for(flow: Flow[Any, Any], flow_run: FlowRun) -> InProcessEngine:
 
 
 def suspend(flow_run_id: UUID, state: State[Any]) -> bool:
-    """Have a run that somebody suspended stop at its next task. False when it does not execute here."""
+    """Stop a run that somebody suspended at its next task. False when it does not execute here."""
     return mark_flow_run_suspension_requested(flow_run_id, state)
 
 
 @contextlib.contextmanager
 def signals_stay_ours() -> Generator[None]:
-    """Keep Prefect from turning a SIGTERM into an exception in the midst of whatever runs: the worker drains on it."""
+    """Keep Prefect from turning a SIGTERM into an exception in some run: the worker drains on it."""
     original = getattr(prefect.flow_engine, CAPTURE)
     setattr(prefect.flow_engine, CAPTURE, contextlib.nullcontext)
     try:

@@ -1,4 +1,4 @@
-"""One run from the moment it is taken to its end. Whatever goes wrong ends this run only, and its state says why."""
+"""One run from the moment it is taken to its end. A failure ends this run only, and its state says why."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tasks import cancellation
 from tasks.recovery import owner
 
 FRESH = timedelta(seconds=0.25)
-"""A run that was seen waiting longer ago than this is looked at again before it is taken."""
+"""Before the worker takes a run of an older answer, it reads the run again."""
 TAKEN_BY = "Taken by the worker "
 UNSTARTED = "Cancelled before it started; nothing was run."
 
@@ -72,11 +72,11 @@ class Execution:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more is to be done for the run: it is in a final state."""
+        """Whether the run is in a final state."""
         return self.flow_run.state is not None and self.flow_run.state.is_final()
 
     def stop(self) -> None:
-        """End it and what it has started; it becomes Cancelled. A run whose code has ended already is left to it."""
+        """End it and what it has started; it becomes Cancelled. A run whose code has ended keeps its own end."""
         if self._stopping:
             return
         self._stopping = True
@@ -86,7 +86,7 @@ class Execution:
             self.task.cancel()
 
     def leave(self) -> None:
-        """The process is to end: stop what has begun. A run that has not is left, Pending or Crashed, to others.
+        """The process ends: stop a run that has begun, and leave one that has not, Pending or Crashed, to others.
 
         Nobody has decided against it, as Cancelled would say.
         """
@@ -96,7 +96,7 @@ class Execution:
             self.task.cancel()
 
     def abandon(self) -> None:
-        """The process ends, and does not wait for it any longer."""
+        """The process ends, and waits for it no longer."""
         if self._engine is not None:
             self._engine.abandoned = True
         self.task.cancel()
@@ -129,7 +129,7 @@ class Execution:
         await self._execute(flow)
 
     async def _is_still_due(self) -> bool:
-        """False when somebody was quicker or changed it. Prefect would let a run that is completed start again."""
+        """False when somebody was quicker or has changed it. Prefect would start a completed run again."""
         if datetime.now(UTC) - self._held.seen_at < FRESH:
             return True
         self.flow_run = await self._client.read_flow_run(self.id)
@@ -154,7 +154,7 @@ class Execution:
         return state.is_pending() and state.message == self._mark
 
     async def _was_taken(self) -> bool:
-        """The server went away while it was asked: see what became of the question once it is back."""
+        """The request's outcome is unknown; re-read the flow run once the server answers."""
         for pause in pauses():
             await asyncio.sleep(pause)
             try:

@@ -1,4 +1,4 @@
-"""The flow of a deployment: loaded once, or refused with a sentence."""
+"""The flow of a deployment: the worker loads it once, or says in a sentence why not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CannotRun(OcsError):
 
 
 class Flows:
-    """Flows by deployment. A deployment is looked at again when its version has changed."""
+    """Flows by deployment. The worker reads a deployment again when its version has changed."""
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
@@ -75,7 +75,7 @@ class Flows:
         return await self._with_known_storage(flow)
 
     async def _with_known_storage(self, flow: Flow[Any, Any]) -> Flow[Any, Any]:
-        """Where nobody chose a result storage, say so once: else each run asks the server, and blocks all others."""
+        """Set the default result storage where nobody chose one: else each run asks the server, blocking the others."""
         if flow.result_storage is not None or get_current_settings().results.default_storage_block is not None:
             return flow
         if (await self._client.read_server_default_result_storage()).default_result_storage_block_id is not None:

@@ -1,4 +1,4 @@
-"""What jobs want done around a worker: mending what a crash left, and closing the store at the end."""
+"""Periodic maintenance, which each worker does by itself, and closing the store at the end."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from prefect.client.schemas.objects import FlowRun
 from ocs.timing import timing
 
 NOBODY_ELSE_DOES = timedelta(0)
-"""At the start whoever wrote what is unsent may just have been killed; sending twice is harmless."""
+"""At the start the process that wrote a row may just have been killed; publishing twice is harmless."""
 
 
 class Maintenance(Protocol):
-    """Done beside the runs; the worker knows no more of it."""
+    """What a worker does beside its runs; it knows no more of it."""
 
     def begin(self, limit: int | None) -> None:
         """Called before the first run, with how many may execute at the same time."""
@@ -29,7 +29,7 @@ class Maintenance(Protocol):
         ...
 
     async def skip_superseded(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:
-        """Called with occurrences that newer ones have overtaken; ends those that need not begin, and names them."""
+        """Called with occurrences that newer ones supersede; ends those that need not begin, and names them."""
         ...
 
     async def close(self) -> None:
@@ -38,7 +38,7 @@ class Maintenance(Protocol):
 
 
 class JobMaintenance:
-    """The upkeep of `flows.job`. Imports wait until a worker runs: Prefect imports worker types into every process."""
+    """The maintenance of `flows.job`. Imports wait for a worker: Prefect imports worker types into every process."""
 
     def __init__(self) -> None:
         self._has_begun = False
@@ -50,7 +50,7 @@ class JobMaintenance:
         expect_runs(limit)
 
     async def tick(self) -> object:
-        """Each chore is done whatever becomes of the others."""
+        """Do every chore, even when another one fails."""
         from tasks.approvals.gate import reconcile_approvals
         from tasks.delivery.send import deliver_leftovers
         from tasks.recovery.recover import recover
@@ -58,7 +58,7 @@ class JobMaintenance:
         chores = (self._publish(), deliver_leftovers(), reconcile_approvals(), recover(), self._catch_up())
         done = await asyncio.gather(*chores, return_exceptions=True)
         if failed := [end for end in done if isinstance(end, Exception)]:
-            raise ExceptionGroup("some of what crashes leave was not mended", failed)
+            raise ExceptionGroup("some periodic maintenance failed", failed)
         return done
 
     async def _publish(self) -> None:

@@ -1,4 +1,4 @@
-"""The newest runs of jobs that are late, when more wait than an answer of the server holds: it holds the oldest."""
+"""The newest runs of jobs that are late: an answer of the server holds the oldest, and not all when there are many."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ MOST_PAGES = 10
 
 
 async def newest_of_late(client: PrefectClient, pool: str, held: Sequence[Held], now: datetime) -> list[FlowRun]:
-    """Runs of each job with a late occurrence among `held`, the newest that is due among them.
+    """Runs of each job that has a late occurrence among `held`, with the newest that is due.
 
-    Read from the newest on, until each job has been met: those that are due often come first, and many at once.
+    Read from the newest on until each job has one: jobs that are due often come first, and many at once.
     """
     wanted = {each.flow_run.deployment_id for each in held if each.is_late(now)} - {None}
     found: list[FlowRun] = []

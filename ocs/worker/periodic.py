@@ -1,4 +1,4 @@
-"""Work that is repeated for ever: how a worker outlives whatever goes wrong in one round of it."""
+"""Work that a worker repeats for ever, and goes on repeating when one round of it fails."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ async def run_periodically(
     at_least_apart: float = 0.0,
     rests: float = 0.0,
 ) -> None:
-    """Do it for ever, `every` so long, or when woken; what goes wrong is told once and tried again.
+    """Do it for ever, `every` so long, or when woken; log the first failure in a row, and try again.
 
     A round that takes longer than `within` is given up: the client's own retries would outlast a restarted server.
-    After a round the next one is put off by `rests` times what that took: what a machine under load answers slowly must
-    not keep it busy with nothing but answering.
+    After a round the worker rests `rests` times as long as that took, so that a slow server has time for other things
+    than to answer it.
     """
     wake = wake or asyncio.Event()
     interval = every.total_seconds()

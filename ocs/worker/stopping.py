@@ -1,4 +1,4 @@
-"""Runs that somebody wants stopped: executed here, waiting here, or executed by nobody any more."""
+"""Runs that somebody wants stopped: executed here, held here, or orphaned."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ORPHANED = "Cancelled. No worker was executing it any more; what it had started 
 
 
 class Stopping:
-    """Ends runs that are Cancelling, suspends those that are to be, gives back those whose process is gone."""
+    """Ends runs that are Cancelling, suspends those that are Paused, requeues those whose process is gone."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Stopping:
         self._drop = drop
 
     async def attend(self, flow_run_id: UUID) -> None:
-        """An event tells that a run is Cancelling or Suspended. It may be old: see what is true now."""
+        """An event says that a run is Cancelling or Suspended. It may be old, so read the run."""
         try:
             flow_run = await self._client.read_flow_run(flow_run_id)
         except ObjectNotFound:
@@ -59,7 +59,7 @@ class Stopping:
             engine.suspend(flow_run_id, state)
 
     async def sweep(self) -> None:
-        """Find what no event has told of."""
+        """Find the runs of which no event has come."""
         states = FlowRunFilterStateType(any_=[StateType.CANCELLING, StateType.PENDING])
         found = await all_flow_runs(
             self._client,
@@ -77,14 +77,14 @@ class Stopping:
             await self._sweep_executions([*self._executions])
 
     async def _sweep_executions(self, flow_run_ids: list[UUID]) -> None:
-        """Runs that are suspended and that nobody executes may be thousands: only ours are asked for."""
+        """Thousands of runs may be suspended that nobody executes: ask for ours only."""
         suspended = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
         for flow_run in (await flow_runs_by_id(self._client, flow_run_ids, state=suspended)).values():
             if flow_run.state is not None:
                 engine.suspend(flow_run.id, flow_run.state)
 
     async def _requeue(self, flow_run: FlowRun) -> None:
-        """Another worker may have been quicker, and have run it since: see what is true now."""
+        """Another worker may have been quicker, and have run it since, so read it again."""
         now = await self._client.read_flow_run(flow_run.id)
         if now.state is None or not now.state.is_pending() or not await self._was_orphaned(now, now.state):
             return
@@ -111,7 +111,7 @@ class Stopping:
         return [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
 
     async def _was_orphaned(self, flow_run: FlowRun, state: State) -> bool:
-        """A process that is gone took it, and died before it began."""
+        """Whether a process took it and died before it began."""
         taker = taker_of(state.message)
         if taker is None or flow_run.id in self._executions:
             return False

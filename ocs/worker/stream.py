@@ -1,4 +1,4 @@
-"""The events stream: told at once of new runs, cancellations and suspensions, whoever asked for them."""
+"""The events stream: it says at once that a run is scheduled, is to be cancelled or suspended, by whom ever."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ocs.worker.periodic import Logger
 STATE_TYPE = "prefect.state-type"
 STATE_NAME = "prefect.state-name"
 LATE = "Late"
-"""Prefect says so of a run that waits longer than it should: no news, and worst when there are many."""
+"""Prefect calls a run so that is overdue: no news, and many of them when the server has least time."""
 RUN_PREFIX = "prefect.flow-run."
 WANTED = (StateType.SCHEDULED, StateType.CANCELLING, StateType.PAUSED)
 
@@ -30,9 +30,9 @@ async def listen(
     on_stopping: Callable[[UUID], None],
     logger: Logger,
 ) -> None:
-    """Listen for ever. While the stream is away polling goes on; what was missed is found by it.
+    """Listen for ever. While the stream is away the worker polls, and so finds what it has missed.
 
-    A new connection repeats the last minute, so that what is told may be out of date.
+    A new connection repeats the last minute, so an event may be out of date.
     """
     pausing = pauses()
     while True:
@@ -42,14 +42,14 @@ async def listen(
                 on_scheduled()
                 pausing = pauses()
                 async for event in events:
-                    _tell(event, on_scheduled, on_stopping)
+                    _handle(event, on_scheduled, on_stopping)
         except Exception as lost:
             logger.debug("The events stream is away: %r", lost)
         await asyncio.sleep(next(pausing))
 
 
 def _about(work_pool_id: UUID) -> EventFilter:
-    """Changes of runs of this pool to one of the wanted states, by whatever name."""
+    """Changes of runs of this pool to a state of a wanted type."""
     states = ResourceSpecification({STATE_TYPE: [state.value for state in WANTED]})
     return EventFilter(
         resource=EventResourceFilter(labels=states),
@@ -57,7 +57,7 @@ def _about(work_pool_id: UUID) -> EventFilter:
     )
 
 
-def _tell(event: Event, on_scheduled: Callable[[], None], on_stopping: Callable[[UUID], None]) -> None:
+def _handle(event: Event, on_scheduled: Callable[[], None], on_stopping: Callable[[UUID], None]) -> None:
     if event.resource.get(STATE_TYPE) == StateType.SCHEDULED.value:
         if event.resource.get(STATE_NAME) != LATE:
             on_scheduled()

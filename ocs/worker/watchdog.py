@@ -1,8 +1,8 @@
-"""The watchdog: ends a worker whose event loop stands still, so that whoever keeps the worker running starts it again.
+"""The watchdog: kills a worker whose event loop stands still, so that its supervisor starts it again.
 
-As a program it is a tiny process beside the worker: its input is fed by the loop, and when nothing has come for a
-minute it kills the worker. No thread of the worker could do that: what holds the interpreter holds all of them. It uses
-the standard library alone, so that it starts fast.
+As a program it is a tiny process beside the worker. The loop feeds its input, and when nothing has come for a minute it
+kills the worker. No thread of the worker could do that: what holds the interpreter holds all of them. It uses the
+standard library alone, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import time
 from collections.abc import AsyncGenerator
 
 LOOKS = 12
-"""In so many looks nothing must have come: a machine that slept says nothing about the loop."""
-TELLS = 2.0
-"""Seconds for the worker to say where it stands; only one that is not stopped can."""
+"""It kills after so many looks at an empty input: one look alone may come right after the machine has slept."""
+SAYS_WHERE = 2.0
+"""Seconds for the worker to write where it stands, unless a signal has stopped it."""
 
 
 @contextlib.asynccontextmanager
 async def watched() -> AsyncGenerator[None]:
-    """As long as the context lasts, this process is ended when its event loop stands still."""
+    """Have this process killed when its event loop stands still while the context lasts."""
     from ocs.timing import timing  # not by the program
 
     with contextlib.suppress(OSError, ValueError):  # no standard error of its own: then nobody would read it
@@ -88,7 +88,7 @@ def main(every: float) -> None:
     for signum in (signal.SIGUSR2, signal.SIGKILL):
         if os.getppid() == worker:
             os.kill(worker, signum)
-        time.sleep(TELLS)
+        time.sleep(SAYS_WHERE)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Our worker type: runs are asyncio tasks of one process, held to their due instant, woken by the events stream."""
+"""Our worker type: it holds runs until they are due, executes them as asyncio tasks, and wakes on Prefect's events."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from ocs.worker.stopping import Stopping
 from ocs.worker.stream import listen
 
 LEAD = timedelta(seconds=1)
-"""How long before its time a run is taken as Pending, so that only the start itself is left at the instant."""
+"""The worker takes a run (Pending) so long before it is due, so that only the start is left at the instant."""
 BREATH = 0.05
-"""Between two polls: wake-ups that come in a burst are answered by one."""
+"""Seconds between two polls: one poll answers a burst of events."""
 PAGE = 200
-"""An answer with so many runs may not be the whole answer."""
+"""An answer with so many runs may be only the beginning of it."""
 RESTS = 4.0
-"""Asking and passing over take a fifth of the time at most, however long a machine under load takes to answer."""
-PASS_OVER = timedelta(seconds=1)
-PASSED_OVER_AT_ONCE = 50
+"""The worker rests four times as long as a question took: it keeps a slow server busy a fifth of the time at most."""
+SKIP_EVERY = timedelta(seconds=1)
+SKIPPED_AT_ONCE = 50
 
 
 class WorkerResult(BaseWorkerResult):
-    """What `run` returns: the run ended here, however it ended."""
+    """What `run` returns: the run ended here, well or not."""
 
 
 class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResult]):
-    """Runs async flows inside its own process: a waiting run costs memory for its text only.
+    """Runs async flows inside its own process: a run that waits for something costs the memory for its text only.
 
     Job variables (environment, command) are Prefect's for processes of their own and have no effect here.
     """
@@ -119,7 +119,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         self._ending.set()
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Ask for what is due soon and hold it; returns what was not known yet."""
+        """Ask the server for runs that are due soon and hold them; returns the new ones."""
         async with self._asking:
             self._begun = set(self._executions)
             now = datetime.now(UTC)
@@ -130,7 +130,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
                     scheduled_before=now + self._horizon,
                 )
             except ObjectNotFound:
-                found = []  # the pool is made with the next heartbeat
+                found = []  # the next heartbeat makes the pool
             held = [_held(entry.flow_run, now) for entry in found]
             is_complete = len(found) < PAGE
             new = self._due_queue.update(held, complete=is_complete, except_for=self._begun)
@@ -144,7 +144,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         return [held.flow_run for held in new]
 
     async def sync_with_backend(self) -> None:
-        """Tell that the worker is alive, and hear of changes of its pool."""
+        """Report that the worker is alive, and take over changes of its pool."""
         await super().sync_with_backend()
         if self.get_status()["work_pool"] is not None:
             self._synchronized.set()
@@ -164,7 +164,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         return WorkerResult(identifier=str(flow_run.id), status_code=0)
 
     def is_worker_still_polling(self, query_interval_seconds: float) -> bool:
-        """For the health check: whether the server was asked lately. A draining worker need not ask."""
+        """For the health check: whether the worker has asked the server lately. A draining worker need not."""
         return self._draining.is_set() or time.monotonic() - self._asked_at < query_interval_seconds * 30
 
     @property
@@ -186,7 +186,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         )
         try:
             async with _running(self._report(), self._listen(stopping), self._sweep(stopping)):
-                async with _running(self._poll(), self._dispatch(), self._tick(), self._pass_over()):
+                async with _running(self._poll(), self._dispatch(), self._tick(), self._skip_superseded()):
                     await self._draining.wait()
                 self._due_queue.clear()
                 if self._executions:
@@ -198,7 +198,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
     async def _work_once(self) -> None:
         try:
             await self.get_and_submit_flow_runs()
-            async with _running(self._dispatch(), self._pass_over()):
+            async with _running(self._dispatch(), self._skip_superseded()):
                 while self._due_queue or self._executions:  # noqa: ASYNC110
                     await asyncio.sleep(BREATH)
         finally:
@@ -234,8 +234,8 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         del self._executions[execution.id]
         self._due_queue.ended(execution.id)
         self._changed.set()
-        # It may be scheduled again already, and answers that named it while it ran were not listened to.
-        # And where the pool has a limit, the server names no more runs than it allows.
+        # It may be scheduled again already, and the queue dropped it from answers while it ran.
+        # And where the pool has a limit, the server names no more runs than that allows.
         if not execution.is_done or self._pool_has_a_limit():
             self._wake.set()
 
@@ -254,19 +254,19 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
             rests=RESTS,
         )
 
-    async def _pass_over(self) -> None:
+    async def _skip_superseded(self) -> None:
         await run_periodically(
-            "pass over what is late",
-            self._pass_over_some,
-            every=PASS_OVER,
+            "skip superseded occurrences",
+            self._skip_some_superseded,
+            every=SKIP_EVERY,
             within=timing().report,
             logger=self._log,
             rests=RESTS,
         )
 
-    async def _pass_over_some(self) -> None:
-        """What newer occurrences have overtaken ends here, and costs no slot."""
-        superseded = self._due_queue.superseded(datetime.now(UTC), PASSED_OVER_AT_ONCE)
+    async def _skip_some_superseded(self) -> None:
+        """End occurrences that newer ones supersede, without a slot."""
+        superseded = self._due_queue.superseded(datetime.now(UTC), SKIPPED_AT_ONCE)
         if not superseded:
             return
         gone = await self._maintenance.skip_superseded([held.flow_run for each in superseded for held in each.held])
@@ -291,7 +291,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
 
     async def _tick(self) -> None:
         await run_periodically(
-            "mend what a crash may have left",
+            "do periodic maintenance",
             self._maintenance.tick,
             every=timing().tick,
             within=timing().tick_limit,
@@ -310,7 +310,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         await listen(self.work_pool.id, on_scheduled=self._wake.set, on_stopping=attend, logger=self._log)
 
     async def _ends_of_runs(self) -> None:
-        """Wait until all runs have ended, or are to be ended."""
+        """Wait until all runs have ended, or somebody wants them ended."""
         ending = asyncio.create_task(self._ending.wait())
         try:
             while self._executions and not ending.done():
@@ -337,7 +337,7 @@ def _held(flow_run: FlowRun, now: datetime) -> Held:
 
 @contextlib.asynccontextmanager
 async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
-    """Run these beside what is done in the context, and end them with it."""
+    """Run these loops beside the context, and end them with it."""
     tasks = [asyncio.create_task(loop) for loop in loops]
     try:
         yield

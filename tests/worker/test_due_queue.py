@@ -102,7 +102,7 @@ def test_what_is_overtaken_makes_way_until_it_was_looked_at_after_the_newer_one_
     assert taken(due_queue, later) == [4], "the next newest, for the other was not claimed after all"
 
 
-def test_each_line_is_looked_at_in_its_turn() -> None:
+def test_each_job_is_looked_at() -> None:
     due_queue, later = DueQueue(), NOON + timedelta(hours=2)
     lines = [occurrence(10 * line + minute, minute, line) for line in (1, 2) for minute in range(5)]
     due_queue.update(lines, complete=True, except_for=NOTHING)
@@ -110,7 +110,7 @@ def test_each_line_is_looked_at_in_its_turn() -> None:
     seen: list[int] = []
     for _ in range(2):
         found = due_queue.superseded(later, 3)
-        seen += [each.line.int for each in found]
+        seen += [each.job.int for each in found]
         due_queue.looked_at(found, NOTHING)
     assert seen == [1, 2]
 

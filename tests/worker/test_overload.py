@@ -47,7 +47,7 @@ class Machine:
         self.waiting[flow_run.id] = Held(flow_run, due, self.now, due + timing().punctual)
 
     def goes_on(self, until: datetime) -> None:
-        """Begin what is due, pass over what is overtaken, and end what has had its time."""
+        """Begin what is due, skip what is superseded, and end what has had its time."""
         while self.now < until:
             while self.running and self.running[0][0] <= self.now:
                 self.due_queue.ended(heappop(self.running)[2].id)
