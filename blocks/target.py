@@ -15,7 +15,7 @@ from blocks.gateway_transport import GatewayTransport
 from blocks.notification_transport import AppriseTransport, NotificationTransport
 from blocks.transport import Transport, Undelivered
 from blocks.webhook_transport import WebhookTransport
-from ocs.spec.target import InChannel, Named, Notification, address
+from ocs.spec.target import InChannel, Named, NotificationBlock, address
 
 NEEDS = {"gateway": ("channel", "recipient"), "webhook": ("url",), "notification": ("block",), "apprise": ("url",)}
 NOTHING = SecretStr("")
@@ -61,7 +61,7 @@ class DeliveryTarget(Block):
             raise ValueError(f"A target of the kind {self.kind} needs {' and '.join(missing)}.")
         if self.kind == "webhook" and urlsplit(self.url.get_secret_value()).scheme not in ("http", "https"):
             raise ValueError("The URL of a webhook begins with http:// or https://.")
-        if self.kind == "notification" and not isinstance(address(self.block), Notification):
+        if self.kind == "notification" and not isinstance(address(self.block), NotificationBlock):
             raise ValueError("A notification block is named by its type and name, such as slack-webhook/ops.")
         if self.kind == "webhook" and self.secret:
             webhook_transport.signature(self.secret.get_secret_value(), "", "", b"")
@@ -110,7 +110,7 @@ async def transport_to(target: str) -> Transport:
             return await transport_of(await _load(name))
         case InChannel(channel, recipient):
             return await _by_gateway(channel, recipient)
-        case Notification(block):
+        case NotificationBlock(block):
             return await NotificationTransport.load(block)
 
 

@@ -65,9 +65,9 @@ async def run_job(job: Job) -> State:
 
 
 async def _execute(job: Job, project: str | None, context: DispatchContext) -> DispatchResult:
-    """A job that did badly leaves a red task behind and is a result all the same; so is a defect of ours.
+    """A job that fails leaves a red task behind and is a result all the same; so is a defect of ours.
 
-    Its key stays: of a defect it is not known whether the command had begun.
+    Its key stays claimed: after a defect nobody knows whether the command had begun.
     """
     ended = await cast("Awaitable[State[DispatchResult]]", execute(job, project, context, return_state=True))
     result = await ended.aresult(raise_on_failure=False)

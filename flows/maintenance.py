@@ -1,4 +1,4 @@
-"""The flow that keeps the house: what a crash left, what was missed, jobs that are done, records that are old."""
+"""The maintenance flow: recovers, catches up, ends jobs that are done, and prunes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tasks.recovery.recover import recover
 from tasks.recovery.retention import prune
 
 Done = dict[str, int]
-"""What was done, in words, and how often."""
+"""What a chore did, in words, and how often."""
 
 
 @task(name="recover", task_run_name="recover", cache_policy=NO_CACHE, persist_result=False)
 async def recovered() -> Done:
-    """Send what was left unsent, and end or give back what a worker that is gone has left."""
+    """Publish what is left in the outbox, and end or requeue orphaned runs."""
     await publish_leftovers()
     found = await recover()
     return {"runs recovered": found.crashed, "flow runs reconciled": found.reconciled}
@@ -59,9 +59,9 @@ CHORES: dict[str, Callable[[], Awaitable[Done]]] = {
     persist_result=False,
 )
 async def maintain() -> State:
-    """One round. Workers of this product do the first two by themselves as well; repeating any of it is harmless.
+    """One round. Our workers do the first two by themselves as well; repeating any of it is harmless.
 
-    Each chore is done whatever becomes of the others; its task says what went wrong.
+    It does every chore, even when another one fails; the task of each says what went wrong.
     """
     done: list[str] = []
     failed: list[str] = []

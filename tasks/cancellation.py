@@ -1,4 +1,4 @@
-"""Stopping a run that executes in this process: who asks (worker, signal) need not know what is being stopped."""
+"""Stopping a run that executes in this process: the worker or a signal asks, and knows nothing of the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Cancelled(Exception):
-    """The run was told to stop; whatever it was doing has been ended."""
+    """The run was told to stop, and what it did has ended."""
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ def cancel(flow_run_id: UUID) -> bool:
 
 @contextmanager
 def cancellable(flow_run_id: UUID) -> Generator[Scope]:
-    """Make a run known, so that `cancel` finds it."""
+    """Let `cancel` find a run while the context lasts."""
     scope = _scopes[flow_run_id] = Scope(flow_run_id)
     try:
         yield scope

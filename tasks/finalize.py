@@ -29,7 +29,7 @@ from tasks.recovery.lifecycle import end_job, may_end, remove_job
 async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -> Outcome:
     """Finish and publish. Dying between the two is harmless: what is left in the outbox is published later.
 
-    A store or a server that is away is waited for: what the job did must not be lost.
+    It waits for a store or a server that is away: what the job did must not be lost.
     """
     client = runtime.flow_client()
     children = Children()
@@ -52,7 +52,7 @@ async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -
     try:
         await _follow(client, job, context, result, outcome, children)
     except Exception:
-        # What is recorded is how the run has ended, whatever else goes wrong here.
+        # The run has ended as recorded, though something else goes wrong here.
         get_run_logger().exception("What follows from the run is left to the worker's next tick")
     return outcome
 
@@ -65,20 +65,20 @@ async def _follow(
     outcome: Outcome,
     children: Children,
 ) -> None:
-    """Send and show what the run's end has caused."""
+    """Publish, send and show what the run's end has caused."""
     own = {job.id: deployment} if (deployment := runtime.current_flow_run().deployment_id) else {}
     following = (*outcome.consequences, *outcome.released)
     sent = await publish(client, await runtime.store(), following, deployments={**children.deployments, **own})
-    told = await deliver_soon(context.run_id) if outcome.tells else ()
-    for delivery in told:
+    sent_to = await deliver_soon(context.run_id) if outcome.targets else ()
+    for delivery in sent_to:
         if delivery.last_error:
             get_run_logger().warning("%s was not told: %s", delivery.target, delivery.last_error)
-    await artifact.show(client, job, context, result, outcome, sent, told)
+    await artifact.show(client, job, context, result, outcome, sent, sent_to)
     await _end_job(client, job, retire=result.retire_job and not outcome.stale)
 
 
 async def _end_job(client: PrefectClient, job: Job, *, retire: bool) -> None:
-    """A job that is done is ended at once where that can be; maintenance, or its next run, finds it otherwise."""
+    """End a job that is done at once where that can be; otherwise maintenance does, or its next run."""
     deployment_id = runtime.current_flow_run().deployment_id
     if deployment_id is None or not (retire or may_end(job)):
         return

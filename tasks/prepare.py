@@ -52,12 +52,12 @@ class Prepared:
 
 @task(name="prepare", task_run_name="prepare", cache_policy=NO_CACHE, persist_result=False)
 async def prepare(job: Job) -> Prepared:
-    """Claim this flow run for execution, record what stood against it, put it in line, or have a person asked.
+    """Claim this flow run for execution, record what stands against it, queue it, or request an approval.
 
-    Waits out the job's jitter first, so that a stock worker spreads runs too.
+    Waits out the job's jitter first, so that a worker of Prefect's spreads runs too.
 
     Raises:
-        Refused: nobody knows any more what the run is to do, it cannot be asked for, or processes of an earlier start
+        Refused: nobody knows any more what the run is to do, nobody can approve it, or processes of an earlier entry
             of it live on.
         Cancelled: the run was told to stop while it waited.
     """
@@ -72,7 +72,7 @@ async def prepare(job: Job) -> Prepared:
     await _wait_out_jitter(origin.job, origin.dispatch, flow_run.id)
 
     if flow_run.run_count > 1:
-        await retry_transient("end what an earlier start has left", partial(_end_earlier_start, flow_run.id))
+        await retry_transient("end what an earlier entry has left", partial(_end_earlier_entry, flow_run.id))
 
     async def claimed() -> Claim | Withdrawn:
         return await _claim(origin, flow_run, await runtime.store())
@@ -82,7 +82,7 @@ async def prepare(job: Job) -> Prepared:
         verdict = await retry_transient("claim this run", claimed)
     finally:
         await naming
-    if isinstance(verdict, ApprovalRequested) and verdict.tells:
+    if isinstance(verdict, ApprovalRequested) and verdict.notifies:
         await deliver_soon(verdict.run_id)
     if isinstance(verdict, Queued) and verdict.ends:
         await retry_transient("end what this run replaces", partial(_end_replaced, verdict.ends))
@@ -112,8 +112,8 @@ async def _claim(origin: Origin, flow_run: FlowRun, store: Store) -> Claim | Wit
     )
 
 
-async def _end_earlier_start(flow_run_id: UUID) -> None:
-    """Its run may be on record as running still, of a process that is gone: what that has left must not meet this."""
+async def _end_earlier_entry(flow_run_id: UUID) -> None:
+    """The store may still say that its run executes, in a process that is gone: end what that has left."""
     running = [lease for lease in await leases(await runtime.store()) if lease.context.flow_run_id == flow_run_id]
     survivors = await end_leftovers([lease for lease in running if owner.is_gone(lease.owner)])
     if living := [str(process) for processes in survivors.values() for process in processes]:
@@ -121,9 +121,9 @@ async def _end_earlier_start(flow_run_id: UUID) -> None:
 
 
 async def _was_asked_for(client: PrefectClient, store: Store, flow_run: FlowRun) -> bool:
-    """Whether a start after the flow run's last run had ended is somebody's wish: a Retry in the UI.
+    """Whether somebody pressed Retry in the UI, after the flow run's last run had ended.
 
-    A worker that was too late with taking it, and died, leaves it to be given back: that is nobody's wish.
+    A worker that took it too late, and died, leaves it to be requeued: nobody wished that.
     """
     last = (await queries.newest_by_flow_run(store, [flow_run.id])).get(flow_run.id)
     if last is None or last.finished_at is None:

@@ -1,4 +1,4 @@
-"""Secrets of a job: environment names to the values of Prefect Secret blocks, looked up only when the job runs."""
+"""Secrets of a job: environment names and values of Prefect Secret blocks, loaded only when the job runs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ async def resolve(secrets: Mapping[str, str]) -> dict[str, str]:
     """Load each named block; values that are not text are given as JSON.
 
     Raises:
-        NotFound: a block does not exist; it is named, and nothing was run.
-        Refused: a value cannot be given to a program.
+        NotFound: a block does not exist; the error names it, and nothing was run.
+        Refused: no program takes a value.
     """
     values = await asyncio.gather(*(_load(block) for block in secrets.values()))
     return dict(zip(secrets, values, strict=True))

@@ -53,7 +53,7 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
 
 
 async def _remember(run_id: UUID, key: str) -> None:
-    """Which conversation it is, so that the turn is found in the gateway while it goes on, and after a crash."""
+    """Record the conversation, so that people find the turn in the gateway while it goes on, and after a crash."""
 
     async def note() -> None:
         await record_session(await runtime.store(), run_id, key)
@@ -66,7 +66,7 @@ def _session_key(task: Agent, context: DispatchContext) -> str:
 
 
 async def _prompt(job: Job, task: Agent, context: DispatchContext) -> str:
-    """What the run holds of the inbox already it is given again."""
+    """Build the prompt; asked again, it has the same messages of the inbox."""
     return await retry_transient("put the prompt together", partial(_put_together, job, task, context))
 
 
@@ -86,7 +86,7 @@ async def _put_together(job: Job, task: Agent, context: DispatchContext) -> str:
 
 
 async def _key_of_first_attempt(store: Store, context: DispatchContext) -> str:
-    """Each attempt has a key of its own; what was done once is known by that of the first."""
+    """Each attempt has a key of its own; the agent knows what must run once by that of the first."""
     run = await queries.run(store, context.run_id)
     first = (await queries.attempts(store, run))[0] if run else None
     return (first.idempotency_key if first else None) or context.idempotency_key

@@ -1,4 +1,4 @@
-"""A watchdog's check: run like a shell job, and judged by what was known before."""
+"""A watchdog's check: it runs like a shell job, and a rule judges it by what was known before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.strategies.work import Work
 
 
 async def run_watchdog(watched: Watchdog, work: Work) -> DispatchResult:
-    """Check once, and alarm whoever is to be alarmed: `alert`, else whom the job tells of failures."""
+    """Check once, and raise an alarm at `alert`, else where the job sends notifications of failures."""
     job = work.job
     check = await run_command(watched.check, work, min(job.run.timeout, LONGEST_CHECK))
     if check.status is RunStatus.CANCELLED:

@@ -34,8 +34,8 @@ _LOG_LINE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """What is told to whom, each for itself. `images` are paths on the host the job ran on."""
+class Notification:
+    """What each of its targets hears. `images` are paths on the host the job ran on."""
 
     targets: tuple[str, ...]
     subject: str
@@ -44,7 +44,7 @@ class Letter:
     kind: str = RUN
 
 
-def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) -> Letter | None:
+def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) -> Notification | None:
     """The message that follows from the end of a run; None when nobody is to hear of it.
 
     `why` is the sentence that says how it ended and what follows, `link` the run's page. Targets that the strategy
@@ -61,7 +61,7 @@ def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) 
         subject = f"{subject}: {TOLD_IN_SUBJECT[result.status]}"
         body = _told(result, why, link)
     kind = REPLY if _is_spoken(result) and result.status is RunStatus.OK else RUN
-    return Letter(targets, subject, body, result.images, kind) if body else None
+    return Notification(targets, subject, body, result.images, kind) if body else None
 
 
 def cleaned(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Origin: why a flow run exists, and whether it may run what it says; forged values must not get around a rule."""
+"""Origin: why a flow run exists, and whether it may run what it says; forged values get around no rule."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from uuid import UUID
 from ocs.spec import Job, unsupported
 
 
-def key_of(dispatch_id: UUID, turn: int) -> str:
-    """The idempotency key of a dispatch's flow run: one flow run for each time it is let go on."""
-    return f"{dispatch_id}:{turn}" if turn else str(dispatch_id)
+def key_of(dispatch_id: UUID, publication: int) -> str:
+    """The idempotency key of a dispatch's flow run: each publication of the dispatch makes one."""
+    return f"{dispatch_id}:{publication}" if publication else str(dispatch_id)
 
 
 def named_in(key: str | None) -> tuple[UUID, int] | None:
-    """The dispatch and turn that such a key names, None when it names none."""
+    """The dispatch and publication that such a key names, None when it names none."""
     written, colon, number = (key or "").partition(":")
     try:
         named = UUID(written), int(number) if colon else 0

@@ -142,7 +142,7 @@ async def _was_ended(client: PrefectClient, store: Store, row: DispatchRow | Non
     if state is None or not state.is_final():
         return False
     now = await queries.dispatch(store, row.id)  # its flow run may have ended by putting it in line
-    return now is not None and now.status == "published" and now.turn == row.turn
+    return now is not None and now.status == "published" and now.publication == row.publication
 
 
 async def _ended(server: Contact, store: Store, run: Run, log: LiveLog) -> Run:

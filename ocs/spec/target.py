@@ -31,13 +31,13 @@ class InChannel:
 
 
 @dataclass(frozen=True, slots=True)
-class Notification:
+class NotificationBlock:
     """A notification block of Prefect by its type and name: `slack-webhook/ops`."""
 
     block: str
 
 
-Address = Named | InChannel | Notification
+Address = Named | InChannel | NotificationBlock
 
 
 def address(text: str) -> Address:
@@ -57,10 +57,10 @@ def address(text: str) -> Address:
     return InChannel(channel, recipient)
 
 
-def _block(text: str) -> Named | Notification:
+def _block(text: str) -> Named | NotificationBlock:
     kind, slash, name = text.partition("/")
     if slash and _BLOCK.fullmatch(kind) and _BLOCK.fullmatch(name):
-        return Notification(text)
+        return NotificationBlock(text)
     if not slash and _BLOCK.fullmatch(text.removeprefix("@")):
         return Named(text.removeprefix("@"))
     raise ValueError(

@@ -1,4 +1,4 @@
-"""The store: what Prefect does not promise. Runs, the idempotency ledger, the outbox, whose turn it is."""
+"""The store: what Prefect does not promise. Runs, the idempotency ledger, the outbox, the queue."""
 
 from ocs.store.approval_gate import ApprovalContext, ApprovalRequested, Declined
 from ocs.store.claim import Claim, Claimed, Dispatched, Forbidden, Queued, Rejected, claim, dispatch_of, dispatched

@@ -36,14 +36,14 @@ class ApprovalContext:
 class ApprovalRequested:
     """A person has to decide. `number` counts how often it was asked; `form` is the text above the form.
 
-    `tells` says that the job's target is to hear of it.
+    `notifies` says that the job's target hears of it.
     """
 
     approval_id: UUID
     run_id: UUID
     number: int
     form: str
-    tells: bool = False
+    notifies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ async def ask(
     if before is not None and before.status is ApprovalStatus.PENDING and before.spec_digest == digest:
         before.asked += 1
         before.flow_run_id = run.flow_run_id
-        return _asks(before, shown, tells=False)
+        return _asks(before, shown, notifies=False)
     if asked is not None:
         drop(asked, "What would run was changed, so it was asked for anew.", now)
     request = await _request(session, job, dispatch, run, shown, now)
@@ -136,8 +136,8 @@ async def ask(
         run_id=run.id,
         after={"approval": str(request.id), "spec": digest},
     )
-    told = tell(session, request, approval_text.message(request_of(request, shown.page)), "asked", now)
-    return _asks(request, shown, tells=told)
+    notifies = tell(session, request, approval_text.message(request_of(request, shown.page)), "asked", now)
+    return _asks(request, shown, notifies=notifies)
 
 
 async def _request(
@@ -185,9 +185,9 @@ def drop(asked: Asked, why: str, now: datetime) -> None:
         asked.approval.status, asked.approval.decided_at, asked.approval.reason = ApprovalStatus.WITHDRAWN, now, why
 
 
-def _asks(request: Approval, shown: ApprovalContext, *, tells: bool) -> ApprovalRequested:
+def _asks(request: Approval, shown: ApprovalContext, *, notifies: bool) -> ApprovalRequested:
     text = approval_text.form(request_of(request, shown.page))
-    return ApprovalRequested(request.id, request.run_id, request.asked, text, tells)
+    return ApprovalRequested(request.id, request.run_id, request.asked, text, notifies)
 
 
 def request_of(request: Approval, page: str | None) -> approval_text.Request:

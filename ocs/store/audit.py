@@ -25,7 +25,7 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add an event to the transaction that does what it tells."""
+    """Add an event to the transaction that does what it records."""
     session.add(
         AuditEvent(
             at=by.now,

@@ -1,4 +1,4 @@
-"""Budgets: how much waits, and how much output runs have left behind."""
+"""Budgets: how many dispatches are open, and how much output runs have left behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Budgets:
 
 
 async def budgets(store: Store) -> Budgets:
-    """Count."""
+    """Count them."""
     not_yet = select(DispatchRow.job_id, DispatchRow.status, DispatchRow.waits_for).where(
         col(DispatchRow.status).in_(OPEN)
     )
@@ -38,11 +38,11 @@ async def budgets(store: Store) -> Budgets:
     async with store.reading() as session:
         rows = (await session.execute(not_yet)).all()
         size, offloaded = (await session.execute(output)).one()
-    in_line = Counter(waits_for for _, status, waits_for in rows if status == DispatchStatus.WAITING)
+    queued = Counter(waits_for for _, status, waits_for in rows if status == DispatchStatus.QUEUED)
     return Budgets(
         Counter(job_id for job_id, _, _ in rows),
-        in_line[WaitsFor.POOL],
-        in_line[WaitsFor.OVERLAP],
+        queued[WaitsFor.POOL],
+        queued[WaitsFor.OVERLAP],
         int(size),
         int(offloaded),
     )

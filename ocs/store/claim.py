@@ -47,7 +47,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A guard stood against it; the run's record says why. `status` is how the flow run is to end."""
+    """A guard stands against it; the run's record says why. The flow run ends with `status`."""
 
     run_id: UUID
     skip: Skip
@@ -56,7 +56,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """It waits for its turn, and goes on in a flow run of its own. The flow runs `ends` have to end before."""
+    """It is queued; when it is released, publish makes another flow run for it. The flow runs `ends` end before."""
 
     dispatch_id: UUID
     wait: Wait
@@ -89,18 +89,18 @@ async def claim(
 ) -> Claim:
     """Ask the guards, and write the run's row, its idempotency key and the dispatch's end, all at once.
 
-    A flow run that was here before goes on where it was, or is a further attempt: a person pressed Retry. `shown` is
-    for people who are asked to approve it. `entry` counts the starts of the flow run, this one included, where
-    that is known: two workers that took the same start have the same count. `against` is why the run may not be at
-    all, whatever the guards say.
+    A flow run that is entered again goes on where it was, or is a further attempt: a person pressed Retry. `shown` is
+    for people who approve it. `entry` counts the entries of the flow run, this one included, where that is known: two
+    workers that took the same entry have the same count. `against` says why the run may not be at all, before any
+    guard is asked.
     """
     async with store.transaction(lock=locks(job.id, job.limits.pool)) as session:
-        if (line := await _in_line(session, job, dispatch, flow_run_id, now)) is not None:
-            return line
+        if (queued := await _queued_before(session, job, dispatch, flow_run_id, now)) is not None:
+            return queued
         asked = await asked_before(session, dispatch.id, flow_run_id, now)
         previous = await _newest_run(session, flow_run_id) if asked is None else None
-        if (been := await _been(session, previous, flow_run_id, owner, entry)) is not None:
-            return been
+        if (had := await _claimed_before(session, previous, flow_run_id, owner, entry)) is not None:
+            return had
         if previous is not None:
             dispatch = _further_attempt(dispatch, previous, now)
         if asked is not None:
@@ -109,7 +109,7 @@ async def claim(
         snapshot = await _snapshot(session, job, dispatch, key, asked, now)
         verdict, ends = await _decided(session, job, dispatch, snapshot, now, against)
         if isinstance(verdict, Wait):
-            return Queued(await _wait(session, job, dispatch, verdict, asked, flow_run_id, now), verdict, ends)
+            return Queued(await _queue(session, job, dispatch, verdict, asked, flow_run_id, now), verdict, ends)
         run = _going_on_from(asked, flow_run_id, now) if asked else run_row(job, dispatch, flow_run_id, now)
         session.add(run)
         if asked is None:
@@ -144,11 +144,11 @@ async def _decided(
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """A dispatch as it is written: of which job, for which turn, and with which values where it has its own."""
+    """A dispatch as it is written: of which job, how often published, and with which values where it has its own."""
 
     dispatch: Dispatch
     job_id: str
-    turn: int
+    publication: int
     parameters: dict[str, Any] | None
 
 
@@ -159,7 +159,7 @@ async def dispatched(store: Store, dispatch_id: UUID) -> Dispatched | None:
     if row is None:
         return None
     dispatch = Dispatch(row.kind, row.scheduled_for, row.id, row.source_run, row.retry_of, row.attempt, row.replays)
-    return Dispatched(dispatch, row.job_id, row.turn, row.parameters)
+    return Dispatched(dispatch, row.job_id, row.publication, row.parameters)
 
 
 async def dispatch_of(store: Store, dispatch_id: UUID) -> Dispatch | None:
@@ -168,16 +168,16 @@ async def dispatch_of(store: Store, dispatch_id: UUID) -> Dispatch | None:
     return found.dispatch if found else None
 
 
-async def _in_line(
+async def _queued_before(
     session: AsyncSession, job: Job, dispatch: Dispatch, flow_run_id: UUID, now: datetime
 ) -> Queued | None:
-    """A flow run that has put its occasion in line already: its worker died before it could say so."""
+    """The dispatch that this flow run has already queued: its worker died before it could say so."""
     row = await session.get(DispatchRow, flow_run_id) if dispatch.id is None else None
     if row is None or row.waits_for is None:
         return None
-    waits = row.status is DispatchStatus.WAITING and row.waits_for is WaitsFor.OVERLAP
+    waits = row.status is DispatchStatus.QUEUED and row.waits_for is WaitsFor.OVERLAP
     ends = await to_be_ended(session, job, now) if waits else ()
-    return Queued(row.id, Wait(row.waits_for, "It is in line already, and goes on in a run of its own."), ends)
+    return Queued(row.id, Wait(row.waits_for, "It is queued already, and goes on in a run of its own."), ends)
 
 
 async def _newest_run(session: AsyncSession, flow_run_id: UUID) -> Run | None:
@@ -185,22 +185,22 @@ async def _newest_run(session: AsyncSession, flow_run_id: UUID) -> Run | None:
     return (await session.scalars(newest_first.limit(1))).first()
 
 
-async def _been(
+async def _claimed_before(
     session: AsyncSession, previous: Run | None, flow_run_id: UUID, owner: str, entry: int | None
 ) -> Claimed | Rejected | None:
-    """The run that this start of the flow run has already; None when it is to get one."""
+    """Return the run already claimed for this flow-run entry, or None."""
     if previous is None:
         return None
     if previous.status is RunStatus.RUNNING and await _is_executed(session, previous):
         return _going_on(previous, owner)
-    if previous.status.final and await _has_been(session, flow_run_id, entry):
+    if previous.status.final and await _had_its_run(session, flow_run_id, entry):
         had = Skip(SkipReason.DUPLICATE, previous.error or "Another worker has run it; nothing runs twice.")
         return Rejected(previous.id, had, previous.status)
     return None
 
 
-async def _has_been(session: AsyncSession, flow_run_id: UUID, entry: int | None) -> bool:
-    """Each start of a flow run has one run at most."""
+async def _had_its_run(session: AsyncSession, flow_run_id: UUID, entry: int | None) -> bool:
+    """Each entry of a flow run has one run at most."""
     if entry is None:
         return False
     return (await session.scalars(select(func.count()).where(Run.flow_run_id == flow_run_id))).one() >= entry
@@ -211,7 +211,7 @@ async def _is_executed(session: AsyncSession, run: Run) -> bool:
 
 
 def _going_on(run: Run, owner: str) -> Claimed | Rejected:
-    """The claim was made, and its answer lost; or somebody else has it, and this process came too late."""
+    """This process has claimed it, and lost the answer; or another has, and this one came too late."""
     if run.owner == owner:
         return Claimed(context_of(run))
     return Rejected(run.id, Skip(SkipReason.DUPLICATE, f"It is already being executed, by {run.owner}."))
@@ -259,7 +259,7 @@ async def _snapshot(
     )
 
 
-async def _wait(
+async def _queue(
     session: AsyncSession,
     job: Job,
     dispatch: Dispatch,
@@ -268,9 +268,9 @@ async def _wait(
     flow_run_id: UUID,
     now: datetime,
 ) -> UUID:
-    """Put the dispatch in line; one that nobody has written yet (the schedule's, a person's) is written now.
+    """Queue the dispatch, and write it first when nobody has (it is the schedule's, or a person's).
 
-    What was approved keeps its decision: it runs later as exactly what was approved.
+    An approved run keeps its decision: it runs later as exactly what was approved.
     """
     row = await session.get(DispatchRow, dispatch.id) if dispatch.id else None
     if row is None:
@@ -291,13 +291,13 @@ async def _wait(
     if asked is not None:
         await session.flush()
         asked.run.dispatch_id, row.parameters = row.id, {"job": job.document()}
-    row.status, row.waits_for, row.pool = DispatchStatus.WAITING, wait.waits_for, job.limits.pool
+    row.status, row.waits_for, row.pool = DispatchStatus.QUEUED, wait.waits_for, job.limits.pool
     row.waiting_since, row.flow_run_id = row.waiting_since or now, flow_run_id
     return row.id
 
 
 def _closed(run: Run, asked: Asked | None, verdict: Skip | Forbid, now: datetime) -> Rejected | Forbidden:
-    """The record of a run that is not run."""
+    """The record of a run that does not run."""
     if asked is not None:
         drop(asked, verdict.why, now)
     if isinstance(verdict, Forbid):
@@ -309,7 +309,7 @@ def _closed(run: Run, asked: Asked | None, verdict: Skip | Forbid, now: datetime
 
 
 def _going_on_from(asked: Asked, flow_run_id: UUID, now: datetime) -> Run:
-    """The row that waited for a decision; an earlier turn of its dispatch may have made it."""
+    """The row that waited for a decision; an earlier flow run of its dispatch may have made it."""
     asked.run.flow_run_id, asked.run.started_at = flow_run_id, now
     return asked.run
 
@@ -317,7 +317,7 @@ def _going_on_from(asked: Asked, flow_run_id: UUID, now: datetime) -> Run:
 async def _end_dispatch(session: AsyncSession, dispatch: Dispatch, flow_run_id: UUID) -> None:
     row = await session.get(DispatchRow, dispatch.id) if dispatch.id else None
     if row is not None and row.status is not DispatchStatus.CANCELLED:
-        # The run can begin before whoever published it has marked it.
+        # The run can begin before the process that published it has marked it.
         row.status, row.flow_run_id = DispatchStatus.DONE, flow_run_id
 
 

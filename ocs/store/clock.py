@@ -1,4 +1,4 @@
-"""The database's clock: leases are given and judged by one clock, whichever of its hosts' clocks go wrong."""
+"""The database's clock: it alone gives and judges leases, so that a host's clock may go wrong."""
 
 from __future__ import annotations
 

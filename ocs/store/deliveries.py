@@ -1,4 +1,4 @@
-"""Deliveries: written in the transaction that causes them, taken by one sender at a time, and never sent twice.
+"""Deliveries: each is written in the transaction that causes it, one sender at a time takes it, none sends it twice.
 
 A sender takes a delivery for a short while (a lease) in a transaction, sends its parts, and notes each one that was
 acknowledged. Should it die, another goes on after the last noted part when the lease is over.
@@ -31,7 +31,7 @@ LOCK = "deliveries"
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A delivery that was taken to be sent. `attempt` counts since the last time a person asked for it."""
+    """A delivery that a sender has taken. `attempt` counts since the last time a person asked for it."""
 
     id: UUID
     job_id: str
@@ -61,10 +61,10 @@ def enqueue(
     images: Sequence[str] = (),
     dedup: str | None = None,
 ) -> None:
-    """Add a delivery to each target to the transaction that does what it tells of; they are sent after the commit.
+    """Add a delivery to each target to the transaction that does what it reports; senders take them after the commit.
 
-    `kind` says in a word what it tells (run, approval, crash). Of several to a target with the same `dedup`,
-    whoever wrote them, one is sent.
+    `kind` says in a word what it reports (run, approval, crash). Of several to a target with the same `dedup` one is
+    sent.
     """
     session.add_all(
         Delivery(
@@ -84,9 +84,9 @@ def enqueue(
 
 
 async def take_due(store: Store, *, now: datetime, limit: int, run_id: UUID | None = None) -> list[Sending]:
-    """Take deliveries that are due and nobody is sending, oldest first; of one run alone if it is named.
+    """Take deliveries that are due and that nobody sends, oldest first; of one run alone if it is named.
 
-    What is written twice (the same `dedup` and target) is taken out on the way.
+    Of those with the same `dedup` and target it deletes all but one.
     """
     taken: list[Delivery] = []
     async with store.transaction(lock=(LOCK,)) as session:
@@ -139,7 +139,7 @@ async def mark_failed(store: Store, sending: Sending, *, error: str, again_at: d
 
 
 async def try_again(store: Store, delivery_id: UUID, *, by: Attribution) -> Delivery:
-    """Send a dead letter again, or a waiting one at once; its acknowledged parts are not repeated. Audited.
+    """Send a dead letter again, or a pending delivery at once, without its acknowledged parts. Audited.
 
     Raises:
         Refused: it was sent or withdrawn.
@@ -157,7 +157,7 @@ async def try_again(store: Store, delivery_id: UUID, *, by: Attribution) -> Deli
 
 
 async def withdraw_delivery(store: Store, delivery_id: UUID, *, by: Attribution) -> Delivery:
-    """Give up a delivery that waits or is a dead letter. Audited.
+    """Give up a pending delivery or a dead letter. Audited.
 
     Raises:
         Refused: it was sent or withdrawn.
@@ -183,7 +183,7 @@ async def of_runs(store: Store, run_ids: Sequence[UUID]) -> dict[UUID, list[Deli
 
 
 async def unsent(store: Store, *, job: str | None = None) -> list[Delivery]:
-    """What waits to be sent, and the dead letters, oldest first."""
+    """Pending deliveries and dead letters, oldest first."""
     open_ = (DeliveryStatus.PENDING, DeliveryStatus.FAILED)
     wanted = select(Delivery).where(col(Delivery.status).in_(open_)).order_by(col(Delivery.created_at))
     if job is not None:
@@ -193,7 +193,7 @@ async def unsent(store: Store, *, job: str | None = None) -> list[Delivery]:
 
 
 async def prune_deliveries(store: Store, *, before: datetime) -> int:
-    """Delete what was sent or withdrawn before that moment; returns how many. What was not sent stays."""
+    """Delete what was sent or withdrawn before that moment; returns how many."""
     past = (DeliveryStatus.SENT, DeliveryStatus.WITHDRAWN)
     old = delete(Delivery).where(col(Delivery.status).in_(past), col(Delivery.ended_at) < before)
     async with store.transaction() as session:
@@ -205,12 +205,12 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
 
 
 def _is_free(clock: datetime) -> ColumnElement[bool]:
-    """Nobody is sending it, by the clock that gives the leases."""
+    """Nobody sends it, by the clock that gives the leases."""
     return or_(col(Delivery.lease_until).is_(None), col(Delivery.lease_until) <= clock)
 
 
 async def _is_repetition(session: AsyncSession, row: Delivery) -> bool:
-    """Whether another row tells the same, and was begun or written before this one."""
+    """Whether another row reports the same, and was begun or written before this one."""
     if row.dedup is None or row.attempts:
         return False
     other = aliased(Delivery)

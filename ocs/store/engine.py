@@ -1,4 +1,4 @@
-"""The store: one database, opened once per event loop, with transactions that lock what they will change."""
+"""The store: one database, opened once per event loop; a transaction locks what it will change."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def _or_away(self, within: timedelta) -> AsyncGenerator[None]:
-        """Every call ends in that time; what passes has one name from here on, whatever the driver calls it."""
+        """Every call ends in that time; each driver's transient errors have one name from here on."""
         try:
             async with asyncio.timeout(within.total_seconds()):
                 yield

@@ -32,15 +32,15 @@ FAILED = (RunStatus.ERROR, RunStatus.TIMEOUT)
 class Outcome:
     """How the run ended, in a sentence, and what follows from it.
 
-    `let_go` are dispatches that had waited for this run's end, `tells` the targets that hear of it. `stale` says that
-    the run had been ended by somebody else meanwhile, and nothing was written.
+    `released` are dispatches that were queued for this run's end, `targets` hear of it. `stale` says that somebody else
+    had ended the run meanwhile, and nothing was written.
     """
 
     status: RunStatus
     why: str
     consequences: tuple[PendingDispatch, ...] = ()
     released: tuple[PendingDispatch, ...] = ()
-    tells: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     stale: bool = False
 
 
@@ -57,12 +57,12 @@ async def finish(
     link: str | None = None,
     last_heartbeat: datetime | None = None,
 ) -> Outcome:
-    """Record the result, the key's fate, the job's state, a retry, a replay or the children to fire, and whom to tell.
+    """Record the result, the key's fate, the job's state, a retry, a replay or the children, and the notification.
 
     Children fire only when nothing of the job's own follows; a cancelled run has no consequences. `answers` says
     of those with a condition whether the output fulfils it, evaluated before this. `spread` in
-    [-1, 1] varies the retry's delay; `link` is the run's page, told with the result. Whoever ends a run that another
-    has lost gives the lease it saw as `last_sign`: a later sign of life stands against it.
+    [-1, 1] varies the retry's delay; `link` is the run's page, which the notification names. Recovery gives the lease
+    that it saw as `last_heartbeat`: a later one stands against ending the run.
     """
     family = (*locks(job.id, job.limits.pool), *(f"job:{child.id}" for child in children))
     async with store.transaction(lock=family) as session:
@@ -79,14 +79,14 @@ async def finish(
             await note_cancel(session, run, now)
         await _resolve_key(session, context.idempotency_key, result, now)
         if isinstance(job.run.work, Agent | Main):
-            await inbox.reconcile(session, run.id, result, now)
+            await inbox.note_outcome(session, run.id, result, now)
         failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
         await _update_state(session, job.id, run, now, failed=failed)
         session.add_all(rows)
-        # What was only put off is nothing to tell anybody.
-        letter = None if isinstance(following, Snooze) else delivery.of_run(job, result, why, link)
-        if letter is not None:
-            _tell(session, run, letter, now)
+        # A snooze is nothing to notify anybody of.
+        notification = None if isinstance(following, Snooze) else delivery.of_run(job, result, why, link)
+        if notification is not None:
+            _notify(session, run, notification, now)
         await session.flush()
         released = await release_waiting(session, job.id, run.pool, now)
         return Outcome(
@@ -94,14 +94,14 @@ async def finish(
             why,
             tuple(pending(row) for row in rows),
             tuple(pending(row) for row in released),
-            tells=letter.targets if letter else (),
+            targets=notification.targets if notification else (),
         )
 
 
 async def close_run(store: Store, lease: Lease, status: RunStatus, *, why: str, now: datetime) -> Outcome:
     """End a run that its owner has lost and that has no consequences: it was cancelled, or its job is unknown.
 
-    Its key stays: the occasion was had, whatever came of it.
+    Its key stays claimed: what must run once has run.
     """
     job_id = lease.context.job_id
     async with store.reading() as session:
@@ -210,16 +210,16 @@ def _child_row(child: Job, parent_run: UUID, now: datetime) -> DispatchRow:
     )
 
 
-def _tell(session: AsyncSession, run: Run, letter: delivery.Letter, now: datetime) -> None:
+def _notify(session: AsyncSession, run: Run, notification: delivery.Notification, now: datetime) -> None:
     deliveries.enqueue(
         session,
         job_id=run.job_id,
         run_id=run.id,
-        targets=letter.targets,
-        subject=letter.subject,
-        body=letter.body,
-        images=letter.images,
-        kind=letter.kind,
+        targets=notification.targets,
+        subject=notification.subject,
+        body=notification.body,
+        images=notification.images,
+        kind=notification.kind,
         dedup=f"run:{run.id}",
         now=now,
     )
@@ -255,7 +255,7 @@ async def _resolve_key(session: AsyncSession, key: str, result: DispatchResult, 
 
 
 async def _update_state(session: AsyncSession, job_id: str, run: Run, now: datetime, *, failed: bool) -> None:
-    """Errors in a row count final failures: one that is retried, or could do nothing, is none yet."""
+    """Errors in a row count final failures: an attempt that is retried or snoozed is none."""
     state = await session.get(JobState, job_id)
     if state is None:
         state = JobState(job_id=job_id, last_run_id=run.id, last_status=run.status, last_finished_at=now)

@@ -1,8 +1,8 @@
-"""Inboxes: what waits for a reader, and giving it to a turn.
+"""Inboxes: the messages for a reader, and giving them to an agent's turn.
 
 A turn that is shown a message holds it while its run goes on, so that no second turn does the same task beside it. The
-hold is a receipt that counts only while its run is running: whatever ends the run (a failure, a cancel, a crash that
-recovery finds) lets the message go back, and only the end of a turn that went well takes it out of the inbox.
+hold is a receipt that counts only while its run is running: a failure, a cancel or a crash that recovery finds returns
+the message to the inbox, and only a turn that ends well takes it out.
 """
 
 from __future__ import annotations
@@ -92,11 +92,11 @@ async def take(store: Store, reader: str, run_id: UUID, *, now: datetime) -> lis
         return [_shown(message) for message in taken]
 
 
-async def reconcile(session: AsyncSession, run_id: UUID, result: DispatchResult, now: datetime) -> None:
+async def note_outcome(session: AsyncSession, run_id: UUID, result: DispatchResult, now: datetime) -> None:
     """What becomes of the messages that a turn was shown, in the transaction that ends its run.
 
-    They are delivered if it went well. Of a turn that was put off, or refused by the gateway, nothing is noted: its
-    agent has seen nothing. Whatever else ended the turn leaves them where they were, and a failure is counted.
+    A turn that went well delivers them. Of one that was snoozed, or that the gateway refused, nothing is noted: its
+    agent has seen nothing. Any other end leaves them where they were, and a failure counts.
     """
     shown = select(MessageReceipt).where(MessageReceipt.run_id == run_id, MessageReceipt.event == Event.ATTEMPT)
     for receipt in list(await session.scalars(shown)):

@@ -1,6 +1,6 @@
-"""Leases: who executes a run, and until when that is believed without a further sign of life.
+"""Leases: who executes a run, and until when without a further heartbeat.
 
-They are given and judged by the database's clock: an owner's own may be wrong.
+The database's clock gives and judges them: an owner's own may be wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ocs.timing import timing
 class Lease:
     """A run that has not ended, who executes it, and which process it is (None before it has started one).
 
-    It `has_run_out` when that was asked: by the clock that gave it.
+    `has_run_out` is by the clock that gave it, at the moment of the question.
     """
 
     context: DispatchContext
@@ -37,14 +37,14 @@ class Lease:
 
 
 async def leases(store: Store) -> list[Lease]:
-    """Every run that is executed, or was when its owner ended."""
+    """Every run that executes, or did when its owner ended."""
     async with store.reading() as session:
         now = await database_clock(session)
         return [_lease(run, now) for run in await readable(session, Run, select(Run).where(is_running()))]
 
 
 async def renew_leases(store: Store, run_ids: Sequence[UUID]) -> set[UUID]:
-    """Say that these runs are executed; returns those that still are ours to execute."""
+    """Send a heartbeat for these runs; returns those that are still ours."""
     async with store.transaction() as session:
         held = list(await session.scalars(select(Run).where(col(Run.id).in_(run_ids), is_running())))
         until = await database_clock(session) + timing().lease
@@ -75,13 +75,13 @@ def dispatch_behind(run: Run) -> Dispatch:
 
 
 def context_of(run: Run) -> DispatchContext:
-    """A claimed run as its tasks know it. One that was made to run by a hand in the store has no key."""
+    """A claimed run as its tasks know it. One that somebody wrote into the store by hand has no key."""
     key = run.idempotency_key or ""
     return DispatchContext(run.id, run.job_id, run.flow_run_id, dispatch_behind(run), key, run.started_at)
 
 
 def last_heartbeat_of(run: Run) -> datetime:
-    """Until when its owner is believed to execute it."""
+    """Until when its owner executes it, by its last heartbeat."""
     return run.lease_until or run.started_at
 
 

@@ -1,4 +1,4 @@
-"""The idempotency ledger as people see it: look, release, prune. Claiming is part of the claim transaction."""
+"""The idempotency ledger as people see it: look, release, prune. The claim transaction claims keys."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def key_by_prefix(store: Store, prefix: str) -> IdempotencyKey:
 
 
 async def release_key(store: Store, key: str, *, by: Attribution) -> IdempotencyKey:
-    """Free a claimed key, so that its occasion may run again; audited.
+    """Release a claimed key, so that its scope may run again; audited.
 
     Raises:
         Refused: it is not claimed.

@@ -1,4 +1,4 @@
-"""Messages as people and programs handle them: sent, looked up, read and acknowledged, and forgotten in the end."""
+"""Messages as people and programs handle them: send, look up, read, acknowledge, and delete in the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ READ_KEPT = timedelta(days=30)
 DELIVERED_KEPT = timedelta(days=3)
 """After it was read or has expired, and after a turn was shown it."""
 SHORTLIVED = (Kind.SYSTEM, Kind.RESULT)
-"""Kinds of which nobody asks any more after those three days."""
+"""Kinds that nobody asks for after those three days."""
 
 
 async def send(store: Store, draft: Draft, *, now: datetime) -> Message:
@@ -104,7 +104,7 @@ async def read(store: Store, message: Message, *, by: str | None, login: str, no
 async def acknowledge(
     store: Store, message: Message, *, by: str | None, login: str, detail: str | None = None, now: datetime
 ) -> str:
-    """Note that it was taken note of, each time anew, whether it has expired or not; returns by which reader.
+    """Note an acknowledgement, each time anew, and of an expired message too; returns by which reader.
 
     `by` is who says so, by default who is logged in. Of a broadcast it names the reader; any other has only one.
 
@@ -122,7 +122,7 @@ async def acknowledge(
 async def prune_messages(store: Store, *, now: datetime) -> int:
     """Delete what was read, shown or over long enough ago, with its receipts; returns how many messages.
 
-    What waits is never deleted, however old it is.
+    It never deletes an unread message, however old.
     """
     short, long = now - DELIVERED_KEPT, now - READ_KEPT
     past = or_(
@@ -135,7 +135,7 @@ async def prune_messages(store: Store, *, now: datetime) -> int:
 
 
 def _who(message: Message, by: str | None, login: str) -> tuple[str, str]:
-    """The reader for whom something is noted, and who notes it."""
+    """The reader whose receipt it is, and who writes it."""
     actor = checked_name("name", login if by is None else by)
     if message.recipient != BROADCAST:
         return message.recipient, actor

@@ -1,4 +1,4 @@
-"""Occurrences that never became runs: which of them have a record, and dispatching those that are made up for."""
+"""Occurrences that never became runs: which of them have a record, and the dispatches of catch-up."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ class Behind:
     marks: Mapping[str, datetime]
 
     def since(self, job_id: str) -> datetime | None:
-        """From when on a job is still to be looked at; None of one that is as far as the others."""
+        """From when on catch-up has to look at a job; None of one that is as far as the others."""
         return self.marks.get(_own_mark(job_id))
 
 
 async def caught_up_until(store: Store) -> datetime | None:
-    """Until when it is known that no occurrence was lost; None in a new store."""
+    """Up to which instant catch-up has looked; None in a new store."""
     async with store.reading() as session:
         mark = await session.get(Mark, CAUGHT_UP)
         return mark.at if mark else None
 
 
 async def behind(store: Store) -> Behind:
-    """The jobs at which looking has failed, and from when on they are still to be looked at."""
+    """The jobs at which catch-up has failed, and from when on it has to look at them."""
     async with store.reading() as session:
         marks = await session.scalars(select(Mark).where(col(Mark.name).startswith(BEHIND)))
         return Behind({mark.name: mark.at for mark in marks})
@@ -62,7 +62,7 @@ async def mark_caught_up(store: Store, until: datetime, failed: Mapping[str, dat
 
 
 async def mark_caught_up_again(store: Store, job_id: str) -> None:
-    """A job that was behind is as far as the others."""
+    """Note that a job that was behind is as far as the others."""
     async with store.transaction(lock=(CAUGHT_UP,)) as session:
         await session.execute(delete(Mark).where(col(Mark.name) == _own_mark(job_id)))
 
@@ -88,11 +88,13 @@ async def dispatch_missed(store: Store, job_id: str, chosen: CatchUp, now: datet
         rows = [_row(job_id, instant, now) for instant in chosen.dispatched if instant not in known]
         session.add_all(rows)
         if missed[0] <= now:
-            _tell(session, job_id, missed, len(rows), now)
+            _note_missed(session, job_id, missed, len(rows), now)
         return [pending(row) for row in rows]
 
 
-def _tell(session: AsyncSession, job_id: str, missed: Sequence[datetime], dispatched: int, now: datetime) -> None:
+def _note_missed(
+    session: AsyncSession, job_id: str, missed: Sequence[datetime], dispatched: int, now: datetime
+) -> None:
     span = {"missed": len(missed), "first": missed[0].isoformat(), "last": missed[-1].isoformat()}
     after = {**span, "dispatched": dispatched}
     record(session, "occurrences-missed", job_id=job_id, by=Attribution("scheduler", "catch-up", now), after=after)

@@ -20,15 +20,15 @@ from ocs.store.engine import Store
 from ocs.store.readable import readable
 from ocs.store.tables import DispatchRow, DispatchStatus, Run
 
-OPEN = (DispatchStatus.PENDING, DispatchStatus.WAITING, DispatchStatus.PUBLISHED)
-"""What has not become a run yet counts against a job's queue."""
+OPEN = (DispatchStatus.PENDING, DispatchStatus.QUEUED, DispatchStatus.PUBLISHED)
+"""A dispatch that has not become a run yet counts against `limits.max_queued`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingDispatch:
     """An outbox row as publish needs it. `parameters` replace the deployment's own for this run.
 
-    `turn` counts how often it waited and was let go on, or was sent again; each turn is a flow run of its own.
+    `publication` counts how often it was released or published again; each gets a flow run of its own.
     """
 
     id: UUID
@@ -39,12 +39,12 @@ class PendingDispatch:
     retry_of: UUID | None = None
     attempt: int = 1
     parameters: dict[str, Any] | None = None
-    turn: int = 0
+    publication: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A dispatch that has a flow run and is no run yet: since when it could be one, and when it was sent."""
+    """A dispatch that has a flow run and is no run yet: since when it could be one, and when it was published."""
 
     id: UUID
     flow_run_id: UUID
@@ -64,7 +64,7 @@ async def enqueue(
     """Write a dispatch that a person asks for, due now: a manual one, or the next attempt `after` an ended run.
 
     Raises:
-        Refused: `max_queued` dispatches of the job are waiting already.
+        Refused: `max_queued` dispatches of the job have not become runs yet.
     """
     async with store.transaction(lock=(f"job:{job_id}",)) as session:
         waiting = await backlog(session, job_id)
@@ -91,7 +91,7 @@ async def enqueue(
 
 
 async def pending_dispatches(store: Store, *, created_before: datetime, limit: int) -> list[PendingDispatch]:
-    """What waits to be published, oldest first; younger rows are being published by whoever wrote them."""
+    """Dispatches to publish, oldest first; younger rows the process that wrote them publishes."""
     waiting = (
         select(DispatchRow)
         .where(DispatchRow.status == DispatchStatus.PENDING, col(DispatchRow.created_at) <= created_before)
@@ -103,7 +103,7 @@ async def pending_dispatches(store: Store, *, created_before: datetime, limit: i
 
 
 async def published_dispatches(store: Store, *, before: datetime) -> list[Sent]:
-    """Dispatches that were due and sent before then and have become no run, each with its flow run."""
+    """Dispatches that were due and published before then and have become no run, each with its flow run."""
     sent = (
         select(DispatchRow)
         .where(DispatchRow.status == DispatchStatus.PUBLISHED)
@@ -120,23 +120,23 @@ async def published_dispatches(store: Store, *, before: datetime) -> list[Sent]:
 
 
 def _ready(row: DispatchRow) -> datetime:
-    """Since when it can run: it was due, written, and let go on."""
+    """Since when it can run: it is due, written and released."""
     return max(row.scheduled_for, row.created_at, row.released_at or row.created_at)
 
 
 async def send_again(store: Store, sent: Sent) -> None:
-    """Have it published as a further flow run, unless it has become a run or was withdrawn meanwhile."""
+    """Have publish make another flow run for it, unless it has become a run or was withdrawn meanwhile."""
     async with store.transaction() as session:
         row = await session.get_one(DispatchRow, sent.id, with_for_update=True)
         if row.status is DispatchStatus.PUBLISHED and row.flow_run_id == sent.flow_run_id:
-            row.status, row.turn = DispatchStatus.PENDING, row.turn + 1
+            row.status, row.publication = DispatchStatus.PENDING, row.publication + 1
 
 
 async def mark_published(store: Store, dispatch: PendingDispatch, flow_run_id: UUID, now: datetime) -> None:
-    """Note that Prefect has the run. Harmless when the run has already begun, or waits for its next turn."""
+    """Note that Prefect has the flow run. Harmless when that has begun already, or its dispatch is queued again."""
     async with store.transaction() as session:
         row = await session.get_one(DispatchRow, dispatch.id)
-        if row.turn != dispatch.turn:
+        if row.publication != dispatch.publication:
             return
         row.flow_run_id, row.published_at = flow_run_id, now
         if row.status is DispatchStatus.PENDING:
@@ -160,7 +160,7 @@ async def abandon(store: Store, dispatch_id: UUID, *, why: str, now: datetime) -
 
 
 async def withdraw(store: Store, job_id: str, *, by: Attribution) -> list[UUID]:
-    """Cancel every waiting dispatch of a job; returns the flow runs that were already made for them."""
+    """Withdraw every dispatch of a job that is no run yet; returns the flow runs that publish already made for them."""
     async with store.transaction(lock=(f"job:{job_id}",)) as session:
         waiting = select(DispatchRow).where(DispatchRow.job_id == job_id, col(DispatchRow.status).in_(OPEN))
         rows = list(await session.scalars(waiting))
@@ -173,7 +173,7 @@ async def withdraw(store: Store, job_id: str, *, by: Attribution) -> list[UUID]:
 
 
 async def withdraw_one(store: Store, dispatch_id: UUID, *, by: Attribution) -> UUID | None:
-    """Cancel one waiting dispatch; returns the flow run that was made for it, if there is one.
+    """Withdraw a dispatch that is no run yet; returns its flow run, if it has one.
 
     Raises:
         Refused: it has become a run, or was withdrawn before.
@@ -189,7 +189,7 @@ async def withdraw_one(store: Store, dispatch_id: UUID, *, by: Attribution) -> U
 
 
 async def backlog(session: AsyncSession, job_id: str, *, besides: UUID | None = None) -> int:
-    """How many dispatches of the job have not become runs yet; `besides` is not counted."""
+    """How many dispatches of the job have not become runs yet; `besides` does not count."""
     of_job = (col(DispatchRow.job_id) == job_id, col(DispatchRow.status).in_(OPEN))
     waiting = select(func.count()).where(*of_job, col(DispatchRow.id) != besides)
     return (await session.scalars(waiting)).one()
@@ -206,5 +206,5 @@ def pending(row: DispatchRow) -> PendingDispatch:
         row.retry_of,
         row.attempt,
         row.parameters,
-        row.turn,
+        row.publication,
     )

@@ -1,4 +1,4 @@
-"""Pools: slots that runs of several jobs share. A pool that nobody has set has one."""
+"""Pools: slots that runs of several jobs share. A pool without a set number has one."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ async def pools(store: Store) -> list[PoolUse]:
         slots = {pool.name: pool.slots for pool in await session.scalars(select(Pool))}
         executing = select(Run.pool).where(col(Run.pool).is_not(None), is_running())
         running = Counter(await session.scalars(executing))
-        in_line = select(DispatchRow.pool).where(
-            col(DispatchRow.pool).is_not(None), DispatchRow.status == DispatchStatus.WAITING
+        queued = select(DispatchRow.pool).where(
+            col(DispatchRow.pool).is_not(None), DispatchRow.status == DispatchStatus.QUEUED
         )
-        waiting = Counter(await session.scalars(in_line))
+        waiting = Counter(await session.scalars(queued))
     names = sorted({*slots, *(name for name in (*running, *waiting) if name)})
     return [PoolUse(name, slots.get(name, SLOTS), running[name], waiting[name]) for name in names]

@@ -1,4 +1,4 @@
-"""What people ask of the store: runs, what waits, states. Nothing here writes."""
+"""What people ask of the store: runs, open dispatches, states. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def newest_by_flow_run(store: Store, flow_run_ids: Sequence[UUID]) -> dict
 
 
 async def said_before(store: Store, job_id: str, *, before: UUID, limit: int) -> list[Run]:
-    """The newest runs of a job that ended well and said something, `before` not counted, newest first."""
+    """The newest runs of a job that ended well and said something, without `before`, newest first."""
     ended_well = select(Run).where(Run.job_id == job_id, Run.status == RunStatus.OK, col(Run.id) != before)
     told = ended_well.where(col(Run.stdout) != "")
     async with store.reading() as session:
@@ -92,12 +92,12 @@ async def known_jobs(store: Store) -> list[str]:
 async def attempts(store: Store, run: Run) -> list[Run]:
     """All attempts at what this run is an attempt at, itself included, in order."""
     async with store.reading() as session:
-        line = [run]
-        while (first := line[0].retry_of) and (before := await session.get(Run, first)):
-            line.insert(0, before)
-        while after := (await session.scalars(select(Run).where(Run.retry_of == line[-1].id))).first():
-            line.append(after)
-    return line
+        found = [run]
+        while (first := found[0].retry_of) and (before := await session.get(Run, first)):
+            found.insert(0, before)
+        while after := (await session.scalars(select(Run).where(Run.retry_of == found[-1].id))).first():
+            found.append(after)
+    return found
 
 
 async def children_of(store: Store, run_id: UUID) -> list[Run]:
@@ -108,7 +108,7 @@ async def children_of(store: Store, run_id: UUID) -> list[Run]:
 
 
 async def run_of_dispatch(store: Store, dispatch_id: UUID) -> Run | None:
-    """The run a dispatch has become, None while it waits."""
+    """The run a dispatch has become, None while it is open."""
     async with store.reading() as session:
         return (await session.scalars(select(Run).where(Run.dispatch_id == dispatch_id))).first()
 
@@ -144,7 +144,7 @@ async def waiting(store: Store) -> list[PendingDispatch]:
 
 
 async def queue(store: Store, *, job: str | None = None) -> list[DispatchRow]:
-    """The rows of what waits, by the instant each was meant for."""
+    """The rows of open dispatches, by the instant each is scheduled for."""
     wanted = select(DispatchRow).where(col(DispatchRow.status).in_(OPEN))
     if job is not None:
         wanted = wanted.where(DispatchRow.job_id == job)
@@ -164,7 +164,7 @@ async def dispatch_by_prefix(store: Store, prefix: str) -> DispatchRow:
 
 
 async def dispatch(store: Store, dispatch_id: UUID) -> DispatchRow | None:
-    """The row of a dispatch, whatever became of it."""
+    """The row of a dispatch, open or not."""
     async with store.reading() as session:
         return await session.get(DispatchRow, dispatch_id)
 

@@ -1,7 +1,7 @@
-"""Waiting for a turn: dispatches that found their pool full or an earlier run of their job still running.
+"""The queue: dispatches that found their pool full or an earlier run of their job still running.
 
-A dispatch that waits keeps its row; each time it is let go on, publish makes a new flow run for it. Whoever frees a
-slot lets the next ones go on in the same transaction, and what a killed run left unfreed the worker's upkeep finds.
+A queued dispatch keeps its row; publish makes a new flow run for it after each release. The transaction that frees a
+slot releases the next ones, and periodic maintenance those that a killed run would have released.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ON_THEIR_WAY = (DispatchStatus.PENDING, DispatchStatus.PUBLISHED)
 
 
 async def running_of_job(session: AsyncSession, job_id: str, now: datetime, *, besides: UUID | None = None) -> int:
-    """How many runs of a job execute or were just let go on; the dispatch `besides` is not counted."""
+    """How many runs of a job execute or were just released; the dispatch `besides` does not count."""
     running = await _count(session, col(Run.job_id) == job_id, is_running())
     coming = and_(col(DispatchRow.job_id) == job_id, col(DispatchRow.waits_for) == WaitsFor.OVERLAP)
     return running + await _count(session, coming, _was_released(now), col(DispatchRow.id) != besides)
@@ -38,7 +38,7 @@ async def newest_running(session: AsyncSession, job_id: str) -> UUID | None:
 
 
 async def free_slots(session: AsyncSession, pool: str, now: datetime, *, besides: UUID | None = None) -> int:
-    """How many slots of a pool neither a run has nor a dispatch that was just let go on, `besides` not counted."""
+    """How many slots of a pool no run has and no dispatch that was just released; `besides` does not count."""
     running = await _count(session, col(Run.pool) == pool, is_running())
     coming = and_(col(DispatchRow.pool) == pool, col(DispatchRow.waits_for) == WaitsFor.POOL)
     kept = await _count(session, coming, _was_released(now), col(DispatchRow.id) != besides)
@@ -46,7 +46,7 @@ async def free_slots(session: AsyncSession, pool: str, now: datetime, *, besides
 
 
 async def release_waiting(session: AsyncSession, job_id: str, pool: str | None, now: datetime) -> list[DispatchRow]:
-    """Let go on, in the order they came, whoever waits for this job or pool and now has room.
+    """Release queued dispatches of this job or pool, first in first out, while there is room.
 
     The caller holds the locks of the job and of the pool.
     """
@@ -56,38 +56,38 @@ async def release_waiting(session: AsyncSession, job_id: str, pool: str | None, 
     )
     in_order = (
         select(DispatchRow)
-        .where(DispatchRow.status == DispatchStatus.WAITING, concerned)
+        .where(DispatchRow.status == DispatchStatus.QUEUED, concerned)
         .order_by(col(DispatchRow.scheduled_for), col(DispatchRow.created_at))
-        .with_for_update(skip_locked=True)  # one that is being withdrawn just now
+        .with_for_update(skip_locked=True)  # somebody may just be withdrawing one
     )
-    gone: list[DispatchRow] = []
-    full: set[WaitsFor | None] = set()  # what one finds full is full for all behind it, however many they are
+    released: list[DispatchRow] = []
+    full: set[WaitsFor | None] = set()  # what one finds full is full for all behind it
     for row in list(await session.scalars(in_order)):
         if row.waits_for in full:
             continue
         if not await _has_room(session, row, now):
             full.add(row.waits_for)
         else:
-            row.status, row.released_at, row.turn = DispatchStatus.PENDING, now, row.turn + 1
+            row.status, row.released_at, row.publication = DispatchStatus.PENDING, now, row.publication + 1
             await session.flush()
-            gone.append(row)
-    return gone
+            released.append(row)
+    return released
 
 
 async def release_all_waiting(store: Store, now: datetime) -> list[PendingDispatch]:
-    """The same for every job and pool: what runs that died did not do."""
+    """The same for every job and pool, in the place of runs that died."""
     async with store.reading() as session:
-        waiting = select(DispatchRow.job_id, DispatchRow.pool).where(DispatchRow.status == DispatchStatus.WAITING)
+        waiting = select(DispatchRow.job_id, DispatchRow.pool).where(DispatchRow.status == DispatchStatus.QUEUED)
         concerned = (await session.execute(waiting.distinct())).all()
-    gone: list[PendingDispatch] = []
+    released: list[PendingDispatch] = []
     for job_id, pool in concerned:
         async with store.transaction(lock=locks(job_id, pool)) as session:
-            gone += [pending(row) for row in await release_waiting(session, job_id, pool, now)]
-    return gone
+            released += [pending(row) for row in await release_waiting(session, job_id, pool, now)]
+    return released
 
 
 def locks(job_id: str, pool: str | None) -> tuple[str, ...]:
-    """What a transaction locks that asks or changes whose turn it is."""
+    """What a transaction locks that asks for a slot or frees one."""
     return (f"job:{job_id}", *((f"pool:{pool}",) if pool else ()))
 
 

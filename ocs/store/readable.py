@@ -1,4 +1,4 @@
-"""Rows that somebody has edited by hand so that they cannot be read: told and left out, so that they stop no other."""
+"""Rows that somebody has edited by hand so that nobody can read them: logged and left out, they stop no other."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ async def withdraw_waiting(session: AsyncSession, job: Job, now: datetime, *, be
     for row in list(await session.scalars(in_line)):
         if row.id == besides:
             continue
-        if row.status is DispatchStatus.WAITING and row.flow_run_id is not None:
+        if row.status is DispatchStatus.QUEUED and row.flow_run_id is not None:
             dispatch = Dispatch(
                 row.kind, row.scheduled_for, row.id, row.source_run, row.retry_of, row.attempt, row.replays
             )

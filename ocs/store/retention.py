@@ -1,4 +1,4 @@
-"""Retention: what of the past is forgotten. What has not ended is never touched."""
+"""Retention: deletes old records. It never touches what has not ended."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Pruned:
 
 
 async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: datetime) -> Pruned:
-    """Keep the newest runs of each job (`keep`, or `otherwise`), keys that still block, and what waits."""
+    """Keep the newest runs of each job (`keep`, or `otherwise`), keys that still block, and what is open."""
     looked_at, late = await caught_up_until(store), await behind(store)
     async with store.reading() as session:
         counts = (await session.execute(select(Run.job_id, func.count()).group_by(col(Run.job_id)))).all()
@@ -74,7 +74,7 @@ async def known_runs(store: Store, run_ids: Iterable[UUID]) -> set[UUID]:
 
 
 async def _prune_runs(store: Store, job_id: str, kept: int, looked_at: datetime | None) -> int:
-    """But for those of occurrences that catch-up has not looked at yet: without a record it would make up for them."""
+    """But for occurrences that catch-up has not looked at yet: without a record it would dispatch them."""
     ended = (Run.job_id == job_id, ~is_unfinished())
     past = select(Run.id).where(*ended).order_by(col(Run.started_at).desc()).offset(kept)
     if looked_at is not None:

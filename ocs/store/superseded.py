@@ -1,4 +1,4 @@
-"""Overtaken: late occurrences whose job has had a newer one are recorded as missed, many at once and without a flow."""
+"""Superseded: records late occurrences as missed whose job has claimed a newer one, many at once and without a flow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LateOccurrence:
 
 
 async def newer_claimed(session: AsyncSession, job_id: str, due: datetime) -> Newer | None:
-    """The newest occurrence after `due` that was claimed, or that waits in line to run."""
+    """The newest occurrence after `due` that was claimed or is queued."""
     runs = (
         select(Run.scheduled_for, Run.status)
         .where(Run.job_id == job_id, Run.kind == DispatchKind.SCHEDULED, Run.status != RunStatus.SKIPPED)
@@ -45,34 +45,34 @@ async def newer_claimed(session: AsyncSession, job_id: str, due: datetime) -> Ne
     )
     for newest, status in await session.execute(runs.limit(1)):
         return Newer(newest, STANDS.get(RunStatus(status), "runs instead"))
-    in_line = (
+    queued = (
         select(DispatchRow.scheduled_for)
         .where(DispatchRow.job_id == job_id, DispatchRow.kind == DispatchKind.SCHEDULED)
         .where(col(DispatchRow.status).in_(OPEN), col(DispatchRow.waiting_since).is_not(None))
         .where(col(DispatchRow.scheduled_for) > due)
         .order_by(col(DispatchRow.scheduled_for).desc())
     )
-    waits = (await session.scalars(in_line.limit(1))).first()
+    waits = (await session.scalars(queued.limit(1))).first()
     return Newer(waits, "waits for its turn instead") if waits is not None else None
 
 
 async def skip_superseded(store: Store, late: Sequence[LateOccurrence], now: datetime) -> dict[UUID, str]:
-    """Record those that are missed, as `claim` would; returns why, by flow run. All others are left to `claim`.
+    """Record those that are missed, as `claim` would; returns why, by flow run. `claim` decides about all others.
 
-    Whoever takes such a flow run all the same finds that its start has had its record, and runs nothing.
+    A worker that takes such a flow run all the same finds that this entry has its record, and runs nothing.
     """
     passed: dict[UUID, str] = {}
     async with store.transaction(lock=sorted({f"job:{each.job.id}" for each in late})) as session:
         known = await _records(session, late)
-        in_line = await _in_line(session, late)
+        queued = await _queued(session, late)
         newest: dict[str, Newer | None] = {}
         for each in sorted(late, key=lambda each: each.dispatch.scheduled_for):
             if (record := known.get(each.flow_run_id)) is not None:
                 if record.skip_reason is SkipReason.MISSED:
-                    passed[each.flow_run_id] = record.summary  # Prefect was not told any more
+                    passed[each.flow_run_id] = record.summary  # Prefect does not know it yet
                 continue
             job, due = each.job, each.dispatch.scheduled_for
-            if job.schedule is None or not job.enabled or each.flow_run_id in in_line:
+            if job.schedule is None or not job.enabled or each.flow_run_id in queued:
                 continue
             if job.id not in newest:
                 newest[job.id] = await newer_claimed(session, job.id, due)
@@ -103,7 +103,7 @@ def run_row(job: Job, dispatch: Dispatch, flow_run_id: UUID, now: datetime) -> R
 
 
 def skip(run: Run, reason: SkipReason, why: str, now: datetime) -> Run:
-    """The record says that nothing was run, and why."""
+    """Record that nothing was run, and why."""
     run.status, run.skip_reason, run.summary, run.finished_at = RunStatus.SKIPPED, reason, why, now
     return run
 
@@ -117,14 +117,14 @@ async def _records(session: AsyncSession, late: Sequence[LateOccurrence]) -> dic
     return {run.flow_run_id: run for run in await session.scalars(select(Run).where(of_them))}
 
 
-async def _in_line(session: AsyncSession, late: Sequence[LateOccurrence]) -> set[UUID]:
-    """Flow runs that have put their occasion in line already."""
+async def _queued(session: AsyncSession, late: Sequence[LateOccurrence]) -> set[UUID]:
+    """The flow runs among them that have queued their dispatch."""
     of_them = col(DispatchRow.id).in_([each.flow_run_id for each in late])
     return set(await session.scalars(select(DispatchRow.id).where(of_them)))
 
 
 async def _end_dispatch(session: AsyncSession, each: LateOccurrence) -> bool:
-    """An occurrence that was made up for has a dispatch. False when that has waited, or is not open any more."""
+    """End the dispatch of an occurrence that catch-up dispatched. False when it was queued or is not open any more."""
     if each.dispatch.id is None:
         return True
     row = await session.get(DispatchRow, each.dispatch.id)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Text, text
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, Text, text
 from sqlmodel import Field, SQLModel
 
 from ocs.rules.approval import ApprovalStatus, OnTimeout
@@ -20,17 +20,17 @@ from ocs.store.columns import UTCDateTime, choice
 
 
 class KeyStatus(StrEnum):
-    """Whether a key blocks its occasion."""
+    """Whether a key blocks its scope."""
 
     CLAIMED = "claimed"
     RELEASED = "released"
 
 
 class DispatchStatus(StrEnum):
-    """Where a dispatch stands: written, sent to Prefect, waiting for its turn, become a run, or withdrawn."""
+    """What became of a dispatch: it is written, queued, published, has become a run, or was withdrawn."""
 
     PENDING = "pending"
-    WAITING = "waiting"
+    QUEUED = "waiting"
     PUBLISHED = "published"
     DONE = "done"
     CANCELLED = "cancelled"
@@ -68,7 +68,7 @@ class Run(SQLModel, table=True):
     # Not unique: a released key may be claimed by a further run.
     idempotency_key: str | None = Field(default=None, max_length=32, index=True)
     skip_reason: SkipReason | None = Field(default=None, sa_column=Column(choice(SkipReason, "run_skip_reason")))
-    # The run of the same job that was at work when this one was skipped.
+    # The run of the same job that executed when this one was skipped.
     in_its_way: UUID | None = None
     summary: str = Field(default="", sa_column=Column(Text, nullable=False))
     error: str | None = Field(default=None, sa_column=Column(Text))
@@ -87,7 +87,7 @@ class Run(SQLModel, table=True):
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """One occasion, and the run that had it."""
+    """What must run once, and the run that claimed it."""
 
     __tablename__ = "idempotency_key"  # pyright: ignore[reportAssignmentType]
 
@@ -103,7 +103,7 @@ class IdempotencyKey(SQLModel, table=True):
 
 
 class DispatchRow(SQLModel, table=True):
-    """The outbox: a run that is to be made, written with what caused it."""
+    """The outbox: a dispatch, written with what caused it."""
 
     __tablename__ = "dispatch"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
@@ -136,8 +136,8 @@ class DispatchRow(SQLModel, table=True):
     waits_for: WaitsFor | None = Field(default=None, sa_column=Column(choice(WaitsFor, "dispatch_waits_for")))
     waiting_since: datetime | None = _instant()
     released_at: datetime | None = _instant()
-    # How often it was let go on: each time it is a flow run of its own in Prefect.
-    turn: int = 0
+    # How often it was released or published again: each time it gets a flow run of its own.
+    publication: int = Field(default=0, sa_column=Column("turn", Integer, nullable=False))
 
 
 class Pool(SQLModel, table=True):
@@ -150,7 +150,7 @@ class Pool(SQLModel, table=True):
 
 
 class JobState(SQLModel, table=True):
-    """What guards need to know of a job's past."""
+    """What guards ask of a job's past."""
 
     __tablename__ = "job_state"  # pyright: ignore[reportAssignmentType]
 
@@ -159,12 +159,12 @@ class JobState(SQLModel, table=True):
     last_status: RunStatus = Field(sa_column=Column(choice(RunStatus, "job_last_status"), nullable=False))
     last_finished_at: datetime = _instant(null=False)
     consecutive_errors: int = 0
-    # What was rolled out when its lifecycle removed it: the same is not rolled out again.
+    # What was rolled out when its lifecycle removed it: a rollout does not bring the same back.
     retired_version: str | None = Field(default=None, max_length=64)
 
 
 class Mark(SQLModel, table=True):
-    """Until when something that is done again and again has been done."""
+    """Up to which instant periodic work is done."""
 
     __tablename__ = "mark"  # pyright: ignore[reportAssignmentType]
 
@@ -173,7 +173,7 @@ class Mark(SQLModel, table=True):
 
 
 class Approval(SQLModel, table=True):
-    """What a person was asked to agree to, and what was decided. It outlives the run's record."""
+    """What a person was asked to approve, and the decision. It outlives the run's record."""
 
     __tablename__ = "approval"  # pyright: ignore[reportAssignmentType]
 
@@ -184,7 +184,7 @@ class Approval(SQLModel, table=True):
     flow_run_id: UUID
     kind: DispatchKind = Field(sa_column=Column(choice(DispatchKind, "approval_kind"), nullable=False))
     parent_run: UUID | None = None
-    # What is agreed to, and the same of the job as it was rolled out then: an edit shows in it.
+    # What the person approves, and the same of the job as it was rolled out then: an edit shows in it.
     spec_digest: str = Field(max_length=32)
     deployed_digest: str | None = Field(default=None, max_length=32)
     what: str = Field(sa_column=Column(Text, nullable=False))
@@ -195,7 +195,7 @@ class Approval(SQLModel, table=True):
     timeout_s: float
     on_timeout: OnTimeout = Field(sa_column=Column(choice(OnTimeout, "approval_on_timeout"), nullable=False))
     expires_at: datetime = _instant(null=False)
-    # Each time it is asked for is a form of its own in Prefect.
+    # Each request has a form of its own in Prefect.
     asked: int = 1
     status: ApprovalStatus = Field(
         default=ApprovalStatus.PENDING,

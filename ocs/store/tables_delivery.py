@@ -1,7 +1,7 @@
-"""The table of deliveries: what is to be told to whom, written with what it tells of.
+"""The table of deliveries: notifications for targets, written with what they report.
 
-In a table of its own, so that no prompt can take a message meant for a person. The target is a name: what it
-stands for, its secrets too, is looked up when the message is sent.
+In a table of its own, so that no prompt can take a message meant for a person. The target is a name: the sender looks
+up what it stands for, its secrets too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ocs.store.columns import UTCDateTime, choice
 
 
 class DeliveryStatus(StrEnum):
-    """Waits to be sent (again), was sent, was given up (a dead letter), or was withdrawn by a person."""
+    """It is to be sent (again), was sent, was given up (a dead letter), or was withdrawn by a person."""
 
     PENDING = "pending"
     SENT = "sent"
@@ -26,7 +26,7 @@ class DeliveryStatus(StrEnum):
 
 
 class Delivery(SQLModel, table=True):
-    """One message to one target."""
+    """One notification for one target."""
 
     __tablename__ = "delivery"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (Index("ix_delivery_due", "status", "next_attempt_at"),)
@@ -45,7 +45,7 @@ class Delivery(SQLModel, table=True):
         default=DeliveryStatus.PENDING,
         sa_column=Column(choice(DeliveryStatus, "delivery_status"), nullable=False),
     )
-    # Counted when one begins. Whoever sends writes only while this is still the number it began with.
+    # Counted when one begins. A sender writes only while this is still the number it began with.
     attempts: int = 0
     # Attempts before a person asked for a new round of them.
     attempts_before: int = 0

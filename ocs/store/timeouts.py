@@ -1,8 +1,8 @@
 """Timeouts: after how long a database that does not answer counts as away. Each call of the store has all of them.
 
-The server ends what waits for a lock or takes too long by itself, and the connection stays whole; the driver gives
-up a server that says nothing at all; and whatever else a transaction waits for (a connection, its turn to write) has
-an end, too.
+Postgres itself ends what waits for a lock or takes too long, and the connection stays whole; the driver gives up a
+server that says nothing at all; and every other wait of a transaction (for a connection, for SQLite's one writer)
+ends, too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def connections(runs: int | None) -> int:
 
 
 def limit_session(connection: Any, _record: object) -> None:
-    """Have Postgres hold a new connection to them. As statements: a proxy in between takes no unknown parameters."""
+    """Set them on a new connection to Postgres. As statements: a proxy in between takes no unknown parameters."""
     settings = {
         "lock_timeout": timing().store_lock,
         "statement_timeout": timing().store_statement,

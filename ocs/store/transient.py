@@ -36,7 +36,7 @@ PRIMARY = 0xFF
 def is_away(error: BaseException | None) -> bool:
     """Whether what a driver raises says that the database could not be reached, read or written just now.
 
-    Asked in one place, where the store's transactions end: from there on it is a `StoreAway`.
+    The store's transactions ask it where they end; from there on it is a `StoreAway`.
     """
     match error:
         case DBAPIError():

@@ -1,4 +1,4 @@
-"""What people do in Prefect's UI or through its API. Nobody is named there, but that it was done is kept."""
+"""What people do in Prefect's UI or through its API. It names nobody; the audit trail keeps that it was done."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ACTIONS = {DispatchKind.MANUAL: "run", DispatchKind.RETRY: "retry"}
 
 
 def note_start(session: AsyncSession, run: Run, dispatch: Dispatch, now: datetime) -> None:
-    """A run that no dispatch stands behind was started, or begun again, by somebody there."""
+    """Somebody there started a run without a dispatch, or pressed Retry."""
     action = ACTIONS.get(dispatch.kind)
     if dispatch.id is None and action is not None:
         record(session, action, by=Attribution(SOMEBODY, PREFECT, now), job_id=run.job_id, run_id=run.id)
 
 
 async def note_cancel(session: AsyncSession, run: Run, now: datetime) -> None:
-    """A run that was cancelled, and not with `ocs`, which says by whom."""
+    """Somebody cancelled a run there; `ocs` would have recorded who."""
     told = (
         select(func.count())
         .select_from(AuditEvent)

@@ -1,4 +1,4 @@
-"""How a run is called in the UI: `<job id> · <kind> · <time>`, and the tags that make it findable."""
+"""The name of a run in the UI, `<job id> · <kind> · <time>`, and the tags by which people find it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def lineage_tags(source_run: UUID | None, retry_of: UUID | None) -> list[str]:
 
 
 def page_of(flow_run_id: UUID) -> str | None:
-    """The flow run's page, None when nobody said where the UI is."""
+    """The flow run's page, None without an address of the UI."""
     ui_url = get_current_settings().ui_url
     return f"{ui_url}/runs/flow-run/{flow_run_id}" if ui_url else None

@@ -108,7 +108,7 @@ async def _dispatch_behind(store: Store, flow_run: FlowRun, job_id: str) -> Disp
     """The job's dispatch that this flow run was published for; a key that names another one's counts for nothing."""
     named = None if flow_run.auto_scheduled else named_in(flow_run.idempotency_key)
     found = await dispatched(store, named[0]) if named else None
-    is_its_own = named is not None and found is not None and found.job_id == job_id and named[1] <= found.turn
+    is_its_own = named is not None and found is not None and found.job_id == job_id and named[1] <= found.publication
     return found if is_its_own else None
 
 

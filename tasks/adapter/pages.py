@@ -1,4 +1,4 @@
-"""Pages: all flow runs that a question is about. A question without a limit gets the first 200, and no word of it."""
+"""Pages: all flow runs of a question. To one without a limit Prefect answers the first 200, and does not say so."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Pausing: a run that has begun goes on, whatever state somebody gives its flow run meanwhile.
+"""Pausing: a run that has begun goes on, even when somebody pauses or suspends its flow run.
 
-Prefect's engine would leave the run at its next task, and what it had done would be lost: no process can be halted
-and continued later somewhere else. This is the one name of Prefect's used here that is not public; a test pins it.
+Prefect's engine would leave the run at its next task, and lose what it has done: nobody can halt a process and continue
+it later somewhere else. The suspension request is a name of Prefect's that is not public; a test pins it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Publish: send what waits in the outbox to Prefect as flow runs. Sending twice is harmless."""
+"""Publish: make each pending dispatch of the outbox a flow run. Repeating that is harmless."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ async def publish(
 ) -> dict[UUID, FlowRun]:
     """Create a flow run for each dispatch and mark it published; returns the flow run of each dispatch id.
 
-    `deployments` saves the look-up where the caller knows a job's deployment. The dispatch id (and turn) is the
-    flow run's idempotency key, so that a repetition after a crash finds the run it already made. What the server
-    does not take now stays in the outbox and is published later.
+    `deployments` saves the look-up where the caller knows a job's deployment. The dispatch's id and the number of its
+    publication are the flow run's idempotency key, so that a repetition after a crash finds the flow run it already
+    made. What the server does not take now stays in the outbox for the next tick.
     """
     gate = asyncio.Semaphore(AT_ONCE)
 
@@ -87,7 +87,7 @@ async def _publish_one(
 
 
 def _is_refused(error: httpx.HTTPError) -> bool:
-    """Whether sending it again would be refused again; anything else stays in the outbox and is sent later."""
+    """Whether Prefect would refuse it again; anything else stays in the outbox for the next tick."""
     return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in REFUSALS
 
 
@@ -100,7 +100,7 @@ async def _give_up(store: Store, dispatch: PendingDispatch, why: str) -> None:
 
 
 async def _unless_away(dispatch: PendingDispatch, noting: Awaitable[None]) -> None:
-    """A store that is away now is harmless: sent again later, it is found what Prefect has, or has not, already."""
+    """A store that is away now is harmless: the next tick publishes again, and finds what Prefect already has."""
     try:
         await noting
     except StoreAway as away:
@@ -119,5 +119,5 @@ async def _create(client: PrefectClient, dispatch: PendingDispatch, deployment: 
         state=Scheduled(scheduled_time=dispatch.scheduled_for),
         name=run_name(dispatch.job_id, dispatch.kind, dispatch.attempt, dispatch.scheduled_for),
         tags=[kind_tag(dispatch.kind), *lineage_tags(dispatch.source_run, dispatch.retry_of)],
-        idempotency_key=key_of(dispatch.id, dispatch.turn),
+        idempotency_key=key_of(dispatch.id, dispatch.publication),
     )

@@ -50,7 +50,7 @@ _stores: WeakKeyDictionary[asyncio.AbstractEventLoop, _Opening] = WeakKeyDiction
 
 
 def expect_runs(limit: int | None) -> None:
-    """Tell, before the store is opened, how many runs this process executes at the same time."""
+    """Say, before the store is opened, how many runs this process executes at the same time."""
     global _runs  # noqa: PLW0603  as the process itself there is one
     _runs = limit
 

@@ -1,4 +1,4 @@
-"""Prefect's schedules: made from a timetable, and told whether they are still the same."""
+"""Prefect's schedules: made from a timetable, and compared."""
 
 from __future__ import annotations
 

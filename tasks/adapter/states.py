@@ -12,7 +12,7 @@ from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed
 from ocs.rules.dispatch import RunStatus
 
 SKIPPED = "Skipped"
-"""The name of the state of a run that a guard stood against."""
+"""The name of the state of a run that a guard stands against."""
 
 
 def state_of(status: RunStatus, why: str) -> State:
@@ -33,7 +33,7 @@ def state_of(status: RunStatus, why: str) -> State:
 
 
 def queued(why: str) -> State:
-    """The state of a flow run whose dispatch waits for its turn, and goes on in another one."""
+    """The state of a flow run whose dispatch is queued, and goes on in another one."""
     return Completed(name="Queued", message=why)
 
 
@@ -49,8 +49,7 @@ async def tell_to_end(client: PrefectClient, flow_run_id: UUID, why: str) -> boo
 def is_broken(state: State) -> bool:
     """Whether a flow run that has left no record ended because something broke, and by nobody's decision.
 
-    Of such a one only the store knows whether its occasion was had. Cancelled is what a person makes of a flow run that
-    has not begun, and Completed it becomes by hand, or after its end was recorded: that stands, whatever became of the
-    record.
+    Only the store knows whether such a one has run. A person makes a flow run Cancelled that has not begun, and it
+    becomes Completed by hand or after its end was recorded: that stands, with a record or without.
     """
     return state.type in (StateType.FAILED, StateType.CRASHED)

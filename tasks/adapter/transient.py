@@ -1,4 +1,4 @@
-"""Insisting: how a run outlives a server or a store that is away for a while."""
+"""Retry with backoff: how a run outlives a server or a store that is away for a while."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 
 async def retry_transient(what: str, work: Callable[[], Awaitable[T]]) -> T:
-    """Do it, again and again while the store or the server is away; told once. `what` completes "Could not ...".
+    """Do it, and do it again while the store or the server is away; log that once. `what` completes "Could not ...".
 
-    `work` may have been done although its answer was lost: it has to bear being repeated.
+    `work` may have succeeded although its answer was lost: repeating it has to be harmless.
 
     Raises:
-        Exception: whatever `work` raises for another reason, or still raises after an hour.
+        Exception: what `work` raises for another reason, or still raises after an hour.
     """
-    began, told = time.monotonic(), False
+    began, logged = time.monotonic(), False
     for pause in pauses():
         try:
             return await work()
@@ -32,8 +32,8 @@ async def retry_transient(what: str, work: Callable[[], Awaitable[T]]) -> T:
             waited = timedelta(seconds=time.monotonic() - began)
             if not is_transient(error) or waited > timing().transient_limit:
                 raise
-            if not told:
+            if not logged:
                 get_logger(__name__).warning("Could not %s; trying again: %r", what, error)
-                told = True
+                logged = True
         await asyncio.sleep(pause)
     raise AssertionError("pauses never end")

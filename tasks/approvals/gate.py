@@ -81,7 +81,7 @@ async def reconcile_approvals() -> int:
                 deployment = deployments.get(flow_run.deployment_id) if flow_run and flow_run.deployment_id else None
                 with isolation.job(each.approval.job_id):
                     await _reconcile(client, store, each, flow_run, deployment)
-            isolation.tell()
+            isolation.raise_failures()
     return len(waiting)
 
 

@@ -1,7 +1,7 @@
-"""Conditions: what children want of their parent's output, told before the parent's end is recorded, and never in it.
+"""Conditions: what children want of their parent's output, evaluated before the finish transaction, and never in it.
 
-Expressions are other people's programs over other people's text: they are evaluated by processes of their own, which
-are kept for the next ones, and which the system ends when they take too long.
+Expressions are other people's programs over other people's text. Processes of their own evaluate them and stay for the
+next ones, and the system ends one that takes too long.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tasks.side_process import start_side_process
 
 AT_ONCE = 2
 MOST_GIVEN_UP = 3
-"""Of one parent's children. What is left then is not evaluated."""
+"""After so many of one parent's conditions have failed, the rest is not evaluated."""
 PATIENCE = 60.0
 """Seconds of the clock for all conditions of a parent: what limits them is the time of the processor."""
 TOO_LONG = f"its condition took longer than {CPU_SECONDS:g} s on this output"
@@ -38,9 +38,9 @@ Condition = tuple[How, str]
 
 
 async def answers(children: Sequence[Job], status: RunStatus, content: str) -> dict[str, Answer]:
-    """Of each child that follows such an end under a condition, whether the output fulfils it.
+    """Whether the output fulfils the condition of each child that follows such an end under one.
 
-    Never raises, and takes a bounded time: what could not be told is the end of a sentence.
+    Never raises, and takes a bounded time: why one could not be evaluated is the end of a sentence.
     """
     asked = triggers.conditions(children, status)
     told: dict[str, Answer] = {

@@ -1,7 +1,7 @@
-"""The matcher: a process that tells whether outputs fulfil conditions, and that may die of it.
+"""The matcher: a process that evaluates conditions on outputs, and that may die of it.
 
-As a program it reads one request a line from its input and answers each of its conditions with a line. Whatever takes
-too long, the system ends the process: an expression at work holds the interpreter, and hears nothing else. It imports
+As a program it reads one request a line from its input and answers each of its conditions with a line. The system ends
+the process when one takes too long: an expression at work holds the interpreter, and hears nothing else. It imports
 nothing of Prefect, so that it starts fast.
 """
 

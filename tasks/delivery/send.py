@@ -1,6 +1,6 @@
-"""Deliver: send what waits among the deliveries. Whatever goes wrong is written down, and tried again later.
+"""Deliver: send pending deliveries. A failure is recorded, and a later tick tries again.
 
-Sending goes on beside what asked for it: a slow receiver delays no run and no tick.
+Sending goes on in a task of its own: a slow receiver delays no run and no tick.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _sending: set[asyncio.Task[None]] = set()
 
 
 async def deliver_soon(run_id: UUID) -> Sequence[Delivery]:
-    """Send what was written of this run, and wait a moment for it; returns how its deliveries stand."""
-    # A process of this run alone (Prefect's process worker) ends with it, and would break off what is being sent.
+    """Send the deliveries of this run, and wait a moment for it; returns how they stand."""
+    # A process of this run alone (Prefect's process worker) ends with it, and would break off a delivery.
     waits = timing().part if runtime.ends_with_its_run() else timing().end_waits
     await _beside(_send_all_of(run_id), waits)
     try:
@@ -50,12 +50,12 @@ async def deliver_soon(run_id: UUID) -> Sequence[Delivery]:
 
 
 async def deliver_leftovers() -> None:
-    """Send what is due: what a crash left, what could not be sent before, and what others wrote."""
+    """Send what is due: what a crash left, what failed before, and what others wrote."""
     await _beside(_send_due(None), timing().tick_waits)
 
 
 async def finish_sending() -> None:
-    """Wait for what is being sent, before the process ends."""
+    """Wait for deliveries on their way, before the process ends."""
     ours = [task for task in _sending if task.get_loop() is asyncio.get_running_loop()]
     if ours:
         await asyncio.wait(ours, timeout=timing().part.total_seconds())
@@ -81,18 +81,18 @@ async def _send_due(run_id: UUID | None) -> None:
 
 
 async def _send_all_of(run_id: UUID) -> None:
-    """Send what is due of a run, and wait for what a tick took first: the page of the run is to tell of both."""
+    """Send what is due of a run, and wait for what a tick took first: the page of the run shows both."""
     await _send_due(run_id)
     store = await runtime.store()
     while True:
-        told = (await deliveries.of_runs(store, [run_id])).get(run_id, [])
-        if not any(_is_being_sent(each) for each in told):
+        of_run = (await deliveries.of_runs(store, [run_id])).get(run_id, [])
+        if not any(_is_being_sent(each) for each in of_run):
             return
         await asyncio.sleep(LOOKS_EVERY)
 
 
 def _is_being_sent(delivery: Delivery) -> bool:
-    """A lease that has run out is one of somebody who died: the next tick sends it."""
+    """A lease that has run out is of a sender that died: the next tick sends it."""
     return delivery.lease_until is not None and delivery.lease_until > runtime.clock()
 
 
@@ -109,7 +109,7 @@ async def _send(store: Store, sending: Sending) -> None:
 
 
 async def _send_parts(store: Store, sending: Sending) -> bool:
-    """Send the parts that were not acknowledged yet. False when somebody else has taken it over meanwhile."""
+    """Send the parts that nobody acknowledged yet. False when another sender has taken it over meanwhile."""
     transport = await _transport(sending.target)
     parts = parts_of(sending, transport)
     # A target that was changed meanwhile takes other parts: those that went out went elsewhere.
@@ -137,9 +137,9 @@ async def _transport(target: str) -> Transport:
 
 
 def parts_of(sending: Sending, transport: Transport) -> list[Part]:
-    """The messages that the delivery is made of: its text, cut where the channel wants it, then its images.
+    """The parts of a delivery: its text, cut where the channel wants it, then its images.
 
-    The same delivery always gives the same parts, so that one can go on where another stopped.
+    The same delivery always has the same parts, so that one sender goes on where another stopped.
     """
     body, images = sending.body, sending.images
     if images and not transport.takes_images:
@@ -171,7 +171,7 @@ def _about(sending: Sending, number: int, parts: int) -> dict[str, Any]:
 
 
 def _unforeseen(failed: Exception) -> Undelivered:
-    """Where it happened; what it says is not repeated, for it may hold an address or a token."""
+    """Where it happened, without what it says: that may hold an address or a token."""
     place = traceback.extract_tb(failed.__traceback__)[-1]
     return Undelivered(f"It could not be sent ({type(failed).__name__} in {Path(place.filename).name}:{place.lineno}).")
 

@@ -1,4 +1,4 @@
-"""Catch up: occurrences that never became flow runs, because everything was down, or a schedule was just replaced."""
+"""Catch up: dispatch occurrences that never became flow runs: everything was down, or a schedule was replaced."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from tasks.adapter.states import is_broken
 from tasks.recovery.isolation import Isolation
 
 FARTHEST = timedelta(days=40)
-"""What was due longer ago is not looked for."""
+"""Catch-up does not look farther back."""
 LOOKED_AT = 1000
-"""Of more occurrences than this the oldest are not looked for, unless the job lets more wait."""
+"""Of more occurrences than this it takes the newest, unless the job lets more queue."""
 
 
 async def catch_up() -> int:
     """Dispatch what the schedules' `misfire` says of occurrences without a run; returns how many were dispatched.
 
-    A job that fails is looked at again from the same instant on, the others have gone on.
+    After a failure it looks at that job again from the same instant on; the others are caught up.
 
     Raises:
         ExceptionGroup: some jobs failed; the others are caught up.
@@ -59,7 +59,7 @@ async def catch_up() -> int:
                         await occurrences.mark_caught_up_again(store, job_id)
             await publish(client, store, dispatched)
     await occurrences.mark_caught_up(store, until, {job_id: begun[job_id] for job_id in isolation.failed})
-    isolation.tell()
+    isolation.raise_failures()
     return len(dispatched)
 
 
@@ -81,15 +81,15 @@ async def _catch_up(
 
 
 async def _due(job: Job, since: datetime, until: datetime) -> list[datetime]:
-    """The newest ones: after a long time there may be very many."""
+    """The newest ones: after a long pause there may be very many."""
     most = max(LOOKED_AT, job.limits.max_queued)
     return await asyncio.to_thread(newest_between, job.schedule, since, until, most) if job.schedule else []
 
 
 async def _coming(client: PrefectClient, deployed: Deployed, due: list[datetime]) -> set[datetime]:
-    """Those that are flow runs to come, late perhaps, and begin without our help; or that somebody has cancelled.
+    """Those that have a flow run, which begins by itself, perhaps late, or which somebody has cancelled.
 
-    One that has failed or crashed and left no record with us has not had its turn, whatever Prefect calls it.
+    One that failed or crashed without a record in our store has not run, though Prefect calls it ended.
     """
     span = FlowRunFilterExpectedStartTime.model_validate({"after_": due[0], "before_": due[-1]})
     flow_runs = await all_flow_runs(

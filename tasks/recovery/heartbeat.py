@@ -1,4 +1,4 @@
-"""Leases: for as long as a run executes here, the store is told so; a run that was lost to somebody else is stopped."""
+"""Heartbeats: renew a run's lease while it executes here, and stop it when recovery has ended it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def leased(context: DispatchContext) -> AsyncGenerator[None]:
 
 
 async def _renew(context: DispatchContext) -> None:
-    """A store that is away for a moment ends no run; a run that was ended there is ended here too."""
+    """A store that is away ends no run; a run that has ended in the store is stopped here."""
     pause = timing().renewal
     while True:
         await asyncio.sleep(pause.total_seconds())

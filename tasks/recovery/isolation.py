@@ -1,4 +1,4 @@
-"""Isolation: a chore that is done for job after job. One that fails harms no other, and is told at the end."""
+"""Isolation: a chore for job after job. One that fails harms no other, and is raised at the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AWAY = (StoreAway, httpx.TransportError)
 
 
 class Isolation:
-    """What became of a chore's jobs so far."""
+    """The jobs of a chore that have failed so far."""
 
     def __init__(self, chore: str) -> None:
         self._chore = chore
@@ -23,7 +23,7 @@ class Isolation:
 
     @contextlib.contextmanager
     def job(self, job_id: str) -> Generator[None]:
-        """Do it for one job; whatever that raises is kept for the end.
+        """Do it for one job, and keep what it raises for the end.
 
         Raises:
             StoreAway: for every job.
@@ -37,8 +37,8 @@ class Isolation:
             get_logger(__name__).exception("%s: the job %s fails, the others go on", self._chore, job_id)
             self.failed[job_id] = failed
 
-    def tell(self) -> None:
-        """Say which jobs failed, after all of them had their turn.
+    def raise_failures(self) -> None:
+        """Say which jobs failed, after the chore has tried all.
 
         Raises:
             ExceptionGroup: some did.

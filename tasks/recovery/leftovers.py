@@ -1,4 +1,4 @@
-"""What a worker that is gone has left running on this host: ended, before anything else takes its place."""
+"""Leftovers: end what a worker that is gone has left running on this host, before anything takes its place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.strategies.sessions import Family, Process, Session
 async def end_leftovers(lost: Sequence[Lease]) -> dict[UUID, list[Process]]:
     """End the processes of runs whose owner is gone, all at once; returns what lives on, by run.
 
-    Runs of other hosts are passed over: nobody here can look at their processes.
+    It leaves runs of other hosts: nobody here can look at their processes.
     """
     left = [session_of(lease) for lease in lost if owner.is_of_this_host(lease.owner)]
     grace, kill = timing().orphan_grace.total_seconds(), timing().kill.total_seconds()
@@ -27,7 +27,7 @@ async def end_leftovers(lost: Sequence[Lease]) -> dict[UUID, list[Process]]:
 
 
 def living(lease: Lease) -> list[Process]:
-    """What lives of a run on this host; of another host's nobody here can know."""
+    """What lives of a run, on this host: of another host's nobody here can know."""
     return Family(session_of(lease)).living() if owner.is_of_this_host(lease.owner) else []
 
 
@@ -37,6 +37,6 @@ def session_of(lease: Lease) -> Session:
 
 
 def remove_outputs(lease: Lease) -> None:
-    """What it had begun to write of its output, where that was on this host: nothing refers to it any more."""
+    """Remove what it had begun to write of its output on this host: nothing refers to it any more."""
     if owner.is_of_this_host(lease.owner):
         shutil.rmtree(settings.outputs_of(lease.context.run_id), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Lifecycle: jobs that are done are paused or removed in Prefect. Repeating it is harmless."""
+"""Lifecycle: pause or remove jobs in Prefect that are done. Repeating it is harmless."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def may_end(job: Job) -> bool:
 
 
 async def end_jobs() -> int:
-    """Do so for every job that is rolled out; returns how many were paused or removed.
+    """Pause or remove every rolled out job that is done; returns how many.
 
     Raises:
-        ExceptionGroup: some jobs failed; the others had their turn.
+        ExceptionGroup: some jobs failed; the others are done.
     """
     store = await runtime.store()
     ended = 0
@@ -35,7 +35,7 @@ async def end_jobs() -> int:
         for deployed in concerned:
             with isolation.job(deployed.job.id):
                 ended += await end_job(client, store, deployed) is not Fate.KEEP
-    isolation.tell()
+    isolation.raise_failures()
     return ended
 
 

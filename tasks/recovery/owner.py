@@ -1,4 +1,4 @@
-"""Who executes a run: a name for this process that no other process, here or elsewhere, will ever have."""
+"""Owners: who executes a run, by a name that no other process, here or elsewhere, ever has."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def _here() -> str:
 
 
 def _started_at(pid: int) -> str | None:
-    """When it was started, as told by the system; None when there is no such process, or only its zombie.
+    """When it was started, as the system says; None when there is no such process, or only its zombie.
 
-    On Linux in ticks since the boot, which a clock that is set does not change.
+    On Linux in ticks since the boot: setting the clock does not change them.
     """
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""Settle: Prefect and the outbox are made to say what the store says of runs that nobody executes any more."""
+"""Reconcile: make Prefect and the outbox say what the store knows of orphaned runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prefect.states import Scheduled
 
 from ocs import settings
 from ocs.rules.dispatch import RunStatus
-from ocs.rules.sent_again import Sending, sending
+from ocs.rules.republish import Republish, republish
 from ocs.store import Store, abandon, published_dispatches, queries, send_again
 from ocs.store.tables import Run
 from ocs.timing import timing
@@ -32,19 +32,19 @@ REQUEUED = "The process that had begun it is gone; nothing had been run, so it b
 
 
 async def reconcile(client: PrefectClient, store: Store) -> int:
-    """Settle flow runs that are Running and left, and dispatches whose flow run is gone; returns how many."""
-    left = await _left(client, settings.FLOW_NAME)
-    runs = await queries.newest_by_flow_run(store, [flow_run.id for flow_run in left])
+    """Reconcile orphaned flow runs, dispatches whose flow run is gone, and untrue ends; returns how many."""
+    orphaned = await _orphaned(client, settings.FLOW_NAME)
+    runs = await queries.newest_by_flow_run(store, [flow_run.id for flow_run in orphaned])
     reconciled = 0
-    for flow_run in left:
-        reconciled += await _settle(client, flow_run, runs.get(flow_run.id))
-    for flow_run in await _left(client, settings.MAINTENANCE_FLOW):
+    for flow_run in orphaned:
+        reconciled += await _reconcile_orphan(client, flow_run, runs.get(flow_run.id))
+    for flow_run in await _orphaned(client, settings.MAINTENANCE_FLOW):
         await client.set_flow_run_state(flow_run.id, state_of(RunStatus.CRASHED, "Its worker is gone."))
-    return reconciled + await _reconcile_dispatches(client, store) + await _settle_untrue(client, store)
+    return reconciled + await _reconcile_dispatches(client, store) + await _reconcile_ends(client, store)
 
 
-async def _left(client: PrefectClient, flow: str) -> list[FlowRun]:
-    """The flow runs that are Running for Prefect and whose process is gone."""
+async def _orphaned(client: PrefectClient, flow: str) -> list[FlowRun]:
+    """The flow runs that Prefect calls Running and whose process is gone."""
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
     found = await all_flow_runs(
         client,
@@ -63,21 +63,21 @@ def _is_orphaned(state: State) -> bool:
     return runtime.clock() - instant(state.timestamp) > timing().silent
 
 
-async def _settle(client: PrefectClient, flow_run: FlowRun, run: Run | None) -> bool:
+async def _reconcile_orphan(client: PrefectClient, flow_run: FlowRun, run: Run | None) -> bool:
     if not await _is_still_orphaned(client, flow_run):
         return False
     if run is None or run.status is RunStatus.WAITING_APPROVAL:
         await client.set_flow_run_state(flow_run.id, Scheduled(scheduled_time=runtime.clock(), message=REQUEUED))
         return True
     if not run.status.final:
-        return False  # its lease tells
+        return False  # recovery judges it by its lease
     why = run.error or "It had ended before its worker did."
     await client.set_flow_run_state(flow_run.id, state_of(run.status, why))
     return True
 
 
 async def _is_still_orphaned(client: PrefectClient, flow_run: FlowRun) -> bool:
-    """Another worker may have been quicker, and have run it since: what was given back once must not be twice."""
+    """Another worker may have been quicker, and have run it since: nothing is requeued twice."""
     try:
         state = (await client.read_flow_run(flow_run.id)).state
     except ObjectNotFound:
@@ -85,11 +85,11 @@ async def _is_still_orphaned(client: PrefectClient, flow_run: FlowRun) -> bool:
     return state is not None and state.is_running() and _is_orphaned(state)
 
 
-async def _settle_untrue(client: PrefectClient, store: Store) -> int:
-    """What Prefect says of a run's end and the store does not.
+async def _reconcile_ends(client: PrefectClient, store: Store) -> int:
+    """Correct ends of which Prefect says something else than the store.
 
     A worker that took a flow run too late may have called it Skipped after another one's run of it had ended; and one
-    that was ended before it could tell the end it had recorded has left a Crashed.
+    that was killed between recording an end and reporting it has left a Crashed.
     """
     lately = FlowRunFilterEndTime.model_validate({"after_": runtime.clock() - timing().ended_lately})
     of_jobs = FlowFilter(name=FlowFilterName(any_=[settings.FLOW_NAME]))
@@ -114,10 +114,10 @@ async def _settle_untrue(client: PrefectClient, store: Store) -> int:
 
 
 async def _reconcile_dispatches(client: PrefectClient, store: Store) -> int:
-    """A flow run that will never begin leaves a dispatch that would wait for ever.
+    """A flow run that will never begin leaves a dispatch that would be open for ever.
 
-    One that was deleted, cancelled or otherwise ended in Prefect is somebody's decision, and the dispatch is given up.
-    One that broke before it was claimed is nobody's: it is made anew, for some time.
+    When somebody deleted, cancelled or otherwise ended the flow run in Prefect, the dispatch is abandoned. When it
+    broke before a claim, nobody has decided that: publish makes another one, for some time.
     """
     sent = await published_dispatches(store, before=runtime.clock() - timing().unclaimed)
     flow_runs = await flow_runs_by_id(client, [each.flow_run_id for each in sent])
@@ -128,12 +128,12 @@ async def _reconcile_dispatches(client: PrefectClient, store: Store) -> int:
         if flow_run is not None and (state is None or not state.is_final()):
             continue
         next_one = (
-            sending(each.ready_at, each.sent_at, runtime.clock()) if state and is_broken(state) else Sending.NEVER
+            republish(each.ready_at, each.sent_at, runtime.clock()) if state and is_broken(state) else Republish.NEVER
         )
-        if next_one is Sending.AGAIN:
+        if next_one is Republish.AGAIN:
             await send_again(store, each)
-        elif next_one is Sending.NEVER:
+        elif next_one is Republish.NEVER:
             why = f"its flow run ended as {state.name}" if state else "its flow run was deleted in Prefect"
             await abandon(store, each.id, why=why, now=runtime.clock())
-        reconciled += next_one is not Sending.LATER
+        reconciled += next_one is not Republish.LATER
     return reconciled

@@ -1,4 +1,4 @@
-"""Recover: what a worker that was killed has left is ended, given back or settled. Repeating it is harmless."""
+"""Recover: end orphaned runs with their consequences, requeue and reconcile. Repeating it is harmless."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ CUT_OFF = "Its worker was cut off while it ran."
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """How many runs were ended because their worker was gone, and how many flow runs and dispatches were settled."""
+    """How many runs ended because their worker was gone, and how many flow runs and dispatches were reconciled."""
 
     crashed: int = 0
     reconciled: int = 0
 
 
 async def recover() -> Recovered:
-    """End what nobody executes any more, and have Prefect say the same.
+    """End orphaned runs, and have Prefect say the same.
 
-    Owners on this host are known to be gone at once. Of others their leases tell, after a second look.
+    Owners on this host are known to be gone at once. Others are judged by their leases, at a second look.
     """
     store = await runtime.store()
     async with get_client() as client:
@@ -58,9 +58,9 @@ async def recover() -> Recovered:
 
 
 async def _end_all(client: PrefectClient, store: Store, lost: list[Lease]) -> int:
-    """Their processes first: a replay, or the next of a pool, must not meet them.
+    """End their processes first: a replay, or the next run of a pool, must not meet them.
 
-    A run that cannot be ended now harms no other, and is tried again.
+    A run that cannot end now harms no other, and recovery tries it again.
     """
     survivors = await end_leftovers(lost)
     ended = 0
@@ -75,24 +75,24 @@ async def _end_all(client: PrefectClient, store: Store, lost: list[Lease]) -> in
 
 
 async def _end(client: PrefectClient, store: Store, lease: Lease, survivors: Sequence[Process]) -> Outcome | None:
-    """Record its end and what follows; None while processes of it live on, unless somebody has given it up."""
+    """Record its end and what follows; None while processes of it live on, unless somebody has cancelled it."""
     flow_run = await flow_run_of(client, lease.context.flow_run_id)
-    told = f" {not_ended([str(process) for process in survivors])}" if survivors else ""
+    survived = f" {not_ended([str(process) for process in survivors])}" if survivors else ""
     if survivors and flow_run is not None and not _is_cancelled(flow_run):
         get_logger(__name__).warning(
             "The run %s of %s keeps its place:%s To go on without that, cancel it.",
             lease.context.run_id,
             lease.context.job_id,
-            told,
+            survived,
         )
         return None
-    outcome, deployments = await _recorded(client, store, lease, flow_run, CUT_OFF + told)
+    outcome, deployments = await _recorded(client, store, lease, flow_run, CUT_OFF + survived)
     if not outcome.stale:
         get_logger(__name__).warning("The run %s of %s: %s", lease.context.run_id, lease.context.job_id, outcome.why)
         await publish(client, store, (*outcome.consequences, *outcome.released), deployments=deployments)
         await asyncio.to_thread(remove_outputs, lease)
     if flow_run is not None and flow_run.state is not None:
-        await _say(client, flow_run.id, flow_run.state, outcome)
+        await _report(client, flow_run.id, flow_run.state, outcome)
     return outcome
 
 
@@ -100,8 +100,8 @@ def _is_cancelled(flow_run: FlowRun) -> bool:
     return flow_run.state is not None and (flow_run.state.is_cancelled() or flow_run.state.is_cancelling())
 
 
-async def _say(client: PrefectClient, flow_run_id: UUID, state: State, outcome: Outcome) -> None:
-    """Whoever took the flow run too late has called it Skipped, although another had it, whose end is the true one."""
+async def _report(client: PrefectClient, flow_run_id: UUID, state: State, outcome: Outcome) -> None:
+    """Report the end. A worker that took the flow run too late may have called it Skipped, which is untrue."""
     ended = state_of(outcome.status, outcome.why)
     is_untrue = not outcome.stale and (state.type, state.name) != (ended.type, ended.name)
     if not state.is_final() or is_untrue:

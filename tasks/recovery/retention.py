@@ -1,4 +1,4 @@
-"""Retention: old records and the outputs of runs that have none are deleted. Prefect keeps its own history."""
+"""Retention: delete old records, and outputs of runs without a record. Prefect keeps its own history."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IN_USE = timedelta(hours=1)
 async def prune() -> Pruned:
     """Delete what is beyond each job's `lifecycle.keep_runs`, and what is past its time.
 
-    Of a job whose document cannot be read nobody knows how much to keep, so its runs stay.
+    Of a job with an unreadable document nobody knows how much to keep, so its runs stay.
     """
     store = await runtime.store()
     keep: dict[str, int] = {}
@@ -47,7 +47,7 @@ async def _delete_orphaned_outputs(store: Store) -> None:
 
 
 def _old_folders() -> dict[UUID, Path]:
-    """The folders of large outputs on this host, by run; what is named otherwise is not ours."""
+    """The folders of large outputs on this host, by run; a folder of another name is not ours."""
     found: dict[UUID, Path] = {}
     runs = settings.artifacts_dir() / "runs"
     for folder in runs.iterdir() if runs.is_dir() else ():

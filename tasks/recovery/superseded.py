@@ -1,4 +1,4 @@
-"""Overtaken: what is late and has been overtaken by a newer occurrence of its job ends without being begun."""
+"""Superseded: end late occurrences that a newer one of their job supersedes, without beginning them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ JOB_TAG = "job:"
 
 
 async def skip_superseded_runs(flow_runs: Sequence[FlowRun]) -> set[UUID]:
-    """Record those that are missed, and end them in Prefect; returns which. All others are to begin as ever.
+    """Record those that are missed, and end them in Prefect; returns which. All others begin as ever.
 
     A machine that is too slow for its schedules leaves many behind: begun only to be skipped, each would cost most of
     what a run costs, and leave less for those that run.
@@ -42,7 +42,7 @@ async def skip_superseded_runs(flow_runs: Sequence[FlowRun]) -> set[UUID]:
 
 
 async def _late_comer(store: Store, flow_run: FlowRun) -> LateOccurrence | None:
-    """None for what cannot be read or is no occurrence: what is wrong with it is told where it runs."""
+    """None for what is unreadable or no occurrence: prepare says what is wrong with it."""
     job = job_in(flow_run.parameters)
     if job is None:
         return None

@@ -1,4 +1,4 @@
-"""The agent strategy: one turn over the gateway, listened to while it goes on. The main strategy is one too."""
+"""The agent strategy: one turn over the gateway, heard while it goes on. The main strategy takes one too."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def run_turn(
 
     Silence for `idle` ends the turn, and so does `timeout` however lively it is. Cancelling the task closes the
     connection, which cancels the turn in the gateway. A gateway that is away or about to restart is no failure of
-    the job: nothing was done, so the same attempt is asked for once more, and nobody hears of it.
+    the job: nothing was done, so the run is snoozed, and nobody hears of it.
     """
     result = _begun(turn.session_key)
     if not await gateway.wait_until_up(timing().gateway_wait):
@@ -69,7 +69,7 @@ async def run_turn(
 
 
 async def send_event(gateway: OpenClawGateway, text: str, *, session_key: str) -> DispatchResult:
-    """Tell the main session, and leave it at that: nothing is delivered, and no child follows."""
+    """Send the main session an event: nothing is delivered, and no child follows."""
     result = _begun(session_key)
     if not await gateway.wait_until_up(timing().gateway_wait):
         return _snoozed(result, f"The OpenClaw gateway at {gateway.url} does not answer.", timing().gateway_away)
@@ -87,7 +87,7 @@ async def send_event(gateway: OpenClawGateway, text: str, *, session_key: str) -
 
 
 def _begun(session_key: str) -> DispatchResult:
-    """Until it has gone well its occasion stays free."""
+    """It releases its key, until it has gone well."""
     return DispatchResult(RunStatus.OK, session_key=session_key, idempotency_action=IdempotencyAction.RELEASE)
 
 

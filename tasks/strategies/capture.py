@@ -1,4 +1,4 @@
-"""Capture one stream of a job: as a terminal shows it, masked, live line by line, and whole in a file when large."""
+"""Capture one stream of a job as a terminal shows it: masked, live line by line, and whole in a file when large."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PIECE = 64 * 1024
 class Capture:
     """What one stream said. As much as the store keeps of its beginning, and as much of its end, stay in memory.
 
-    What was meant for a terminal is resolved first and secrets are masked next, before anything goes anywhere: so a
-    colour code in a secret hides it from nobody who masks, and log, file, store and messages say the same.
+    It resolves what is meant for a terminal, then masks secrets, before anything goes anywhere: so no colour code
+    hides a secret from the masker, and log, file, store and messages say the same.
     """
 
     def __init__(self, path: Path, output: Output, *, secrets: Masking, show: Callable[[str], None]) -> None:

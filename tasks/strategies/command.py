@@ -1,4 +1,4 @@
-"""A command in a session of its own, which can be waited for and ended with everything it has started."""
+"""A command in a session of its own: wait for it, and end it with everything it has started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends the jobs of a worker that was killed: a tiny process beside the worker, told which sessions run.
+"""The reaper: a tiny process beside the worker that ends the process sessions of a worker that was killed.
 
 As a program it reads `watch <run> <process id> <start time>` and `forget <process id>` lines from its input. When the
 input ends, the worker is gone, and every session still watched is ended.
@@ -22,7 +22,7 @@ from tasks.strategies.sessions import Session
 
 PROGRAM = "import sys; sys.path += sys.argv[4:]; from tasks.strategies.reaper import main; main(*sys.argv[2:4])"
 NAME = "ocs-reaper"
-"""What tells it in a list of processes."""
+"""Its name in a list of processes."""
 _lock = threading.Lock()
 _watched: dict[int, Session] = {}
 _process: subprocess.Popen[bytes] | None = None
@@ -32,21 +32,21 @@ def watch(pid: int, session: Session) -> None:
     """From now on the session that `pid` leads ends when this process does."""
     with _lock:
         _watched[pid] = session
-        _tell(_line(session))
+        _send(_line(session))
 
 
 def forget(pid: int) -> None:
     """Nothing of the session is left."""
     with _lock:
         if _watched.pop(pid, None) is not None:
-            _tell(f"forget {pid}")
+            _send(f"forget {pid}")
 
 
 def _line(session: Session) -> str:
     return f"watch {session.run} {session.pid} {session.started_at}"
 
 
-def _tell(line: str) -> None:
+def _send(line: str) -> None:
     global _process  # noqa: PLW0603  one reaper for the whole process, whoever starts jobs in it
     if _process is None or _process.poll() is not None:
         _process = _start()
@@ -77,7 +77,7 @@ def _paths() -> list[str]:
 
 
 def _dismiss(process: subprocess.Popen[bytes]) -> None:
-    """At the worker's regular end it ends at once, unless something is left that could not be ended before."""
+    """At the worker's regular end it ends at once, unless it still watches something."""
     if process.stdin is not None:
         process.stdin.close()
     process.wait()

@@ -14,17 +14,17 @@ from collections.abc import Collection, Generator, Iterable
 from typing import NamedTuple
 
 MARK = "OCS_RUN_ID"
-"""The variable by which what a run started is known when nothing else tells it."""
+"""The variable that marks what a run started, where nothing else does."""
 LOOK_AGAIN = 0.03
 """Seconds between two looks at what has not ended yet."""
 CLOCK = 2.0
-"""By how many seconds the same start is told differently: the time of the boot is rounded, and moves a little."""
+"""Two readings of the same start differ by up to so many seconds: the time of the boot is rounded, and moves."""
 
 
 class Session(NamedTuple):
     """A run's session: the process id of its leader, when that was started, and the id of the run.
 
-    Without a process id, which a worker that was killed at once could not record, it is looked for by the run.
+    Without a process id, which a worker that was killed at once could not record, the run's mark finds it.
     """
 
     run: str
@@ -67,7 +67,7 @@ class Family:
         return found
 
     def signal(self, processes: Collection[Process], *signums: signal.Signals) -> None:
-        """Group by group, which no fork can escape; whoever has ended or belongs to another user is passed over."""
+        """Signal group by group, which no fork escapes; processes that have ended or are another user's it skips."""
         for group in {process.group for process in processes} - _never_ours():
             for signum in signums:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -81,7 +81,7 @@ def ending(family: Family, grace: float, kill: float) -> Generator[None, None, l
     at every `yield`.
     """
     living = family.living()
-    # What was stopped can take its leave only when it goes on.
+    # A stopped process hears SIGTERM only when it goes on.
     family.signal(living, signal.SIGTERM, signal.SIGCONT)
     deadline = time.monotonic() + grace
     while living and time.monotonic() < deadline:
@@ -98,7 +98,7 @@ def ending(family: Family, grace: float, kill: float) -> Generator[None, None, l
 
 
 def end(sessions: Iterable[Session], grace: float, kill: float) -> dict[Session, list[Process]]:
-    """End sessions that another process had started and left, all at once; blocks. Returns what lives on of each."""
+    """End sessions that another process has left, all at once; blocks. Returns what lives on of each."""
     under_way = {session: ending(Family(session), grace, kill) for session in sessions}
     living: dict[Session, list[Process]] = {}
     while under_way:
@@ -120,8 +120,8 @@ def living_processes() -> list[Process]:
     except FileNotFoundError:
         numbers = []
     if not numbers:
-        return told_by_psutil()
-    return [process for pid in numbers if (process := _told_by_the_system(pid)) is not None]
+        return by_psutil()
+    return [process for pid in numbers if (process := _by_the_system(pid)) is not None]
 
 
 def started_at(pid: int) -> float | None:
@@ -135,7 +135,7 @@ def started_at(pid: int) -> float | None:
 
 
 def _sessions_of(session: Session, everything: Collection[Process]) -> set[int]:
-    """The session's number, if it is still that run's and not somebody else's who got the number since."""
+    """The session's number, if it is still that run's, and no other process has got the number since."""
     mark = f"{MARK}={session.run}".encode()
     if session.pid is None:
         return {process.session for process in everything if _has(process.pid, mark)} - _never_ours()
@@ -172,7 +172,7 @@ def _has(pid: int, mark: bytes) -> bool:
 
 
 def _stat(pid: int) -> tuple[bytes, list[bytes]] | None:
-    """Its name, and what the system tells after that: state, parent, group, session, ..."""
+    """Its name, and the fields after that: state, parent, group, session, ..."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123
             before, _, after = stat.read().rpartition(b")")
@@ -181,7 +181,7 @@ def _stat(pid: int) -> tuple[bytes, list[bytes]] | None:
     return before.partition(b"(")[2], after.split()
 
 
-def _told_by_the_system(pid: int) -> Process | None:
+def _by_the_system(pid: int) -> Process | None:
     told = _stat(pid)
     if told is None:
         return None
@@ -192,7 +192,7 @@ def _told_by_the_system(pid: int) -> Process | None:
     return Process(pid, int(parent), int(group), int(session), name.decode(errors="replace"))
 
 
-def told_by_psutil() -> list[Process]:
+def by_psutil() -> list[Process]:
     import psutil
 
     found: list[Process] = []

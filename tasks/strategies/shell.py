@@ -1,4 +1,4 @@
-"""The shell strategy: a command in a session of its own and a clean environment, watched until all of it ended."""
+"""The shell strategy: run a command in a session of its own and a clean environment until all of it has ended."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tasks.strategies.sessions import Process
 SPEAKS_UNTIL = 0.5
 """Seconds for the pipes to end once the session has; a daemon that left it may hold them for ever."""
 
-TOLD_WITHIN = 1.0
-"""Seconds that what tells of the process is let finish after the process has ended."""
+RECORDED_WITHIN = 1.0
+"""Seconds that `on_start` may take after the process has ended."""
 
 
 async def run_shell(
@@ -82,7 +82,7 @@ async def _watch(
         captures["stdout"].read(command.stdout), captures["stderr"].read(command.stderr), return_exceptions=True
     )
     by_itself = timed_out = cancelled = False
-    telling = asyncio.ensure_future(on_start(command.pid, command.started_at))
+    recording = asyncio.ensure_future(on_start(command.pid, command.started_at))
     try:
         async with asyncio.timeout(timeout.total_seconds()):
             await command.wait()
@@ -92,12 +92,12 @@ async def _watch(
     except asyncio.CancelledError:
         cancelled = True
     finally:
-        ending = asyncio.create_task(_end_all(command, reading, telling, by_itself=by_itself))
+        ending = asyncio.create_task(_end_all(command, reading, recording, by_itself=by_itself))
         while not ending.done():
             try:
                 await asyncio.shield(ending)
             except asyncio.CancelledError:
-                cancelled = True  # it is being ended already, and what could not be ended has to be told
+                cancelled = True  # it ends already, and the result says what could not be ended
         for capture in captures.values():
             capture.finish()
     left, survivors = ending.result()
@@ -107,17 +107,17 @@ async def _watch(
 async def _end_all(
     command: Command,
     reading: asyncio.Future[Any],
-    telling: asyncio.Future[None],
+    recording: asyncio.Future[None],
     *,
     by_itself: bool,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A run is over when all it started is: what lingers is ended. Returns what it left running, and what lives on."""
+    """End what lingers: a run is over when all it started is. Returns what it left running, and what lives on."""
     left: list[Process] = await command.left(timing().linger) if by_itself else []
     survivors = await command.end() if left or not by_itself else []
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(reading, SPEAKS_UNTIL)
-    await asyncio.wait({telling}, timeout=TOLD_WITHIN)
-    telling.cancel()  # what has ended need not be found any more
+    await asyncio.wait({recording}, timeout=RECORDED_WITHIN)
+    recording.cancel()  # nobody has to find a process that has ended
     return tuple(process.name for process in left), tuple(map(str, survivors))
 
 

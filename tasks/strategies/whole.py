@@ -1,4 +1,4 @@
-"""The whole of a large output in a file: of a very large one its beginning and end, and only while there is room."""
+"""A large output whole in a file: of a very large one its beginning and end, and only while there is room."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WholeOutput:
     """Small outputs never touch the disk; a large one is in the file from its first byte.
 
     `path` is the file, if there is one, `trouble` a sentence on what of the output it lacks, `dropped` how many bytes.
-    What could not be finished is taken away: nothing would ever refer to it.
+    It deletes a file that it cannot finish: nothing would ever refer to it.
     """
 
     def __init__(self, target: Path, output: Output) -> None:

@@ -276,7 +276,7 @@ async def test_a_dispatch_whose_flow_run_broke_before_it_began_is_sent_again_and
     async def is_sent_again() -> bool:
         await reconcile.reconcile(here.client, here.store)
         row = await queries.dispatch(here.store, pending.id)
-        return row is not None and row.turn == 1
+        return row is not None and row.publication == 1
 
     await here.eventually(is_sent_again)
     run = await here.ended_run("later")

@@ -207,7 +207,7 @@ async def test_psutil_tells_the_same_where_there_is_no_proc(left: Session) -> No
     def of_session(processes: list[Process]) -> set[Process]:
         return {process for process in processes if process.session == left.pid}
 
-    told = of_session(sessions.told_by_psutil())
+    told = of_session(sessions.by_psutil())
     assert told == of_session(sessions.living_processes())
     assert {process.name for process in told} == {"sh", "timeout", "sleep"}
 

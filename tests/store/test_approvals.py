@@ -373,8 +373,8 @@ async def test_a_run_that_was_put_off_keeps_its_approval_and_a_further_attempt_d
 async def test_the_jobs_target_hears_of_the_request_and_of_the_outcome_once(store: Store) -> None:
     job, flow_run = guarded(deliver={"to": "chat:ops"}), uuid4()
     asked = await asks(store, job, occurrence(), flow_run)
-    assert asked.tells
-    assert not (await asks(store, job, occurrence(), flow_run)).tells
+    assert asked.notifies
+    assert not (await asks(store, job, occurrence(), flow_run)).notifies
     await decided(store, asked, approve=False, reason="not today", now=NOW + HOUR / 2)
     await decided(store, asked, approve=True, now=NOW + HOUR / 2)
     told = (await deliveries.of_runs(store, [asked.run_id]))[asked.run_id]

@@ -141,7 +141,7 @@ class World:
         occurrences = Counter((r.job_id, r.scheduled_for) for r in executed if r.kind is DispatchKind.SCHEDULED)
         assert max(occurrences.values(), default=0) <= 1
         assert max(Counter(run.dispatch_id for run in executed if run.dispatch_id).values(), default=0) <= 1
-        waiting = Counter(row.job_id for row in dispatches if row.status is DispatchStatus.WAITING)
+        waiting = Counter(row.job_id for row in dispatches if row.status is DispatchStatus.QUEUED)
         assert all(number <= self.jobs[job].limits.max_queued for job, number in waiting.items())
 
     async def comes_to_rest(self) -> None:

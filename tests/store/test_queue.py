@@ -86,7 +86,7 @@ async def test_a_pool_has_one_slot_and_whoever_frees_it_lets_the_next_go_on(stor
     assert (waits.wait.waits_for, "database" in waits.wait.why) == (WaitsFor.POOL, True)
     assert await pending_dispatches(store, created_before=NOW, limit=9) == []
     outcome = await ended(store, pooled("a"), first)
-    assert [(pending.id, pending.turn) for pending in outcome.released] == [(waits.dispatch_id, 1)]
+    assert [(pending.id, pending.publication) for pending in outcome.released] == [(waits.dispatch_id, 1)]
     run = await claimed(store, pooled("b"), await gone_on(store, waits))
     (row,) = [row for row in await queries.runs(store) if row.id == run.context.run_id]
     assert (row.kind, row.scheduled_for, row.pool) == (DispatchKind.SCHEDULED, NOW, "database")
@@ -206,9 +206,9 @@ async def test_a_manual_run_keeps_its_values_and_its_dispatch_while_it_waits(sto
     assert waits.dispatch_id == sent.id
     await mark_published(store, sent, uuid4(), NOW)  # said late, of the turn before
     (pending,) = (await ended(store, job, run)).released
-    assert (pending.id, pending.turn, pending.parameters) == (sent.id, 1, {"job": {"id": "load"}})
+    assert (pending.id, pending.publication, pending.parameters) == (sent.id, 1, {"job": {"id": "load"}})
     await mark_published(store, sent, uuid4(), NOW)
-    assert [row.turn for row in await pending_dispatches(store, created_before=NOW, limit=9)] == [1]
+    assert [row.publication for row in await pending_dispatches(store, created_before=NOW, limit=9)] == [1]
 
 
 async def test_what_waits_can_be_withdrawn(store: Store) -> None:

@@ -240,7 +240,7 @@ async def test_a_dispatch_whose_flow_run_broke_is_sent_as_another_one_unless_it_
     for _ in range(2):  # two workers see it at the same time
         await send_again(store, sent)
     again = await pending_dispatches(store, created_before=NOW, limit=10)
-    assert [(each.id, each.turn) for each in again] == ([(row.id, 1)] if became == "nothing" else [])
+    assert [(each.id, each.publication) for each in again] == ([(row.id, 1)] if became == "nothing" else [])
 
 
 async def test_one_start_of_a_flow_run_has_one_run_and_another_start_is_a_further_attempt(store: Store) -> None:

@@ -19,7 +19,7 @@ def test_each_job_has_its_turn_and_those_that_failed_are_told() -> None:
             done.append(job)
     assert done == ["a", "c"]
     with pytest.raises(ExceptionGroup, match="Counting failed for b") as told:
-        isolation.tell()
+        isolation.raise_failures()
     assert [str(each) for each in told.value.exceptions] == ["no"]
 
 
@@ -27,7 +27,7 @@ def test_nothing_is_told_of_jobs_that_went_well() -> None:
     isolation = Isolation("Counting")
     with isolation.job("a"):
         pass
-    isolation.tell()
+    isolation.raise_failures()
 
 
 @pytest.mark.parametrize("away", [StoreAway("away"), httpx.ConnectError("refused")])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import text
 
-from ocs.rules.delivery import LONGEST_BODY, Letter, cleaned, of_run, printable
+from ocs.rules.delivery import LONGEST_BODY, Notification, cleaned, of_run, printable
 from ocs.rules.dispatch import DispatchResult, RunStatus, StreamOutput
 from ocs.spec import Job
 
@@ -71,7 +71,7 @@ def with_(result: DispatchResult, **changes: Any) -> DispatchResult:
 )
 def test_the_decision_table(result: DispatchResult, when_failure: str | None, when_always: str | None) -> None:
     told = {
-        when: letter.body if (letter := of_run(job(when=when, to="ops"), result, WHY)) else None
+        when: notification.body if (notification := of_run(job(when=when, to="ops"), result, WHY)) else None
         for when in ("failure", "always", "never")
     }
     assert told == {"failure": when_failure, "always": when_always, "never": None}
@@ -81,9 +81,9 @@ def test_the_decision_table(result: DispatchResult, when_failure: str | None, wh
     ("result", "kind"), [(SHELL_OK, "run"), (SHELL_ERROR, "run"), (AGENT_OK, "reply"), (AGENT_ERROR, "run")]
 )
 def test_only_what_an_agent_answered_is_a_reply(result: DispatchResult, kind: str) -> None:
-    letter = of_run(job(when="always", to="ops"), result, WHY)
-    assert letter is not None
-    assert letter.kind == kind
+    notification = of_run(job(when="always", to="ops"), result, WHY)
+    assert notification is not None
+    assert notification.kind == kind
 
 
 def test_a_failure_carries_its_last_lines_whatever_they_are() -> None:
@@ -91,9 +91,9 @@ def test_a_failure_carries_its_last_lines_whatever_they_are() -> None:
     for level in ("WARNING", "INFO", "ERROR"):
         said = line.format(level)
         result = with_(SHELL_ERROR, summary=f"stderr:\n{said}", content=said, stdout=StreamOutput())
-        letter = of_run(job(to="ops"), result, WHY)
-        assert letter is not None
-        assert letter.body == f"{WHY}\n\n{said}"
+        notification = of_run(job(to="ops"), result, WHY)
+        assert notification is not None
+        assert notification.body == f"{WHY}\n\n{said}"
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_a_failure_carries_its_last_lines_whatever_they_are() -> None:
 )
 def test_an_alert_beside_a_word_for_silence_is_told(reply: str, told: str | None) -> None:
     for result in (with_(AGENT_OK, content=reply), with_(SHELL_OK, summary=f"stdout:\n{reply}", content=reply)):
-        letter = of_run(job(when="always", to="ops"), result, WHY)
-        assert (letter.body if letter else None) == told
+        notification = of_run(job(when="always", to="ops"), result, WHY)
+        assert (notification.body if notification else None) == told
 
 
 def test_a_job_without_deliver_tells_nobody() -> None:
@@ -128,19 +128,23 @@ def test_several_are_told_and_others_of_failures() -> None:
 def test_the_letter_says_what_it_is_about_and_where_to_look() -> None:
     named = Job.model_validate({**job(to="ops").document(), "name": "Load the\nwarehouse"})
     result = with_(SHELL_ERROR, images=("/tmp/chart.png",))
-    letter = of_run(named, result, WHY, "http://127.0.0.1:4200/runs/flow-run/1")
-    assert letter is not None
-    assert letter == Letter(("ops",), "Load the warehouse: failed", letter.body, ("/tmp/chart.png",))
-    assert letter.body.endswith("Run: http://127.0.0.1:4200/runs/flow-run/1")
+    notification = of_run(named, result, WHY, "http://127.0.0.1:4200/runs/flow-run/1")
+    assert notification is not None
+    assert notification == Notification(("ops",), "Load the warehouse: failed", notification.body, ("/tmp/chart.png",))
+    assert notification.body.endswith("Run: http://127.0.0.1:4200/runs/flow-run/1")
 
 
 @pytest.mark.parametrize("deliver", [{}, {"when": "never"}, {"to": "ops"}])
 def test_a_watchdogs_alert_goes_where_the_watchdog_says(deliver: dict[str, Any]) -> None:
     alert = DispatchResult(RunStatus.OK, delivery_targets=("telegram:1",), delivery_override="build-42 is stuck.")
-    letter = of_run(job(**deliver), alert, WHY)
-    assert letter is not None
+    notification = of_run(job(**deliver), alert, WHY)
+    assert notification is not None
     # The check went well, and what it tells did not: the subject does not say that anything is done.
-    assert (letter.targets, letter.subject, letter.body) == (("telegram:1",), "load", "build-42 is stuck.")
+    assert (notification.targets, notification.subject, notification.body) == (
+        ("telegram:1",),
+        "load",
+        "build-42 is stuck.",
+    )
     assert of_run(job(**deliver), with_(alert, skip_delivery=True), WHY) is None
     assert of_run(job(**deliver), with_(alert, delivery_override="  "), WHY) is None
 
@@ -192,6 +196,6 @@ def test_an_endless_reply_is_cut() -> None:
 
 
 def test_a_long_name_is_cut() -> None:
-    letter = of_run(Job.model_validate({**job(to="ops").document(), "name": "x" * 200}), SHELL_ERROR, WHY)
-    assert letter is not None
-    assert letter.subject == "x" * 97 + "...: failed"
+    notification = of_run(Job.model_validate({**job(to="ops").document(), "name": "x" * 200}), SHELL_ERROR, WHY)
+    assert notification is not None
+    assert notification.subject == "x" * 97 + "...: failed"

@@ -17,9 +17,9 @@ def job(job_id: str = "deploy", **document: Any) -> Job:
     return Job.model_validate({"id": job_id, "run": "true", **document})
 
 
-@given(dispatch_id=uuids(), turn=integers(0, 10**6))
-def test_a_key_that_we_made_names_its_dispatch_and_turn(dispatch_id: UUID, turn: int) -> None:
-    assert named_in(key_of(dispatch_id, turn)) == (dispatch_id, turn)
+@given(dispatch_id=uuids(), publication=integers(0, 10**6))
+def test_a_key_that_we_made_names_its_dispatch_and_publication(dispatch_id: UUID, publication: int) -> None:
+    assert named_in(key_of(dispatch_id, publication)) == (dispatch_id, publication)
 
 
 @given(text())
