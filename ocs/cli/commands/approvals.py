@@ -10,9 +10,10 @@ from ocs.cli.arguments import SomeJob
 from ocs.cli.group import group
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, say, table
-from ocs.rules.wording import SHORT, first_line, local, utc
+from ocs.rules.wording import SHORT, first_line, local
 from ocs.service import session
 from ocs.service.deciding import decide
+from ocs.service.records import approval_record, as_json
 
 if TYPE_CHECKING:
     from ocs.store.tables import Approval
@@ -90,27 +91,7 @@ def _decide(given: str, by: str | None, reason: str | None, *, approve: bool) ->
 
 
 def _view(request: Approval) -> dict[str, Any]:
-    return {
-        "id": str(request.id),
-        "job": request.job_id,
-        "run": str(request.run_id),
-        "status": str(request.status),
-        "kind": str(request.kind),
-        "what": request.what,
-        "why": request.why,
-        "changed": request.changed,
-        "spec_digest": request.spec_digest,
-        "parent_run": str(request.parent_run) if request.parent_run else None,
-        "requested_at": utc(request.requested_at),
-        "expires_at": utc(request.expires_at),
-        "on_timeout": str(request.on_timeout),
-        "decided_by": request.decided_by,
-        "decided_from": request.decided_from,
-        "decided_at": utc(request.decided_at),
-        "reason": request.reason,
-        "flow_run_id": str(request.flow_run_id),
-        "ui_url": session.flow_run_link(request.flow_run_id),
-    }
+    return as_json(approval_record(request))
 
 
 def _show(view: dict[str, Any]) -> None:

@@ -9,8 +9,9 @@ import typer
 
 from ocs.cli.person import person
 from ocs.cli.render.output import answer, say, table
-from ocs.rules.wording import SHORT, count_of, first_line, local, utc
+from ocs.rules.wording import SHORT, count_of, first_line, local
 from ocs.service import session
+from ocs.service.records import as_json, delivery_record
 
 if TYPE_CHECKING:
     from ocs.store import Store
@@ -59,22 +60,7 @@ async def by_prefix(store: Store, prefix: str) -> Delivery:
 
 def delivery_view(row: Delivery) -> dict[str, Any]:
     """A delivery with its fixed keys."""
-    return {
-        "id": str(row.id),
-        "job": row.job_id,
-        "run": str(row.run_id) if row.run_id else None,
-        "kind": row.kind,
-        "target": row.target,
-        "subject": row.subject,
-        "status": str(row.status),
-        "attempts": row.attempts,
-        "parts": row.parts,
-        "parts_sent": row.parts_sent,
-        "created_at": utc(row.created_at),
-        "next_attempt_at": utc(row.next_attempt_at) if row.status == "pending" else None,
-        "ended_at": utc(row.ended_at),
-        "error": row.last_error,
-    }
+    return as_json(delivery_record(row))
 
 
 def show_deliveries(views: Sequence[dict[str, Any]]) -> None:

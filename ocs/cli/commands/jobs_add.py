@@ -10,13 +10,13 @@ import typer
 
 from ocs import settings
 from ocs.cli.arguments import NoDeploy
-from ocs.cli.changing import change
+from ocs.cli.changing import tell_changed
 from ocs.cli.commands.jobs import read_text
+from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, say
-from ocs.errors import InvalidJob, Refused, UsageError
-from ocs.rules.occurrences import why_over
-from ocs.service import session
-from ocs.spec import Job, parse_duration, unsupported, violations
+from ocs.errors import UsageError
+from ocs.service import changing, session
+from ocs.spec import parse_duration
 
 
 def register(app: typer.Typer) -> None:
@@ -61,24 +61,13 @@ def add(  # noqa: PLR0917  each is an option that people type
 
 
 def _add(text: str, *, dry_run: bool, no_deploy: bool) -> None:
-    from deployments import catalogue
-
     project = settings.project_dir()
-    document = catalogue.parse_text(text, "The document")
-    if broken := violations(document):
-        raise InvalidJob("This is not a job; nothing was written.", problems=broken)
-    job = Job.model_validate(document)
-    if catalogue.path_of(project, job.id).exists():
-        raise Refused(f'There is a job "{job.id}" already.', hint=f"See it: ocs jobs show {job.id}")
-    if job.schedule is not None and (over := why_over(job.schedule, session.now())):
-        raise Refused(f"{job.id} {over}; nothing was written.", hint="Name a later time.")
-    if not no_deploy and (problems := unsupported(job)):
-        raise InvalidJob("The job asks for what is not supported yet; nothing was written.", problems=problems)
     if dry_run:
-        catalogue.check_with(project, job.id, text)
+        job = changing.new_job(project, text, deploy=not no_deploy)
         answer({"dry_run": True, "job": job.id, "document": job.document()}, lambda: say(text.rstrip()))
         return
-    change(project, job.id, "Added", lambda: catalogue.write(project, job.id, text), no_deploy=no_deploy)
+    work = changing.add(project, text, deploy=not no_deploy, by=person(), listener=Ear())
+    tell_changed("Added", session.run(work))
 
 
 def _text_of_options(job: str | None, options: Mapping[str, Any]) -> str:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from ocs.cli.arguments import JobId, NoDeploy, Settings, settings_of
-from ocs.cli.changing import NOT_ASKED, change, note, unless_away
+from ocs.cli.changing import NOT_ASKED, tell_changed
+from ocs.cli.person import Ear, person
 from ocs.cli.render.output import Mode, answer, say, tell
 from ocs.errors import InvalidJob, Refused, UsageError
-from ocs.service import session
-from ocs.spec import unsupported
-
-if TYPE_CHECKING:
-    from deployments.catalogue import Catalogue
+from ocs.service import changing, session
 
 EDITORS = ("VISUAL", "EDITOR")
 
@@ -67,56 +62,28 @@ def disable(job: JobId, no_deploy: NoDeploy = False) -> None:
 
 def remove(job: JobId, no_deploy: NoDeploy = False) -> None:
     """Remove a job: its file and its deployment; what runs or waits of it is ended. Its history stays."""
-    from deployments import catalogue, prefect_yaml
-    from deployments.reading import read_bytes
-
-    found = session.catalogue()
-    chosen = session.pick(job, session.ids_of(found), session.aliases_of(found))
-    children = sorted(other.id for other in found.jobs.values() if other.after and other.after.job == chosen)
-    if children:
-        raise Refused(f'"{chosen}" has jobs that run after it: {", ".join(children)}.', hint="Remove those first.")
-    path, before = catalogue.path_of(found.project, chosen), b""
-    with contextlib.suppress(InvalidJob):  # what cannot be read can be removed
-        before = read_bytes(path, path.name)
-    changed = catalogue.remove(found.project, chosen)
-    prefect_yaml.regenerate(changed)
-    why_not = NOT_ASKED
-    if not no_deploy:
-        from ocs.cli.commands.deploy import take_back
-
-        why_not = unless_away(lambda: session.run(take_back(chosen, found.name)))
-    note("Removed", chosen, before, None)
+    work = changing.remove(session.catalogue(), job, deploy=not no_deploy, by=person(), listener=Ear())
+    removed = session.run(work)
 
     def people() -> None:
-        say(f"Removed {chosen}; its history stays.")
-        if why_not:
+        say(f"Removed {removed.job_id}; its history stays.")
+        if not removed.undeployed:
+            why_not = removed.away or NOT_ASKED
             tell(f"If it was rolled out, it still is: {why_not}  End that with: ocs deploy --prune")
 
-    answer({"job": chosen, "removed": True, "deployment_removed": not why_not}, people)
+    answer({"job": removed.job_id, "removed": True, "deployment_removed": removed.undeployed}, people)
 
 
 def _switch(given: str, *, enabled: bool, no_deploy: bool) -> None:
-    from deployments import catalogue
-
-    found = session.catalogue()
-    job = session.job_of(found, given)
-
-    def written() -> Catalogue:
-        if job.enabled is enabled:
-            return found.checked()
-        return catalogue.set_values(found.project, job.id, {"enabled": enabled})
-
-    verb = "Enabled" if enabled else "Disabled"
-    change(found.project, job.id, verb, written, no_deploy=no_deploy, resume=enabled)
+    work = changing.switch(
+        session.catalogue(), given, enabled=enabled, deploy=not no_deploy, by=person(), listener=Ear()
+    )
+    tell_changed("Enabled" if enabled else "Disabled", session.run(work))
 
 
 def _write(project: Path, job_id: str, text: str, *, no_deploy: bool) -> None:
-    from deployments import catalogue
-
-    job = catalogue.check_with(project, job_id, text).jobs[job_id]
-    if not no_deploy and (problems := unsupported(job)):
-        raise InvalidJob("The job asks for what is not supported yet; nothing was written.", problems=problems)
-    change(project, job_id, "Changed", lambda: catalogue.write(project, job_id, text), no_deploy=no_deploy)
+    work = changing.rewrite(project, job_id, text, deploy=not no_deploy, by=person(), listener=Ear())
+    tell_changed("Changed", session.run(work))
 
 
 def _edit_in_editor(project: Path, job_id: str, before: str, *, no_deploy: bool) -> None:

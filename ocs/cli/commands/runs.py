@@ -19,13 +19,14 @@ from ocs.cli.group import group
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import Mode, answer, out, print_json, say, table, tell
 from ocs.cli.render.story import show_story, story_of
-from ocs.cli.render.views import Status, run_views, said
+from ocs.cli.render.views import run_views, said
 from ocs.errors import NotFound
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.shell_result import MARK
 from ocs.rules.wording import SHORT, first_line, local, took
 from ocs.service import session
 from ocs.service.contact import contact
+from ocs.service.records import Status
 
 if TYPE_CHECKING:
     from uuid import UUID

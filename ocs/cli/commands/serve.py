@@ -113,7 +113,7 @@ def _roll_out(found: Catalogue, state: UpState) -> Plan:
 
 
 def _say_ready(state: UpState, planned: Plan | None, *, detach: bool, no_auth: bool) -> None:
-    from ocs.cli.commands.deploy import not_rolled_out
+    from ocs.service.rollout import not_rolled_out
 
     server = {"url": state.url, "api_url": state.api_url, "port": state.port, "pid": state.pid}
     steps = planned.steps if planned else ()

@@ -200,14 +200,15 @@ async def _without_a_pool(client: PrefectClient) -> AsyncIterator[str]:
 async def _drift(client: PrefectClient) -> AsyncIterator[Finding]:
     if not session.has_project():
         return
-    from deployments import rollout
-    from ocs.cli.commands.deploy import retired_versions
+    from ocs.service import rollout
     from ocs.spec import unsupported
 
     found = session.catalogue()
     if found.problems or any(unsupported(job) for job in found.jobs.values()):
         return  # it cannot be rolled out; `job_files` says why
-    for finding in _differences(await rollout.plan(client, found, retired=await retired_versions())):
+    async with session.store() as store:
+        planned = await rollout.plan(client, store, found)
+    for finding in _differences(planned):
         yield finding
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from ocs.cli.commands.deliveries import delivery_view
 from ocs.cli.render.output import tell
 from ocs.rules.dispatch import DispatchKind
 from ocs.rules.occurrences import next_occurrence
-from ocs.rules.wording import local, seconds, utc
+from ocs.rules.wording import local, utc
+from ocs.service.records import Status, as_json, run_records
 from ocs.spec import Job, format_duration
 
 if TYPE_CHECKING:
@@ -19,21 +18,6 @@ if TYPE_CHECKING:
 
     from ocs.store import Store
     from ocs.store.tables import JobState, Run
-
-
-class Status(StrEnum):
-    """What a run's status can be for other programs."""
-
-    OK = "ok"
-    ERROR = "error"
-    TIMEOUT = "timeout"
-    SKIPPED = "skipped"
-    CRASHED = "crashed"
-    CANCELLED = "cancelled"
-    RUNNING = "running"
-    WAITING_APPROVAL = "waiting_approval"
-    RETRYING = "retrying"
-    """It failed, and its next attempt is still to come."""
 
 
 TEXT = {"type": "string"}
@@ -126,41 +110,10 @@ def schedule_text(job: Job) -> str | None:
 
 async def run_views(store: Store, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Runs with what followed them."""
-    from ocs.store import deliveries, queries
-
-    ids = [run.id for run in runs]
-    children = await queries.children_by_run(store, ids)
-    retrying = await queries.awaiting_retry(store, ids)
-    told = await deliveries.of_runs(store, ids)
-    return [
-        {**_run_view(run, children, run.id in retrying), "deliveries": list(map(delivery_view, told.get(run.id, ())))}
-        for run in runs
-    ]
+    return [as_json(record) for record in await run_records(store, runs)]
 
 
 def said(view: Mapping[str, Any]) -> str:
     """What a run has to say for itself: what went wrong, else what it printed."""
     lines = str(view["error"] or view["summary"]).splitlines()
     return "\n".join(line for line in lines if line not in ("stdout:", "stderr:"))
-
-
-def _run_view(run: Run, children: Mapping[Any, Sequence[Any]], retrying: bool) -> dict[str, Any]:
-    return {
-        "id": str(run.id),
-        "job": run.job_id,
-        "status": str(Status.RETRYING) if retrying else str(run.status),
-        "kind": str(run.kind),
-        "attempt": run.attempt,
-        "scheduled_for": utc(run.scheduled_for),
-        "started_at": utc(run.started_at),
-        "finished_at": utc(run.finished_at),
-        "duration_s": seconds(run.finished_at - run.started_at) if run.finished_at else None,
-        "exit_code": run.exit_code,
-        "folder": run.folder,
-        "summary": run.summary,
-        "error": run.error,
-        "flow_run_id": str(run.flow_run_id),
-        "retry_of": str(run.retry_of) if run.retry_of else None,
-        "parent_run": str(run.parent_run) if run.parent_run else None,
-        "children": [str(child) for child in children.get(run.id, ())],
-    }
