@@ -73,12 +73,13 @@ def embedded_state() -> dict[str, str] | None:
 def project_dir(start: Path | None = None) -> Path:
     """The project's folder: OCS_PROJECT, else the nearest one upwards with prefect.yaml and deployments/jobs.
 
+    With `start` it is the nearest one upwards from there, whatever OCS_PROJECT says.
+
     Raises:
         UsageError: there is none.
     """
-    configured = os.environ.get("OCS_PROJECT")
-    here = Path(configured).expanduser() if configured else (start or Path.cwd())
-    here = here.resolve()
+    configured = None if start else os.environ.get("OCS_PROJECT")
+    here = Path(configured or start or Path.cwd()).expanduser().resolve()
     candidates = [here] if configured else [here, *here.parents]
     for folder in candidates:
         if all((folder / part).exists() for part in MAINTAINED_FILES):

@@ -35,15 +35,15 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def catalogue() -> Catalogue:
-    """The catalogue of the project one stands in, valid or not.
+def catalogue(project: Path | None = None) -> Catalogue:
+    """The catalogue of a project, by default of the one that one stands in, valid or not.
 
     Raises:
         UsageError: one does not stand in a project.
     """
     from deployments import catalogue as catalogues
 
-    return catalogues.read(settings.project_dir())
+    return catalogues.read(settings.project_dir(project))
 
 
 def has_project() -> bool:

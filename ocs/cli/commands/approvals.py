@@ -11,7 +11,7 @@ from ocs.cli.group import group
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, say, table
 from ocs.rules.wording import SHORT, first_line, local
-from ocs.service import session
+from ocs.service import reading, session
 from ocs.service.deciding import decide
 from ocs.service.records import approval_record, as_json
 
@@ -33,11 +33,8 @@ def list_approvals(
     """List what waits for a decision, oldest first."""
 
     async def found() -> list[Approval]:
-        from ocs.store.approvals import approvals
-
         async with session.store() as store:
-            chosen = await session.pick_ever_run(store, job) if job else None
-            return await approvals(store, job=chosen, pending_only=not everything, limit=count)
+            return await reading.approvals(store, job=job, everything=everything, limit=count)
 
     views = [_view(request) for request in session.run(found())]
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import shutil
 import sys
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,13 +18,10 @@ from ocs.cli.person import Ear, person
 from ocs.cli.render.output import Mode, answer, out, print_json, say, table, tell
 from ocs.cli.render.story import show_story, story_of
 from ocs.cli.render.views import run_views, said
-from ocs.errors import NotFound
-from ocs.rules.dispatch import RunStatus
-from ocs.rules.shell_result import MARK
 from ocs.rules.wording import SHORT, first_line, local, took
-from ocs.service import session
+from ocs.service import reading, session
 from ocs.service.contact import contact
-from ocs.service.records import Status
+from ocs.service.records import Status, as_json
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -120,29 +115,24 @@ def logs(
 def output(run: RunId, stderr: Annotated[bool, typer.Option("--stderr", help="The errors instead.")] = False) -> None:
     """Print all a run said, as it said it; from its file when it was too long for the store."""
 
-    async def found() -> Run:
-        from ocs.store import queries
-
+    async def found() -> reading.Output:
         async with session.store() as store:
-            return await queries.run_by_prefix(store, run)
+            return await reading.output(store, run, "stderr" if stderr else "stdout")
 
-    chosen = session.run(found())
-    stream = "stderr" if stderr else "stdout"
-    text, size, path = (getattr(chosen, f"{stream}{suffix}") for suffix in ("", "_bytes", "_path"))
-    if MARK in text and path is None:
-        tell(f"Of {size} bytes the store kept these; a smaller output.offload in the job keeps all in a file.")
-    with _whole(text, path) as everything:
-        if not Mode.json:
-            sys.stdout.flush()
-            shutil.copyfileobj(everything, sys.stdout.buffer)
-            if (
-                text and path is None
-            ):  # the store keeps no blank end, and a prompt should not stand beside the last word
-                sys.stdout.buffer.write(b"\n")
-            sys.stdout.buffer.flush()
-            return
-        shown = everything.read().decode(errors="replace")
-    print_json({"ok": True, "run": str(chosen.id), "stream": stream, "bytes": size, "path": path, "output": shown})
+    said = session.run(found())
+    if said.is_cut:
+        tell(f"Of {said.size} bytes the store kept these; a smaller output.offload in the job keeps all in a file.")
+    if Mode.json:
+        about = {"run": str(said.run_id), "stream": said.stream, "bytes": said.size, "path": said.path}
+        print_json({"ok": True, **about, "output": said.text()})
+        return
+    with said.open() as everything:
+        sys.stdout.flush()
+        shutil.copyfileobj(everything, sys.stdout.buffer)
+        if said.kept and said.path is None:
+            # The store keeps no blank end, and a prompt should not stand beside the last word.
+            sys.stdout.buffer.write(b"\n")
+        sys.stdout.buffer.flush()
 
 
 @app.command(epilog="Example:  ocs runs cancel 3f2a9c1d")
@@ -153,15 +143,9 @@ def cancel(run: RunId) -> None:
 
 
 async def _list(job: str | None, wanted: list[Status], since: datetime | None, count: int) -> list[dict[str, Any]]:
-    from ocs.store import queries
-
     async with session.store() as store:
-        chosen = await session.pick_ever_run(store, job) if job else None
-        statuses = [RunStatus(status) for status in wanted if status is not Status.RETRYING]
-        if Status.RETRYING in wanted:
-            statuses += [RunStatus.ERROR, RunStatus.TIMEOUT]
-        runs = await queries.runs(store, job=chosen, status=statuses, since=since, limit=count)
-        return [view for view in await run_views(store, runs) if not wanted or view["status"] in wanted]
+        found = await reading.runs(store, job=job, status=wanted, since=since, limit=count)
+        return [as_json(run) for run in found]
 
 
 async def _cancel(given: str) -> dict[str, Any]:
@@ -224,13 +208,3 @@ def _is_last(line: Mapping[str, Any]) -> bool:
 async def _has_ended(client: PrefectClient, flow_run_id: UUID) -> bool:
     state = (await client.read_flow_run(flow_run_id)).state
     return state is None or state.is_final()
-
-
-def _whole(text: str, path: str | None) -> BinaryIO:
-    """All of a stream, to be read piece by piece: it may be large."""
-    if path is None:
-        return io.BytesIO(text.encode())
-    try:
-        return Path(path).open("rb")
-    except OSError as gone:
-        raise NotFound(f"The whole output was kept in {path}, which cannot be read: {gone.strerror}.") from gone
