@@ -6,6 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 from uuid import UUID
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Choice = TypeVar("Choice", bound=StrEnum)
 SOURCE = "python"
 
 
@@ -243,9 +245,12 @@ async def runs(
 
     Raises:
         NotFound: no such job is there, or has ever run.
+        UsageError: there is no such status.
     """
     async with session.store() as store:
-        return await reading.runs(store, job=job, status=[Status(each) for each in status], since=since, limit=limit)
+        return await reading.runs(
+            store, job=job, status=[_one_of(Status, each) for each in status], since=since, limit=limit
+        )
 
 
 @both
@@ -270,8 +275,8 @@ async def send_message(
     to: str = "main",
     sender: str | None = None,
     subject: str = "",
-    kind: Kind = Kind.TEXT,
-    priority: Priority = Priority.NORMAL,
+    kind: Kind | str = Kind.TEXT,
+    priority: Priority | str = Priority.NORMAL,
     expires_at: datetime | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> UUID:
@@ -282,6 +287,7 @@ async def send_message(
 
     Raises:
         Refused: a part of it cannot be kept.
+        UsageError: there is no such kind or priority.
     """
     from ocs.store import messages
 
@@ -290,8 +296,8 @@ async def send_message(
         sender=me.actor if sender is None else sender,
         recipient=to,
         body=body,
-        kind=kind,
-        priority=priority,
+        kind=_one_of(Kind, kind),
+        priority=_one_of(Priority, priority),
         subject=subject,
         metadata=dict(metadata or {}),
         expires_at=expires_at,
@@ -320,6 +326,14 @@ async def _decide(approval: str | UUID, by: str | None, reason: str | None, *, a
 
 def _catalogue(project: str | Path | None) -> Catalogue:
     return session.catalogue(None if project is None else Path(project))
+
+
+def _one_of(choices: type[Choice], given: str) -> Choice:
+    try:
+        return choices(given)
+    except ValueError:
+        known = ", ".join(choices)
+        raise UsageError(f'No {choices.__name__.lower()} "{given}".', hint=f"One of: {known}") from None
 
 
 def _me() -> Attribution:

@@ -71,9 +71,9 @@ class Run:
     finished_at: datetime | None
     duration_s: float | None
     exit_code: int | None
+    folder: str | None
     summary: str
     error: str | None
-    folder: str | None
     flow_run_id: UUID
     retry_of: UUID | None
     parent_run: UUID | None
@@ -184,9 +184,9 @@ def _run(run: RunRow, children: Mapping[UUID, Sequence[UUID]], told: Sequence[De
         finished_at=run.finished_at,
         duration_s=seconds(run.finished_at - run.started_at) if run.finished_at else None,
         exit_code=run.exit_code,
+        folder=run.folder,
         summary=run.summary,
         error=run.error,
-        folder=run.folder,
         flow_run_id=run.flow_run_id,
         retry_of=run.retry_of,
         parent_run=run.parent_run,
