@@ -52,13 +52,26 @@ async def _plan(found: Catalogue, only: Sequence[str]) -> Plan:
 
 
 async def roll_out(
-    found: Catalogue, only: Sequence[str] = (), *, prune: bool = False, api_url: str | None = None
+    found: Catalogue,
+    only: Sequence[str] = (),
+    *,
+    prune: bool = False,
+    resume: bool = False,
+    api_url: str | None = None,
 ) -> Plan:
     """Roll out with a progress bar."""
     async with session.server(api_url) as client, session.store() as store:
         with _progress() as show:
             return await rollout.roll_out(
-                client, store, found, only, prune=prune, by=person(), listener=Ear(), on_progress=show
+                client,
+                store,
+                found,
+                only,
+                prune=prune,
+                resume=resume,
+                by=person(),
+                listener=Ear(),
+                on_progress=show,
             )
 
 

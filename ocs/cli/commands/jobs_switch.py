@@ -115,7 +115,8 @@ async def _switched(found: Catalogue, source: Source, jobs: Sequence[Job], pairs
     """First the keys, so that nothing is run again; then the jobs are on; then what is owed."""
     from deployments import catalogue
     from deployments.importing.write import enable
-    from ocs.cli.commands.deploy import not_rolled_out, roll_out
+    from ocs.cli.commands.deploy import roll_out
+    from ocs.service.rollout import not_rolled_out
     from ocs.store import audit
     from ocs.store.carried import carry_keys
     from tasks.adapter.publish import publish
