@@ -7,8 +7,10 @@ import shutil
 import subprocess
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from uuid import UUID
+
+import typer
 
 from ocs import settings
 from ocs.cli.commands.jobs import read_text
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 CRONTAB, SCHEDULER, OPENCLAW = "crontab", "openclaw-scheduler", "openclaw"
 PROGRAMS = (CRONTAB, SCHEDULER, OPENCLAW)
+Disabled = Annotated[
+    bool, typer.Option("--disabled", help="All of them wait until you switch over, which is so in any case.")
+]
 
 
 def read(program: str, place: Path | None, timezone: str | None = None) -> Source:

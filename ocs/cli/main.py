@@ -41,6 +41,7 @@ from ocs.cli.commands import (
     serve,
     status,
     targets,
+    why,
 )
 from ocs.cli.doctor import command
 from ocs.cli.group import Group
@@ -68,7 +69,7 @@ app.add_typer(pools.app, name="pools")
 app.add_typer(idem.app, name="idem")
 app.add_typer(audit.app, name="audit")
 app.add_typer(project.schema_app, name="schema")
-for module in (serve, access, status, command, deploy, project):
+for module in (serve, access, status, command, deploy, project, why):
     module.register(app)
 jobs_add.register(jobs.app)
 jobs_edit.register(jobs.app)

@@ -177,7 +177,7 @@ def test_the_doctor_sees_a_line_that_is_still_in_the_crontab(ocs: Ocs, tmp_path:
     program.write_text("#!/bin/sh\necho '0 3 * * * tidy.sh'\n")
     program.chmod(0o755)
     ocs.env["PATH"] = f"{program.parent}:/usr/bin:/bin"
-    ocs.json("jobs", "import", "crontab", "--user")
+    ocs.json("jobs", "import", "crontab", "--user", "--disabled")
     assert "still runs 1 job (tidy)" in ocs.json("jobs", "switch", "crontab", status=1)["error"]["message"]
     ocs.json("jobs", "enable", "tidy", "--no-deploy")
     (found,) = [check for check in ocs("doctor", "--json").json["checks"] if check["name"] == "others"]

@@ -14,7 +14,7 @@ import typer
 
 from ocs.cli.commands.jobs import read_text
 from ocs.cli.group import group
-from ocs.cli.importing import local_zone, own_crontab
+from ocs.cli.importing import Disabled, local_zone, own_crontab
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import NotFound, OcsError, Problem, ServerUnreachable, UsageError
 from ocs.rules.wording import count_of, first_line
@@ -73,6 +73,7 @@ def crontab(
     ] = "allow",
     partial: Annotated[bool, typer.Option("--partial", help="Take what can be taken; leave the other lines.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be written.")] = False,
+    disabled: Disabled = True,  # noqa: ARG001  there is no other way
 ) -> None:
     """Make a job of each entry of a crontab, and name every line that cannot be one. Again, it changes nothing.
 

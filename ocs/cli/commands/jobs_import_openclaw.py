@@ -22,9 +22,6 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be
 Replace = Annotated[
     bool, typer.Option("--replace", help="Write jobs anew that were imported before and differ; by default they stay.")
 ]
-Disabled = Annotated[
-    bool, typer.Option("--disabled", help="All of them wait until you switch over, which is so in any case.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +37,7 @@ def openclaw_scheduler(
     ] = None,
     dry_run: DryRun = False,
     replace: Replace = False,
-    disabled: Disabled = True,  # noqa: ARG001  there is no other way
+    disabled: importing.Disabled = True,  # noqa: ARG001  there is no other way
 ) -> None:
     """Make a job of each job of openclaw-scheduler, and name what cannot be carried over. Again, it changes nothing."""
     _import(importing.read(importing.SCHEDULER, database), dry_run=dry_run, replace=replace)
@@ -58,7 +55,7 @@ def openclaw(
     ] = None,
     dry_run: DryRun = False,
     replace: Replace = False,
-    disabled: Disabled = True,  # noqa: ARG001  there is no other way
+    disabled: importing.Disabled = True,  # noqa: ARG001  there is no other way
 ) -> None:
     """Make a job of each automation of OpenClaw, and name what cannot be carried over. Again, it changes nothing."""
     _import(importing.read(importing.OPENCLAW, place, timezone), dry_run=dry_run, replace=replace)

@@ -1,0 +1,186 @@
+"""`ocs why` and `ocs calendar`: what became of every occurrence, and what is to come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocs.cli.arguments import JobId, SomeJobId, moment_of
+from ocs.cli.render.output import answer, say, table, tell
+from ocs.cli.render.views import schedule_text
+from ocs.errors import UsageError
+from ocs.rules.occurrences import newest_between, next_occurrence
+from ocs.rules.why import Line, Past, What, lines, not_followed
+from ocs.rules.wording import SHORT, first_line, local, utc
+from ocs.service import session
+
+if TYPE_CHECKING:
+    from ocs.spec import Job
+
+DAY = timedelta(days=1)
+MOST = 1000
+"""So many occurrences are told of, the newest."""
+AROUND = timedelta(seconds=60)
+WEEK = 7
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog="Example:  ocs why nightly-report --since 7d")(why)
+    app.command(epilog="Example:  ocs calendar nightly-report")(calendar)
+
+
+def why(
+    job: JobId,
+    at: Annotated[str | None, typer.Option(help="What was due at this moment, such as 2026-11-24T03:00.")] = None,
+    since: Annotated[str | None, typer.Option(help="All that was due since: 2d, or a moment. By default 1d.")] = None,
+) -> None:
+    """Say of every occurrence of a job what became of it, and why: also of those while everything was down."""
+    if at is not None and since is not None:
+        raise UsageError("Say --at or --since, not both.")
+    chosen = session.job_of(session.catalogue(), job)
+    now = session.now()
+    moment = _moment(at) if at else None
+    begins, ends = (moment - AROUND, moment + AROUND) if moment else (moment_of(since or "1d") or now - DAY, now)
+    begins = begins.astimezone(UTC)
+    found = session.run(_told([chosen], begins, ends, now))[chosen.id]
+    _tell(chosen, found, _nearest(chosen, moment) if moment and not found else [], now)
+
+
+def calendar(
+    job: SomeJobId = None,
+    week: Annotated[int, typer.Option(help="Which: 0 is this one, -1 the one before.", min=-520, max=520)] = 0,
+) -> None:
+    """Show a week of one job or of all: what ran, what did not, what is to come."""
+    catalogue = session.catalogue()
+    jobs = [session.job_of(catalogue, job)] if job else [each for each in catalogue.jobs.values() if each.enabled]
+    now = session.now()
+    today = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    monday = today - timedelta(days=today.weekday() - WEEK * week)
+    days = [(monday.replace(tzinfo=None) + timedelta(days=number)).astimezone() for number in range(WEEK + 1)]
+    span = (days[0].astimezone(UTC), days[-1].astimezone(UTC) - timedelta(microseconds=1))
+    told = session.run(_told(jobs, *span, now))
+    weeks = {job_id: [_of_day(found, days, number) for number in range(WEEK)] for job_id, found in told.items()}
+
+    def people() -> None:
+        headings = ("JOB", *(f"{day:%a %d}".upper() for day in days[:WEEK]))
+        table(headings, [(job_id, *map(_cell, each)) for job_id, each in weeks.items()])
+        if job:
+            say("")
+            _table([line for line in told[jobs[0].id] if line.what is not What.COMING or line.due < now + DAY])
+
+    views = [
+        {"job": job_id, "days": [_day(of_day, day) for of_day, day in zip(each, days, strict=False)]}
+        for job_id, each in weeks.items()
+    ]
+    answer({"week": days[0].date().isoformat(), "jobs": views}, people)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(f'--at "{text}": write a moment such as 2026-11-24T03:00') from None
+
+
+async def _told(jobs: Sequence[Job], begins: datetime, ends: datetime, now: datetime) -> dict[str, list[Line]]:
+    """The lines of each job; without a store nothing is on record."""
+    if not session.has_store():
+        return {job.id: lines(await _due(job, begins, ends), Past(), enabled=job.enabled, now=now) for job in jobs}
+    from ocs.store.past import past_between
+
+    found: dict[str, list[Line]] = {}
+    async with session.store() as store:
+        for job in jobs:
+            past = await past_between(store, job.id, begins, ends)
+            parents = (await past_between(store, job.after.job, begins, ends)).attempts if job.after else ()
+            told = lines(await _due(job, begins, ends), past, enabled=job.enabled, now=now)
+            told += not_followed(job, parents, past)
+            found[job.id] = sorted(told, key=lambda line: line.due)
+    return found
+
+
+async def _due(job: Job, begins: datetime, ends: datetime) -> list[datetime]:
+    """Computed beside the event loop: a schedule may have very many times."""
+    if job.schedule is None:
+        return []
+    return await asyncio.to_thread(newest_between, job.schedule, begins - timedelta(microseconds=1), ends, MOST)
+
+
+def _nearest(job: Job, moment: datetime) -> list[datetime]:
+    """What was due just before and is due just after a moment at which nothing is."""
+    if job.schedule is None:
+        return []
+    before = newest_between(job.schedule, moment - timedelta(days=40), moment, 1)
+    after = next_occurrence(job.schedule, moment)
+    return [*before, *([after] if after else [])]
+
+
+def _tell(job: Job, found: Sequence[Line], nearest: Sequence[datetime], now: datetime) -> None:
+    coming = next_occurrence(job.schedule, now) if job.schedule and job.enabled else None
+
+    def people() -> None:
+        if found:
+            _table(found)
+        elif nearest:
+            say(f"Nothing of {job.id} was due then; nearest: {', '.join(local(moment) for moment in nearest)}.")
+        else:
+            say(f"Nothing of {job.id} was due: it runs {schedule_text(job) or 'only by hand'}.")
+        if not job.enabled:
+            tell(f"{job.id} is off now.  ocs jobs enable {job.id}", style="yellow")
+        elif coming:
+            say(f"Next: {local(coming)}")
+
+    payload = {
+        "job": job.id,
+        "occurrences": [_view(line) for line in found],
+        "nearest": [utc(moment) for moment in nearest],
+        "next": utc(coming),
+    }
+    answer(payload, people)
+
+
+def _table(found: Sequence[Line]) -> None:
+    rows = [
+        (
+            local(line.due),
+            line.what,
+            "" if line.kind == "scheduled" else line.kind,
+            str(line.run_id)[:SHORT] if line.run_id else "",
+            line.by or "",
+            first_line(line.why, 90),
+        )
+        for line in found
+    ]
+    table(("DUE", "", "KIND", "RUN", "BY", "WHY"), rows, spare=("BY", "KIND"))
+
+
+def _view(line: Line) -> dict[str, Any]:
+    return {
+        "due": utc(line.due),
+        "what": line.what,
+        "why": line.why,
+        "kind": line.kind,
+        "run": str(line.run_id) if line.run_id else None,
+        "by": line.by,
+    }
+
+
+def _of_day(found: Sequence[Line], days: Sequence[datetime], number: int) -> list[Line]:
+    return [line for line in found if days[number] <= line.due < days[number + 1]]
+
+
+def _day(found: Sequence[Line], day: datetime) -> dict[str, Any]:
+    return {"day": day.date().isoformat(), "counts": _counts(found), "occurrences": [_view(line) for line in found]}
+
+
+def _counts(found: Sequence[Line]) -> dict[str, int]:
+    return {what.value: count for what in What if (count := sum(line.what is what for line in found))}
+
+
+def _cell(found: Sequence[Line]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in _counts(found).items())

@@ -1,0 +1,61 @@
+"""`ocs why` and `ocs calendar`: a line for every occurrence, also without a store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.cli.command import Ocs
+
+HOURLY = 'id: tidy\nschedule: "0 * * * *"\nrun: echo hello\n'
+
+
+def test_every_occurrence_has_a_line(ocs: Ocs) -> None:
+    ocs.write("tidy", HOURLY)
+    answer = ocs.json("why", "tidy", "--since", "6h")
+    assert len(answer["occurrences"]) == 6
+    assert {each["what"] for each in answer["occurrences"]} == {"unknown"}
+    assert answer["next"] > answer["occurrences"][-1]["due"]
+    ocs.json("jobs", "disable", "tidy", "--no-deploy")
+    answer = ocs.json("why", "tidy", "--since", "6h")
+    assert {each["what"] for each in answer["occurrences"]} == {"unknown"}
+    said = ocs("why", "tidy", "--since", "6h")
+    assert said.out.count("before all that is on record") == 6
+    assert "tidy is off now" in said.err
+
+
+def test_a_moment_names_what_was_due_then_or_what_is_nearest(ocs: Ocs) -> None:
+    ocs.write("tidy", HOURLY)
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+    (told,) = ocs.json("why", "tidy", "--at", hour.isoformat())["occurrences"]
+    assert datetime.fromisoformat(told["due"]) == hour
+    answer = ocs.json("why", "tidy", "--at", (hour + timedelta(minutes=20)).isoformat())
+    assert answer["occurrences"] == []
+    assert [datetime.fromisoformat(each) for each in answer["nearest"]] == [hour, hour + timedelta(hours=1)]
+
+
+def test_a_job_without_times_says_when_it_runs(ocs: Ocs) -> None:
+    ocs.write("tidy", HOURLY)
+    ocs.write("after", "id: after\nafter: {job: tidy}\nrun: echo hello\n")
+    assert "it runs after tidy (success)" in ocs("why", "after").out
+
+
+@pytest.mark.parametrize("arguments", [("--at", "soon"), ("--since", "soon"), ("--at", "2026-11-24", "--since", "1d")])
+def test_what_is_no_moment_is_wrong_usage(ocs: Ocs, arguments: tuple[str, ...]) -> None:
+    ocs.write("tidy", HOURLY)
+    assert ocs.json("why", "tidy", *arguments, status=2)["error"]["code"] == "usage"
+
+
+def test_a_week_has_all_occurrences_of_all_jobs(ocs: Ocs) -> None:
+    ocs.write("tidy", HOURLY)
+    ocs.write("daily", 'id: daily\nschedule: {cron: "0 3 * * *", timezone: Europe/Vienna}\nrun: echo hello\n')
+    ocs.write("off", f"{HOURLY.replace('tidy', 'off')}enabled: false\n")
+    jobs = {each["job"]: each["days"] for each in ocs.json("calendar", "--week", "1")["jobs"]}
+    assert {job: [day["counts"] for day in days] for job, days in jobs.items()} == {
+        "daily": [{"coming": 1}] * 7,
+        "tidy": [{"coming": 24}] * 7,
+    }
+    said = ocs("calendar", "daily", "--week", "-1").out
+    assert said.count("1 unknown") == 7
+    assert said.count("before all that is on record") == 7
