@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from blocks import image
-from blocks.gateway import OpenClawGateway
+from blocks.gateway import OpenClawGateway, gateway
 from blocks.gateway_error import GatewayError
-from blocks.transport import Part, Undelivered, patience
+from blocks.kind import Fields, TargetKind
+from blocks.transport import Part, Transport, Undelivered, patience
 from ocs.rules.markdown import literal
 from ocs.rules.parts import TELEGRAM_BY_GATEWAY
 
@@ -96,6 +97,25 @@ class GatewayTransport:
         if self._channel == TELEGRAM:
             return {"presentation": {"blocks": [{"type": "text", "text": text}]}}
         return {"message": text}
+
+
+async def by_gateway(channel: str, recipient: str) -> GatewayTransport:
+    """What sends to a conversation through the gateway that the block names.
+
+    Raises:
+        Undelivered: no gateway is known, or it cannot be used.
+    """
+    try:
+        return GatewayTransport(await gateway(), channel, recipient)
+    except GatewayError as unusable:
+        raise Undelivered(unusable.message, hint=unusable.hint) from unusable
+
+
+async def _transport(target: Fields) -> Transport:
+    return await by_gateway(target.channel, target.recipient)
+
+
+GATEWAY = TargetKind(("channel", "recipient"), lambda target: f"{target.channel}:{target.recipient}", _transport)
 
 
 def _where_to_look(part: Part) -> str:

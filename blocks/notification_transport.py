@@ -8,6 +8,7 @@ import logging
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from prefect.blocks.abstract import NotificationBlock, NotificationError
@@ -17,10 +18,13 @@ from prefect.types import SecretDict
 from pydantic import SecretStr
 
 from blocks import image
-from blocks.transport import Part, Undelivered, patience
+from blocks.kind import Fields, TargetKind
+from blocks.transport import Part, Transport, Undelivered, patience
 from ocs.rules.masking import mask
 from ocs.rules.parts import TELEGRAM, Limit
 from ocs.rules.plain_text import one_line
+from ocs.spec.target import NotificationBlock as NamedBlock
+from ocs.spec.target import address
 
 LARGEST_IMAGE = 8 * 1024**2
 LONGEST_SUBJECT = 128
@@ -102,6 +106,27 @@ class AppriseTransport:
                 )
         if not sent:
             raise _not_sent(self._service, NotificationError(log.text()), _PIECES.split(self._url))
+
+
+async def _by_block(target: Fields) -> Transport:
+    return await NotificationTransport.load(target.block)
+
+
+def _check(target: Fields) -> None:
+    if not isinstance(address(target.block), NamedBlock):
+        raise ValueError("A notification block is named by its type and name, such as slack-webhook/ops.")
+
+
+async def _by_apprise(target: Fields) -> Transport:
+    return AppriseTransport(target.url.get_secret_value())
+
+
+def _service(target: Fields) -> str:
+    return f"{urlsplit(target.url.get_secret_value()).scheme}://..."
+
+
+NOTIFICATION = TargetKind(("block",), lambda target: target.block, _by_block, _check)
+APPRISE = TargetKind(("url",), _service, _by_apprise)
 
 
 def _local(path: Path) -> str:

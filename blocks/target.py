@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Any
 
 from prefect.blocks.core import Block
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from blocks import webhook_transport
-from blocks.gateway import gateway
-from blocks.gateway_error import GatewayError
-from blocks.gateway_transport import GatewayTransport
-from blocks.notification_transport import AppriseTransport, NotificationTransport
+from blocks.gateway_transport import by_gateway
+from blocks.kind import KINDS
+from blocks.notification_transport import NotificationTransport
 from blocks.transport import Transport, Undelivered
-from blocks.webhook_transport import WebhookTransport
+from ocs.errors import Unusable
 from ocs.spec.target import InChannel, Named, NotificationBlock, address
 
-NEEDS = {"gateway": ("channel", "recipient"), "webhook": ("url",), "notification": ("block",), "apprise": ("url",)}
 NOTHING = SecretStr("")
 MAKE_IT = "Make it: ocs targets add {name} --help, or in the Prefect UI under Blocks (type Delivery Target)."
+
+
+def _with_choices(schema: dict[str, Any]) -> None:
+    schema["enum"] = KINDS.names()
 
 
 class DeliveryTarget(Block):
@@ -31,9 +31,10 @@ class DeliveryTarget(Block):
     _block_type_slug = "delivery-target"
     _description = "Whom jobs tell how they ended: a chat, a webhook, or anything that sends notifications."
 
-    kind: Literal["gateway", "webhook", "notification", "apprise"] = Field(
+    kind: str = Field(
         description="gateway: a chat of the OpenClaw gateway (channel, recipient). webhook: a signed POST (URL, "
-        "secret). notification: a notification block of Prefect (block). apprise: an address of Apprise (URL)."
+        "secret). notification: a notification block of Prefect (block). apprise: an address of Apprise (URL).",
+        json_schema_extra=_with_choices,
     )
     # Texts and not "text or nothing": of those the UI would make a field with a switch.
     channel: str = Field(default="", description="The gateway's channel, such as telegram.")
@@ -56,30 +57,28 @@ class DeliveryTarget(Block):
 
     @model_validator(mode="after")
     def _is_complete(self) -> DeliveryTarget:
-        missing = [name for name in NEEDS[self.kind] if not getattr(self, name)]
+        try:
+            kind = KINDS.get(self.kind)
+        except Unusable:
+            return self  # it can be read and edited; sending to it says what is wrong
+        missing = [name for name in kind.needs if not getattr(self, name)]
         if missing:
             raise ValueError(f"A target of the kind {self.kind} needs {' and '.join(missing)}.")
-        if self.kind == "webhook" and urlsplit(self.url.get_secret_value()).scheme not in ("http", "https"):
-            raise ValueError("The URL of a webhook begins with http:// or https://.")
-        if self.kind == "notification" and not isinstance(address(self.block), NotificationBlock):
-            raise ValueError("A notification block is named by its type and name, such as slack-webhook/ops.")
-        if self.kind == "webhook" and self.secret:
-            webhook_transport.signature(self.secret.get_secret_value(), "", "", b"")
+        try:
+            kind.check(self)
+        except ValueError:
+            raise
+        except Exception as defect:
+            raise ValueError(f"The kind {self.kind} could not check it ({type(defect).__name__}).") from None
         return self
 
     @property
     def where(self) -> str:
         """Where it goes, for people: without what is secret in it."""
-        match self.kind:
-            case "gateway":
-                return f"{self.channel}:{self.recipient}"
-            case "notification":
-                return self.block
-            case "webhook":
-                parts = urlsplit(self.url.get_secret_value())
-                return f"{parts.scheme}://{parts.hostname}/..."
-            case "apprise":
-                return f"{urlsplit(self.url.get_secret_value()).scheme}://..."
+        try:
+            return KINDS.get(self.kind).where(self)
+        except Exception:  # of a package that is not ours, in a list of all targets
+            return "unknown here"
 
 
 async def transport_of(target: DeliveryTarget) -> Transport:
@@ -88,15 +87,11 @@ async def transport_of(target: DeliveryTarget) -> Transport:
     Raises:
         Undelivered: something it needs is missing.
     """
-    match target.kind:
-        case "gateway":
-            return await _by_gateway(target.channel, target.recipient)
-        case "webhook":
-            return WebhookTransport(target.url.get_secret_value(), target.secret.get_secret_value() or None)
-        case "notification":
-            return await NotificationTransport.load(target.block)
-        case "apprise":
-            return AppriseTransport(target.url.get_secret_value())
+    try:
+        kind = KINDS.get(target.kind)
+    except Unusable as unusable:
+        raise Undelivered(unusable.message, hint=unusable.hint) from unusable
+    return await kind.transport(target)
 
 
 async def transport_to(target: str) -> Transport:
@@ -109,7 +104,7 @@ async def transport_to(target: str) -> Transport:
         case Named(name):
             return await transport_of(await _load(name))
         case InChannel(channel, recipient):
-            return await _by_gateway(channel, recipient)
+            return await by_gateway(channel, recipient)
         case NotificationBlock(block):
             return await NotificationTransport.load(block)
 
@@ -122,10 +117,3 @@ async def _load(name: str) -> DeliveryTarget:
     except RuntimeError as invalid:
         hint = "Edit it in the Prefect UI under Blocks."
         raise Undelivered(f'The delivery target "{name}" is not complete.', hint=hint) from invalid
-
-
-async def _by_gateway(channel: str, recipient: str) -> GatewayTransport:
-    try:
-        return GatewayTransport(await gateway(), channel, recipient)
-    except GatewayError as unusable:
-        raise Undelivered(unusable.message, hint=unusable.hint) from unusable

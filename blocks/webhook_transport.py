@@ -19,7 +19,8 @@ import httpx
 from blocks import image
 from blocks.connections import connections
 from blocks.gateway_error import retry_after
-from blocks.transport import Part, Undelivered, patience
+from blocks.kind import Fields, TargetKind
+from blocks.transport import Part, Transport, Undelivered, patience
 from ocs.rules.masking import mask
 from ocs.rules.plain_text import one_line
 from ocs.timing import timing
@@ -81,6 +82,25 @@ def signature(secret: str, key: str, timestamp: str, body: bytes) -> str:
         raise ValueError("after whsec_ it is not base64") from None
     signed = f"{key}.{timestamp}.".encode() + body
     return f"v1,{base64.b64encode(hmac.new(raw, signed, hashlib.sha256).digest()).decode()}"
+
+
+async def _transport(target: Fields) -> Transport:
+    return WebhookTransport(target.url.get_secret_value(), target.secret.get_secret_value() or None)
+
+
+def _where(target: Fields) -> str:
+    parts = urlsplit(target.url.get_secret_value())
+    return f"{parts.scheme}://{parts.hostname}/..."
+
+
+def _check(target: Fields) -> None:
+    if urlsplit(target.url.get_secret_value()).scheme not in ("http", "https"):
+        raise ValueError("The URL of a webhook begins with http:// or https://.")
+    if target.secret:
+        signature(target.secret.get_secret_value(), "", "", b"")
+
+
+WEBHOOK = TargetKind(("url",), _where, _transport, _check)
 
 
 def _headers(key: str, body: bytes, secret: str | None, now: datetime) -> dict[str, str]:

@@ -19,7 +19,7 @@ from pydantic import SecretStr, ValidationError
 from blocks.gateway import OpenClawGateway
 from blocks.gateway_transport import GatewayTransport
 from blocks.notification_transport import AppriseTransport, NotificationTransport
-from blocks.target import DeliveryTarget
+from blocks.target import DeliveryTarget, transport_of
 from blocks.transport import Part, Transport, Undelivered
 from blocks.webhook_transport import WebhookTransport
 from ocs.rules.parts import numbered
@@ -283,10 +283,18 @@ def test_a_target_says_where_it_goes_without_secrets(fields: dict[str, Any], whe
         ({"kind": "webhook", "url": f"ftp://{SECRET}"}, "begins with http"),
         ({"kind": "webhook", "url": "https://a", "secret": f"whsec_{SECRET}!"}, "not base64"),
         ({"kind": "notification", "block": "ops"}, "type and name"),
-        ({"kind": "pigeon"}, "kind"),
     ],
 )
 def test_a_target_that_cannot_work_is_refused(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told) as refused:
         DeliveryTarget(**fields)
     assert SECRET not in str(refused.value)
+
+
+async def test_a_target_of_a_kind_that_is_not_here_can_be_read_and_not_sent_to() -> None:
+    """Its package may be uninstalled: what is to be told waits, and says why."""
+    target = DeliveryTarget(kind="pigeon", url=SecretStr(SECRET))
+    assert target.where == "unknown here"
+    with pytest.raises(Undelivered, match="There is no kind of target 'pigeon' here; there are gateway") as refused:
+        await transport_of(target)
+    assert refused.value.retryable

@@ -16,9 +16,9 @@ def worker_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def worker(prefect_server: str, worker_home: Path) -> Iterator[None]:
-    log = worker_home / "worker.log"
-    with worker_process(our_worker(), api_url=prefect_server, home=worker_home, log=log):
+def worker(prefect_server: str, worker_home: Path, extension: Path) -> Iterator[None]:
+    log, env = worker_home / "worker.log", {"PYTHONPATH": str(extension)}
+    with worker_process(our_worker(), api_url=prefect_server, home=worker_home, log=log, env=env):
         yield
 
 

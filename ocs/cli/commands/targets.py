@@ -62,14 +62,20 @@ def add(
     apprise: Annotated[
         str | None, typer.Option(help="An address of Apprise, such as tgram://...; - reads it from standard input.")
     ] = None,
+    kind: Annotated[str | None, typer.Option(help="A kind that an installed package brings; with --url.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Where a target of such a kind is; - reads it from standard input.")
+    ] = None,
     note: Annotated[str | None, typer.Option(help="For people: who this is.")] = None,
 ) -> None:
     """Make a target, or change the one of that name."""
-    if sum(given is not None for given in (to, webhook, block, apprise)) != 1:
-        raise UsageError("Give exactly one of --to, --webhook, --block and --apprise.", hint="ocs targets add --help")
+    if sum(given is not None for given in (to, webhook, block, apprise, kind)) != 1 or (url and not kind):
+        one_of = "Give exactly one of --to, --webhook, --block, --apprise, and --kind with --url."
+        raise UsageError(one_of, hint="ocs targets add --help")
     _check_name(name)
     secret = _secret(secret_env) if secret_env else None
-    fields = {**_fields(to, _read(webhook), block, _read(apprise)), "secret": secret, "note": note}
+    chosen = {"kind": kind, "url": _read(url)} if kind else _fields(to, _read(webhook), block, _read(apprise))
+    fields = {**chosen, "secret": secret, "note": note}
 
     async def saved() -> dict[str, Any]:
         async with session.server() as client:
@@ -161,8 +167,10 @@ def _fields(to: str | None, webhook: str | None, block: str | None, apprise: str
 def _checked(fields: dict[str, Any]) -> DeliveryTarget:
     from pydantic import ValidationError
 
+    from blocks.kind import KINDS
     from blocks.target import DeliveryTarget
 
+    KINDS.get(fields["kind"])
     try:
         return DeliveryTarget(**fields)
     except ValidationError as invalid:

@@ -197,10 +197,11 @@ def job_files() -> Iterator[Finding]:
 
 def extensions() -> Iterator[Finding]:
     """What installed packages bring: whether all of it can be loaded, what is imported only where jobs run included."""
+    from blocks.kind import KINDS
     from ocs.extensions import imported
     from ocs.spec.strategy import STRATEGIES
 
-    for problem in STRATEGIES.problems():
+    for problem in (*STRATEGIES.problems(), *KINDS.problems()):
         yield Finding("extensions", State.PROBLEM, problem, "Mend or uninstall the package, and start the worker again")
     for name, strategy in STRATEGIES.brought().items():
         try:
@@ -210,6 +211,8 @@ def extensions() -> Iterator[Finding]:
             yield Finding("extensions", State.PROBLEM, found, "Mend the package, and start the worker again")
         else:
             yield Finding("extensions", State.OK, f"The strategy {name} is installed.")
+    for name in KINDS.brought():
+        yield Finding("extensions", State.OK, f"The kind of target {name} is installed.")
 
 
 def _disk(there: Path, folder: Path) -> Finding:

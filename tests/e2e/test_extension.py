@@ -1,0 +1,80 @@
+"""A strategy and a kind of target of another package, from the command line to a worker and back."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from prefect.blocks.system import Secret
+
+from ocs.rules.dispatch import RunStatus
+from tests.cli.command import Ocs
+from tests.e2e.system import RunningSystem
+
+pytestmark = pytest.mark.e2e
+TOKEN = "correct-horse-battery"
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Says what it was told, a token too; under /gone there is nothing, and /slow takes its time."""
+
+    def do_GET(self) -> None:
+        if self.path == "/slow":
+            threading.Event().wait(60)
+        self.send_response(404 if self.path == "/gone" else 200)
+        self.end_headers()
+        self.wfile.write(f"rows: 3, asked with {self.headers['authorization']}".encode())
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+async def test_a_job_of_its_strategy_runs_and_tells_its_target(
+    ocs: RunningSystem, worker_home: Path, prefect_server: str, extension: Path, tmp_path: Path, site: str
+) -> None:
+    environment = {"PREFECT_API_URL": prefect_server, "PYTHONPATH": str(extension)}
+    command = Ocs(ocs.project, worker_home, environment)
+    log = tmp_path / "told.jsonl"
+    assert command("targets", "add", ocs.id("log"), "--kind", "file", "--url", "here").status == 1
+    assert "There is no kind of target 'pigeon'" in command("targets", "add", "x", "--kind", "pigeon").err
+    assert str(log) in command("targets", "add", ocs.id("log"), "--kind", "file", "--url", log.as_uri()).out
+    await Secret(value=TOKEN).save(ocs.id("token"))
+    told = {"when": "always", "to": ocs.id("log")}
+    ocs.write("ask", run={"http": {"url": f"{site}/rows", "token": ocs.id("token")}}, deliver=told)
+    ocs.write("gone", run={"http": {"url": f"{site}/gone"}})
+    ocs.write("slow", run={"http": {"url": f"{site}/slow"}, "timeout": "1s"})
+    ocs.write("child", after={"job": "ask", "match": {"contains": "rows: 3"}}, run="echo followed")
+    for name in ("ask", "gone", "slow", "child"):
+        assert command("deploy", ocs.id(name)).status == 0
+    for name in ("ask", "gone", "slow"):
+        await ocs.run(name)
+    try:
+        asked, gone, slow = [await ocs.ended_run(name) for name in ("ask", "gone", "slow")]
+        assert (asked.status, asked.stdout) == (RunStatus.OK, "rows: 3, asked with Bearer ********")
+        assert (gone.status, "The server answered 404" in gone.error) == (RunStatus.ERROR, True)
+        assert (slow.status, slow.error.startswith("Timed out after 1s.")) == (RunStatus.TIMEOUT, True)
+        assert (await ocs.ended_run("child")).parent_run == asked.id
+        line = await ocs.eventually(partial(_read, log))
+        assert (json.loads(line)["job"], TOKEN in line, "rows: 3" in line) == (ocs.id("ask"), False, True)
+    finally:
+        command("targets", "remove", ocs.id("log"))
+    # Where the package is not installed, its jobs are known and fail with a sentence; here only the worker has it.
+    assert "run.http" in Ocs(ocs.project, worker_home, {"PREFECT_API_URL": prefect_server})("jobs", "validate").err
+
+
+async def _read(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
