@@ -79,5 +79,6 @@ def test_the_doctor_names_it(ocs: Ocs, broken: str) -> None:
     checks = ocs("--json", "doctor", PYTHONPATH=broken).json["checks"]
     found = {check["finding"]: check["state"] for check in checks if check["name"] == "extensions"}
     assert found.pop("The strategy http is installed.") == "ok"
+    assert found.pop("The kind of target file is installed.") == "ok"
     ((finding, state),) = found.items()
     assert (state, "ocs-ftp 2.0" in finding, "not_installed_anywhere" in finding) == ("problem", True, True)
