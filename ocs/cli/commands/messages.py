@@ -9,12 +9,13 @@ import typer
 
 from ocs.cli.arguments import end_of
 from ocs.cli.group import group
-from ocs.cli.render.message_views import message_views, receipt_view, show_message, show_messages, show_receipts
+from ocs.cli.render.message_views import show_message, show_messages, show_receipts
 from ocs.cli.render.output import answer, say
 from ocs.errors import Refused, UsageError
 from ocs.rules.messages import BROADCAST, Draft, Kind, Priority, checked_name, metadata_of
 from ocs.rules.wording import SHORT, local
 from ocs.service import session
+from ocs.service.message_views import message_views, receipt_view
 
 
 def _name(given: str) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocs.cli.commands.messages import MessageId, Reader
-from ocs.cli.render.message_views import message_views
 from ocs.cli.render.output import answer, say
 from ocs.rules.wording import SHORT, count_of
 from ocs.service import session
+from ocs.service.message_views import message_views
 
 if TYPE_CHECKING:
     from ocs.store import Store

@@ -16,12 +16,13 @@ from ocs.cli.arguments import RunId, SomeJob, moment_of
 from ocs.cli.group import group
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import Mode, answer, out, print_json, say, table, tell
-from ocs.cli.render.story import show_story, story_of
+from ocs.cli.render.story import show_story
 from ocs.cli.render.views import run_views, said
 from ocs.rules.wording import SHORT, first_line, local, took
 from ocs.service import reading, session
 from ocs.service.contact import contact
 from ocs.service.records import Status, as_json
+from ocs.service.story import story_of
 
 if TYPE_CHECKING:
     from uuid import UUID

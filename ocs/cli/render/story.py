@@ -6,51 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from ocs.cli.commands.deliveries import show_deliveries
 from ocs.cli.render.output import say, table
-from ocs.cli.render.views import run_views
-from ocs.rules.dispatch import DispatchKind
 from ocs.rules.wording import SHORT, local, took
-from ocs.service import session
 
 if TYPE_CHECKING:
-    from ocs.store import Store
     from ocs.store.tables import Run
 
 LAST_LINES = 15
-
-
-async def story_of(store: Store, run: Run) -> dict[str, Any]:
-    """The run's view with everything around it."""
-    from ocs.store import inbox, queries
-    from ocs.store.approvals import approvals_of_run, said_of
-
-    (view,) = await run_views(store, [run])
-    attempts = await run_views(store, await queries.attempts(store, run))
-    children = await run_views(store, await queries.children_of(store, run.id))
-    coming = [waiting for waiting in await queries.waiting(store) if run.id in (waiting.source_run, waiting.retry_of)]
-    parent = await queries.run(store, run.parent_run) if run.parent_run else None
-    asked = await approvals_of_run(store, run.id)
-    return {
-        **view,
-        "why": _why(run, parent),
-        "skip_reason": run.skip_reason,
-        "signal": run.signal,
-        "session_key": run.session_key,
-        "finding": run.finding,
-        "attempts": [_brief(attempt) for attempt in attempts],
-        "followed_by": [_brief(child) for child in children],
-        "waiting": [
-            {"job": waiting.job_id, "kind": str(waiting.kind), "scheduled_for": waiting.scheduled_for}
-            for waiting in coming
-        ],
-        "approvals": [
-            {"id": str(request.id), "status": str(request.status), "said": said_of(request)} for request in asked
-        ],
-        "messages": [
-            {"id": str(message.id), "from": message.sender, "subject": message.subject, "event": str(receipt.event)}
-            for message, receipt in await inbox.shown_to(store, run.id)
-        ],
-        "ui_url": session.flow_run_link(run.flow_run_id),
-    }
 
 
 def show_story(run: Run, story: dict[str, Any]) -> None:
@@ -105,24 +66,3 @@ def _show_end(stream: str, text: str, run: Run, option: str) -> None:
     cut = f" (the last {LAST_LINES} of {len(lines)} lines; all: ocs runs output {str(run.id)[:SHORT]}{option})"
     say(f"\n{stream}{cut if len(lines) > LAST_LINES else ''}", style="bold")
     say("\n".join(lines[-LAST_LINES:]))
-
-
-def _why(run: Run, parent: Run | None) -> str:
-    due = local(run.scheduled_for)
-    match run.kind:
-        case DispatchKind.SCHEDULED:
-            return f"its schedule, for {due}"
-        case DispatchKind.MANUAL:
-            return "by hand"
-        case DispatchKind.CHAIN:
-            return f"after {parent.job_id}, run {str(parent.id)[:SHORT]} ({parent.status})" if parent else "after a job"
-        case DispatchKind.RETRY:
-            return f"attempt {run.attempt}, after run {str(run.retry_of)[:SHORT]}"
-        case DispatchKind.REPLAY:
-            return "again, after a crash"
-        case DispatchKind.QUEUED:
-            return "it had waited for another run to end"
-
-
-def _brief(view: dict[str, Any]) -> dict[str, Any]:
-    return {key: view[key] for key in ("id", "job", "kind", "attempt", "status", "started_at", "finished_at")}

@@ -1,0 +1,75 @@
+"""The story of a run: why it ran, its attempts, how it ended, what followed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ocs.rules.dispatch import DispatchKind
+from ocs.rules.wording import SHORT, local
+from ocs.service import session
+from ocs.service.records import as_json, run_records
+
+if TYPE_CHECKING:
+    from ocs.store import Store
+    from ocs.store.tables import Run
+
+
+async def story_of(store: Store, run: Run) -> dict[str, Any]:
+    """The run's view with everything around it."""
+    from ocs.store import inbox, queries
+    from ocs.store.approvals import approvals_of_run, said_of
+
+    (view,) = await _views(store, [run])
+    attempts = await _views(store, await queries.attempts(store, run))
+    children = await _views(store, await queries.children_of(store, run.id))
+    coming = [waiting for waiting in await queries.waiting(store) if run.id in (waiting.source_run, waiting.retry_of)]
+    parent = await queries.run(store, run.parent_run) if run.parent_run else None
+    asked = await approvals_of_run(store, run.id)
+    return {
+        **view,
+        "why": _why(run, parent),
+        "skip_reason": run.skip_reason,
+        "signal": run.signal,
+        "session_key": run.session_key,
+        "finding": run.finding,
+        "attempts": [_brief(attempt) for attempt in attempts],
+        "followed_by": [_brief(child) for child in children],
+        "waiting": [
+            {"job": waiting.job_id, "kind": str(waiting.kind), "scheduled_for": waiting.scheduled_for}
+            for waiting in coming
+        ],
+        "approvals": [
+            {"id": str(request.id), "status": str(request.status), "said": said_of(request)} for request in asked
+        ],
+        "messages": [
+            {"id": str(message.id), "from": message.sender, "subject": message.subject, "event": str(receipt.event)}
+            for message, receipt in await inbox.shown_to(store, run.id)
+        ],
+        "ui_url": session.flow_run_link(run.flow_run_id),
+    }
+
+
+async def _views(store: Store, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    return [as_json(record) for record in await run_records(store, runs)]
+
+
+def _why(run: Run, parent: Run | None) -> str:
+    due = local(run.scheduled_for)
+    match run.kind:
+        case DispatchKind.SCHEDULED:
+            return f"its schedule, for {due}"
+        case DispatchKind.MANUAL:
+            return "by hand"
+        case DispatchKind.CHAIN:
+            return f"after {parent.job_id}, run {str(parent.id)[:SHORT]} ({parent.status})" if parent else "after a job"
+        case DispatchKind.RETRY:
+            return f"attempt {run.attempt}, after run {str(run.retry_of)[:SHORT]}"
+        case DispatchKind.REPLAY:
+            return "again, after a crash"
+        case DispatchKind.QUEUED:
+            return "it had waited for another run to end"
+
+
+def _brief(view: dict[str, Any]) -> dict[str, Any]:
+    return {key: view[key] for key in ("id", "job", "kind", "attempt", "status", "started_at", "finished_at")}
