@@ -28,10 +28,10 @@ def not_built(job: Job) -> list[Problem]:
 
 def _is_plain(job: Job) -> bool:
     """Whether it needs no asking: tests hold that Prefect takes all of cron's own grammar, and Prefect loads slowly."""
-    schedule = job.schedule
-    if job.on_event or (schedule is not None and schedule.rrule is not None):
+    each = job.schedule.each if job.schedule else ()
+    if job.on_event or any(times.rrule is not None for times in each):
         return False
-    return schedule is None or schedule.cron is None or cron.read(schedule.cron).is_standard
+    return all(times.cron is None or cron.read(times.cron).is_standard for times in each)
 
 
 def _refused(path: str, build: Callable[[Any], object], specs: list[dict[str, Any]]) -> Iterator[Problem]:

@@ -12,13 +12,15 @@ from ocs.rules.approval import what_runs
 from ocs.rules.markdown import code_block, sentence
 from ocs.rules.occurrences import EVERY_ANCHOR
 from ocs.rules.timetable import timetable
-from ocs.spec import EventTrigger, Job, format_duration
+from ocs.spec import EventTrigger, Job, Times, format_duration
 from ocs.spec.braces import guard
 
 ENTRYPOINT = "flows.job.run_job"
 DIGEST_LENGTH = 16
 FENCE = 4
 """So many marks at least enclose a command; with others the description of a job that is rolled out would differ."""
+SHOWN = 5
+"""Days that are left out, of however many there are."""
 TRIGGER = ": event "
 JOB_VARIABLES = {"env": {"PYTHONSAFEPATH": "1"}}
 """Under Prefect's process worker a `tasks.py` in the current folder must not stand in for ours."""
@@ -139,8 +141,16 @@ def _when(job: Job) -> str:
     schedule = job.schedule
     if schedule is None:
         return "by hand or on events" if job.on_event else "by hand"
-    if schedule.every is not None:
-        return f"every {format_duration(schedule.every)}"
     if schedule.moment is not None:
         return f"once, at {schedule.moment:%Y-%m-%d %H:%M:%S} UTC"
-    return f"`{schedule.cron or schedule.rrule}` ({schedule.timezone})"
+    left_out = schedule.except_
+    besides = [*([f"holidays in {left_out.holidays}"] if left_out.holidays else []), *map(str, left_out.dates[:SHOWN])]
+    more = [f"{len(left_out.dates) - SHOWN} more days"] if len(left_out.dates) > SHOWN else []
+    but = f", but not on {', '.join([*besides, *more])}" if besides else ""
+    return " and ".join(_at(times) for times in schedule.each) + but
+
+
+def _at(times: Times) -> str:
+    if times.every is not None:
+        return f"every {format_duration(times.every)}"
+    return f"`{times.cron or times.rrule}` ({times.timezone})"

@@ -11,6 +11,7 @@ from uuid import UUID
 from ocs.rules import approval, cooldown, misfire
 from ocs.rules.approval import ApprovalStatus, Recorded
 from ocs.rules.dispatch import Dispatch, DispatchKind
+from ocs.rules.left_out import why_left_out
 from ocs.rules.misfire import Newer
 from ocs.spec import Job
 
@@ -151,6 +152,14 @@ def _on_time(job: Job, dispatch: Dispatch, snapshot: Snapshot, now: datetime) ->
     return Skip(SkipReason.MISSED, why) if why else None
 
 
+def _not_left_out(job: Job, dispatch: Dispatch, _snapshot: Snapshot, _now: datetime) -> Skip | None:
+    """Prefect cannot leave out days, and makes runs for them."""
+    if dispatch.kind is not DispatchKind.SCHEDULED or job.schedule is None:
+        return None
+    why = why_left_out(job.schedule, dispatch.scheduled_for)
+    return Skip(SkipReason.DISABLED, why) if why else None
+
+
 def _not_backing_off(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:
     """Only recurring schedules back off: a one-shot has no next chance."""
     recurring = job.schedule is not None and job.schedule.at is None
@@ -214,6 +223,7 @@ GUARDS: tuple[Guard, ...] = (
     _withdrawn,
     _claimable,
     _enabled,
+    _not_left_out,
     _on_time,
     _not_backing_off,
     _approved,

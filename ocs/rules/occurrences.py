@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from heapq import merge
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
-from ocs.spec import Schedule, cron, rrule
+from ocs.rules.left_out import why_left_out
+from ocs.spec import Schedule, Times, cron, rrule
+from ocs.spec.recurrence import FARTHEST
 
 EVERY_ANCHOR = datetime(2020, 1, 1, tzinfo=UTC)
 """Intervals are counted from here, so that a new rollout does not move them."""
@@ -89,20 +92,48 @@ def _offsets(timezone: str) -> frozenset[timedelta]:
     return frozenset(moment.utcoffset() or NONE for moment in months)
 
 
-def as_cron(schedule: Schedule) -> str | None:
-    """The cron expression of a schedule that has one: its own, or the one that its rule means."""
-    return schedule.cron or (rrule.as_cron(schedule.rrule) if schedule.rrule is not None else None)
+def as_cron(times: Times) -> str | None:
+    """The cron expression of times that have one: their own, or the one that their rule means."""
+    return times.cron or (rrule.as_cron(times.rrule) if times.rrule is not None else None)
 
 
 def _occurrences(schedule: Schedule, after: datetime) -> Iterator[datetime]:
-    if (expression := as_cron(schedule)) is not None:
-        return _later(_cron(*on_a_clock(expression, schedule.timezone), after), after)
-    if schedule.every is not None:
-        return _every(schedule.every, schedule.timezone, after)
-    if schedule.rrule is not None:
-        return _later(_rrule(schedule.rrule, schedule.timezone, after), after)
-    moment = schedule.moment
-    return iter([moment] if moment is not None and moment > after else [])
+    """What is due, without the days that are left out: each of them is passed over in one step."""
+    zone = ZoneInfo(schedule.timezone)
+    last = after
+    while after - last < FARTHEST:
+        for instant in _merged(schedule, after):
+            if why_left_out(schedule, instant) is not None:
+                after = _end_of_day(instant, zone)
+                break
+            last = instant
+            yield instant
+        else:
+            return
+
+
+def _end_of_day(instant: datetime, zone: ZoneInfo) -> datetime:
+    """The last moment of its day on the clock."""
+    tomorrow = instant.astimezone(zone).date() + timedelta(days=1)
+    midnight = datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=zone).astimezone(UTC)
+    return max(instant, midnight - timedelta(microseconds=1))
+
+
+def _merged(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    """All times of a schedule; those at which several of them are due once."""
+    if (moment := schedule.moment) is not None:
+        return iter([moment] if moment > after else [])
+    each = [_times(times, schedule.timezone, after) for times in schedule.each]
+    return each[0] if len(each) == 1 else _later(merge(*each), after)
+
+
+def _times(times: Times, default: str, after: datetime) -> Iterator[datetime]:
+    timezone = times.timezone or default
+    if (expression := as_cron(times)) is not None:
+        return _later(_cron(*on_a_clock(expression, timezone), after), after)
+    if times.every is not None:
+        return _every(times.every, timezone, after)
+    return _later(_rrule(times.rrule or "", timezone, after), after)
 
 
 def _later(instants: Iterator[datetime], after: datetime) -> Iterator[datetime]:

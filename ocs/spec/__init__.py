@@ -6,7 +6,7 @@ from ocs.spec.job import Job
 from ocs.spec.policies import Deliver, Limits, Output, Retry
 from ocs.spec.problems import parse, violations
 from ocs.spec.run import Agent, Main, Retrieval, Run, Shell, Watchdog
-from ocs.spec.schedule import Schedule
+from ocs.spec.schedule import Schedule, Times
 from ocs.spec.schema import job_schema
 from ocs.spec.support import unsupported
 from ocs.spec.values import format_duration, format_size, is_slug, parse_duration, parse_size
@@ -26,6 +26,7 @@ __all__ = [
     "Run",
     "Schedule",
     "Shell",
+    "Times",
     "Watchdog",
     "check_catalogue",
     "format_duration",

@@ -103,6 +103,7 @@ def _problems(
 
 def _path(location: Location, document: Mapping[str, Any]) -> str:
     """The dotted path as written: a short form (`run: "..."`) has no deeper path than its own."""
+    location = _in_list(location, document)
     parts: list[str] = []
     here: Any = document
     for step in location:
@@ -112,6 +113,17 @@ def _path(location: Location, document: Mapping[str, Any]) -> str:
         held = cast("Any", here)
         here = held.get(step) if isinstance(here, Mapping) else held[step] if _within(held, step) else None
     return ".".join(part for part in parts if part != "[key]")
+
+
+def _in_list(location: Location, document: Mapping[str, Any]) -> Location:
+    """Of a list of schedules the first is the schedule itself, the others are its further times."""
+    if location[:1] != ("schedule",) or not isinstance(document.get("schedule"), list | tuple):
+        return location
+    match location[1:]:
+        case ("also", int(number), *rest):
+            return ("schedule", number + 1, *rest)
+        case rest:
+            return ("schedule", 0, *rest) if rest else location
 
 
 def _is_inside(location: Location, group: Location) -> bool:

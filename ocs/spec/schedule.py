@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
@@ -21,11 +21,13 @@ from pydantic import (
 )
 
 from ocs.spec.cron import check as check_cron
+from ocs.spec.left_out import LeftOut
 from ocs.spec.rrule import check as check_rrule
 from ocs.spec.rrule import in_utc
 from ocs.spec.values import Duration, Part, PositiveDuration, Text128, broken, on_a_line, quoted
 
 TIMES = ("cron", "every", "rrule", "at")
+FURTHER = ("cron", "every", "rrule")
 YEARS = range(1970, 3000)
 
 
@@ -91,6 +93,32 @@ Moment = Annotated[
 ]
 
 
+class Times(Part):
+    """Further times of a schedule: exactly one of cron, every and rrule."""
+
+    cron: Annotated[str, AfterValidator(check_cron)] | None = Field(None, examples=["0 9 * * sat"])
+    """Five fields, six with seconds first, or a nickname such as @daily."""
+    every: PositiveDuration | None = Field(None, examples=["15m"])
+    """A fixed interval."""
+    rrule: Annotated[str, AfterValidator(check_rrule)] | None = Field(None, examples=["FREQ=MONTHLY;BYDAY=-1FR"])
+    """A recurrence rule of RFC 5545."""
+    timezone: Annotated[Text128, AfterValidator(_zone)] | None = None
+    """The IANA zone that they are meant in; the schedule's by default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _cron_as_text(cls, value: Any) -> Any:
+        return {"cron": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Times:
+        given = [name for name in FURTHER if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = "; keep one of " + " and ".join(given) if given else "; it has none of them"
+            raise ValueError(f"needs exactly one of cron, every and rrule{found}")
+        return self
+
+
 class Schedule(Part):
     """Exactly one of cron, every, rrule and at."""
 
@@ -112,10 +140,19 @@ class Schedule(Part):
     """An occurrence later than this is skipped; unlimited when absent."""
     run_now: bool = False
     """The first rollout also runs the job once."""
+    except_: LeftOut = Field(LeftOut(), alias="except")
+    """Days on which it does not run."""
+    also: tuple[Times, ...] = ()
+    """Further times at which the job runs; all else that the schedule says holds for them too."""
 
     @model_validator(mode="before")
     @classmethod
-    def _cron_as_text(cls, value: Any) -> Any:
+    def _short_forms(cls, value: Any) -> Any:
+        """A text is a cron expression; of a list the first says what holds for all."""
+        if isinstance(value, list | tuple):
+            first, *rest = cast("list[Any]", value) or [{}]
+            held: Any = {"cron": first} if isinstance(first, str) else first
+            return {**cast("Mapping[str, Any]", held), "also": rest} if isinstance(held, Mapping) else first
         return {"cron": value} if isinstance(value, str) else value
 
     @field_validator("at")
@@ -140,8 +177,23 @@ class Schedule(Part):
             yield "", f"needs exactly one of cron, every, rrule and at{found}"
         if self.every and self.jitter >= self.every:
             yield "jitter", "must be shorter than every, or occurrences would overtake each other"
+        if self.at and self.also:
+            yield "also", "a single moment stands alone; remove at, or the other times"
+        if self.at and self.except_ != LeftOut():
+            yield "except", "a single moment has no days to leave out; remove it"
+        for number, times in enumerate(self.also):
+            if times.every and self.jitter >= times.every:
+                yield f"also.{number}.every", "must be longer than jitter, or occurrences would overtake each other"
+        if len(set(self.each)) < len(self.each):
+            yield "also", "the same times stand twice; keep one"
         if self.rrule and self.timezone != "UTC" and in_utc(self.rrule):
             yield "rrule", f"its times are meant in {self.timezone}; take the Z off them"
+
+    @property
+    def each(self) -> tuple[Times, ...]:
+        """Its own times and the further ones, each with its time zone."""
+        own = Times.model_construct(cron=self.cron, every=self.every, rrule=self.rrule, timezone=self.timezone)
+        return (own, *(times.model_copy(update={"timezone": times.timezone or self.timezone}) for times in self.also))
 
     @property
     def moment(self) -> datetime | None:

@@ -26,6 +26,13 @@ def job_schema() -> dict[str, Any]:
     for (group, key), meaning in {**SHORT_FORMS, **texts}.items():
         properties = groups[group]["properties"]
         properties[key] = _either({"type": "string", "description": meaning}, properties[key])
+    dates = groups["LeftOut"]["properties"]["dates"]
+    without = {name: value for name, value in dates.items() if name not in ("default", "title", "examples")}
+    properties = groups["Schedule"]["properties"]
+    properties["except"] = _either(without, properties["except"])
+    times = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Schedule"}]}
+    several = {"type": "array", "minItems": 1, "items": times, "description": "A schedule, and further times."}
+    schema["properties"]["schedule"] = _either(several, schema["properties"]["schedule"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A job of prefect-openclaw",

@@ -11,7 +11,7 @@ from ocs.rules.dispatch import DispatchKind
 from ocs.rules.occurrences import next_occurrence
 from ocs.rules.wording import local, utc
 from ocs.service.records import Status, as_json, run_records
-from ocs.spec import Job, format_duration
+from ocs.spec import Job, Times, format_duration
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
@@ -100,12 +100,16 @@ def schedule_text(job: Job) -> str | None:
     schedule = job.schedule
     if schedule is None:
         return f"after {job.after.job} ({job.after.on})" if job.after else None
-    zone = "" if schedule.timezone == "UTC" else f" {schedule.timezone}"
-    if schedule.every is not None:
-        return f"every {format_duration(schedule.every)}"
     if schedule.moment is not None:
         return f"at {local(schedule.moment)}"
-    return f"{schedule.cron or schedule.rrule}{zone}"
+    return ", ".join(_times_text(times) for times in schedule.each)
+
+
+def _times_text(times: Times) -> str:
+    if times.every is not None:
+        return f"every {format_duration(times.every)}"
+    zone = "" if times.timezone == "UTC" else f" {times.timezone}"
+    return f"{times.cron or times.rrule}{zone}"
 
 
 async def run_views(store: Store, runs: Sequence[Run]) -> list[dict[str, Any]]:

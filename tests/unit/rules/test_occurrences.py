@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
+import holidays
 import pytest
 from hypothesis import example, given, settings
 from hypothesis.strategies import DrawFn, composite, integers, sampled_from
@@ -212,3 +213,53 @@ def test_the_newest_of_forty_days_of_seconds_cost_little() -> None:
     found: list[datetime] = []
     assert calls_of(lambda: found.extend(newest_between(schedule, until - timedelta(days=40), until, 1000))) < 100_000
     assert (len(found), found[-1]) == (1000, until)
+
+
+def scheduled(document: Any) -> Schedule:
+    found = Job.model_validate({"id": "a", "run": "true", "schedule": document}).schedule
+    assert found is not None
+    return found
+
+
+SEVERAL = [
+    {"cron": "*/20 8-10 * * *", "timezone": "Europe/Vienna"},
+    {"every": "40m"},
+    {"cron": "0 8 * * sat", "timezone": "America/New_York"},
+    {"rrule": "FREQ=MONTHLY;BYDAY=-1FR", "timezone": "UTC"},
+]
+
+
+@pytest.mark.parametrize("start", STARTS)
+async def test_of_several_schedules_every_instant_comes_once_and_prefect_gets_all_of_them(start: datetime) -> None:
+    alone = [occurrences(scheduled({"timezone": "Europe/Vienna", **times}), start, 300) for times in SEVERAL]
+    until = min(each[-1] for each in alone)
+    expected = sorted({instant for each in alone for instant in each if instant <= until})
+    assert occurrences_between(scheduled(SEVERAL), start, until) == expected
+    assert await prefects(scheduled(SEVERAL), start, len(expected)) == expected
+
+
+@given(
+    sampled_from(["@hourly", "0 8 * * *", "*/30 23 * * *", "0 0 * * mon-fri"]),
+    sampled_from(ZONES),
+    integers(0, 365).map(lambda days: STARTS[0] + timedelta(days=days)),
+)
+def test_what_is_left_out_is_exactly_the_days_on_the_schedules_clock(cron: str, zone: str, start: datetime) -> None:
+    whole = {"cron": cron, "timezone": zone}
+    left_out = [(start + timedelta(days=days)).date() for days in (0, 1, 2, 7)]
+    but = scheduled({**whole, "except": {"dates": left_out, "holidays": "AT"}})
+    until = start + timedelta(days=20)
+    expected = [
+        instant
+        for instant in occurrences_between(scheduled(whole), start, until)
+        if (day := instant.astimezone(ZoneInfo(zone)).date()) not in left_out
+        and day not in holidays.country_holidays("AT", years=day.year)
+    ]
+    assert occurrences_between(but, start, until) == expected
+    assert newest_between(but, start, until, 5) == expected[-5:]
+
+
+def test_what_is_always_left_out_never_comes_and_is_found_out_at_once() -> None:
+    christmas = scheduled({"cron": "* * * 25 12 *", "except": {"holidays": "AT"}})
+    assert next_occurrence(christmas, STARTS[0]) is None
+    sunday = scheduled({"cron": "0 8 * * *", "except": [f"2026-04-{day:02}" for day in range(1, 30)]})
+    assert next_occurrence(sunday, datetime(2026, 3, 31, 9, tzinfo=UTC)) == datetime(2026, 4, 30, 8, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from hypothesis.strategies import (
@@ -10,6 +10,7 @@ from hypothesis.strategies import (
     booleans,
     builds,
     characters,
+    dates,
     dictionaries,
     fixed_dictionaries,
     floats,
@@ -81,6 +82,8 @@ TIMES = one_of(
     RRULES.map(lambda rule: {"rrule": rule}),
     MOMENTS.map(lambda moment: {"at": moment}),
 )
+DAYS = lists(dates(date(2020, 1, 1), date(2040, 1, 1)).map(str), max_size=3)
+FURTHER = one_of(CRONS.map(lambda cron: {"cron": cron}), integers(60, 100_000).map(lambda seconds: {"every": seconds}))
 SCHEDULES = one_of(
     CRONS,
     builds(
@@ -96,6 +99,16 @@ SCHEDULES = one_of(
                 "run_now": booleans(),
             },
         ),
+    ),
+    builds(
+        lambda first, left_out, rest: [{**first, "except": left_out}, *rest],
+        FURTHER,
+        one_of(DAYS, _group({}, {"dates": DAYS, "holidays": sampled_from(["AT", "de-by", "US-CA"])})),
+        lists(FURTHER, max_size=2, unique_by=str),
+    ).filter(
+        lambda several: all(
+            several[0][key] != times.get(key) for times in several[1:] for key in several[0] if key != "except"
+        )
     ),
 )
 MATCHES = one_of(

@@ -185,6 +185,36 @@ def test_is_a_job(changes: dict[str, Any]) -> None:
         pytest.param(
             {"on_event": [{"expect": "a", "posture": "Proactive"}]}, "on_event.0.within", "at least 10s", id="proactive"
         ),
+        pytest.param({"schedule": ["@daily", "x"]}, "schedule.1", "not a cron expression", id="second schedule"),
+        pytest.param(
+            {"schedule": ["@daily", {"every": "5m", "misfire": "skip"}]},
+            "schedule.1.misfire",
+            "It belongs to: schedule.misfire",
+            id="what holds for all",
+        ),
+        pytest.param({"schedule": ["@daily", "@daily"]}, "schedule.also", "stand twice", id="the same times"),
+        pytest.param(
+            {"schedule": {"at": "2027-01-01", "also": ["@daily"]}},
+            "schedule.also",
+            "stands alone",
+            id="a moment and more",
+        ),
+        pytest.param({"schedule": []}, "schedule", "none of them", id="no schedule"),
+        pytest.param(
+            {"schedule": {"cron": "@daily", "except": ["24.12."]}}, "schedule.except.dates", "2026-12-24", id="no day"
+        ),
+        pytest.param(
+            {"schedule": {"cron": "@daily", "except": {"holidays": "Austria"}}},
+            "schedule.except.holidays",
+            "AT or DE-BY",
+            id="no country",
+        ),
+        pytest.param(
+            {"schedule": {"cron": "@daily", "except": {"holidays": "DE-BX"}}},
+            "schedule.except.holidays",
+            "Known: BB, BE",
+            id="no region",
+        ),
         pytest.param({"retires": 3}, "retires", "unknown key. Nearest: retry.", id="nearest key"),
         pytest.param({"limits": {"fanout": 1}}, "limits.fanout", "Nearest: max_fanout.", id="nearest inside"),
         pytest.param({"timeout": "5m"}, "timeout", "It belongs to: run.timeout", id="a key of another group"),
@@ -284,7 +314,8 @@ JUNK = [
 ]  # fmt: skip
 PATHS = [
     "id", "name", "tags", "schedule", "schedule.cron", "schedule.every", "schedule.rrule", "schedule.at",
-    "schedule.timezone", "schedule.jitter", "after", "after.job", "after.match", "after.match.regex",
+    "schedule.timezone", "schedule.jitter", "schedule.except", "schedule.also",
+    "after", "after.job", "after.match", "after.match.regex",
     "after.match.jsonpath", "on_event", "run", "run.shell", "run.shell.success_codes", "run.shell.env",
     "run.shell.secrets", "run.agent",
     "run.agent.context.from", "run.watchdog.check", "run.watchdog.started_at", "run.timeout", "limits.overlap",
