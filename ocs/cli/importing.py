@@ -40,6 +40,8 @@ def read(program: str, place: Path | None, timezone: str | None = None) -> Sourc
     """
     from deployments.importing import automations, crontab_lines, scheduler
 
+    if place is not None:
+        _look(place)
     match program:
         case "crontab":
             text = read_text(str(place)) if place else own_crontab()
@@ -51,6 +53,16 @@ def read(program: str, place: Path | None, timezone: str | None = None) -> Sourc
             return automations.read(place or automations.place(), timezone or local_zone())
         case _:
             raise UsageError(f'"{program}" is no scheduler that is known here.', hint=f"Known: {', '.join(PROGRAMS)}")
+
+
+def _look(place: Path) -> None:
+    """Raise NotFound when there is nothing of that name, or no such name can be."""
+    try:
+        place.stat()
+    except OSError as failed:
+        raise NotFound(f"{place} cannot be read: {failed.strerror}.") from failed
+    except ValueError as wrong:  # a name with a NUL in it
+        raise NotFound(f"{place} cannot be read: {wrong}.") from wrong
 
 
 def own_crontab() -> str:
