@@ -169,7 +169,7 @@ class OpenClawGateway(Block):
         """Run one of the gateway's tools; returns its `result`.
 
         Raises:
-            GatewayError: it is away or refuses, or says `ok: false`, with whatever status.
+            GatewayError: it is away or refuses, or says `ok: false`, under any status.
         """
         body = {"tool": tool, "args": dict(args), "sessionKey": session_key}
         patience = self.request_timeout

@@ -1,4 +1,4 @@
-"""An image as couriers attach it: read when it is sent, or a sentence that says why it cannot be."""
+"""An image as transports attach it: its content at the moment of sending, or a sentence on why there is none."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ PHOTOS = {
 def read(path: Path, most: int, *, photo: bool = False) -> Image | str:
     """The image at `path` when it is one and has at most so many bytes; else why it is not attached, and where it is.
 
-    It blocks, so it is called in a thread. A job names the path, so whatever does not look like an image stays where it
-    is. With `photo` only what a chat shows is one, by its first bytes too: what it does not show it refuses, again and
+    It blocks, so call it in a thread. A job names the path, so a file that does not look like an image stays where it
+    is. With `photo` it takes only what a chat shows, by its first bytes too: a chat refuses anything else, again and
     again.
     """
     kind, _ = mimetypes.guess_type(path.name)

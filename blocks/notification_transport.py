@@ -135,7 +135,7 @@ def _local(path: Path) -> str:
 
 
 def _not_sent(name: str, failed: Exception, secrets: list[str]) -> Undelivered:
-    """What went wrong in one line, without the secrets of whoever sends."""
+    """What went wrong in one line, without the sender's secrets."""
     if isinstance(failed, NotificationError):
         said = failed.log
     elif isinstance(failed, httpx.HTTPStatusError):

@@ -1,4 +1,4 @@
-"""Whom to tell: a block that a person edits in the UI, and what a job's `deliver.to` stands for."""
+"""Targets: a block that a person edits in the UI, and what a job's `deliver.to` stands for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What brings a message to somebody: a part goes in, and it arrives, or an error says whether to try again."""
+"""Transports: each sends a part to somebody, and returns when it was acknowledged, or raises whether to try again."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Transport(Protocol):
 
 @contextlib.asynccontextmanager
 async def patience(who: str) -> AsyncGenerator[None]:
-    """The longest time for one part.
+    """Bound the time for one part.
 
     Raises:
         Undelivered: it is over.

@@ -129,7 +129,7 @@ async def plan(
 async def apply(
     client: PrefectClient, planned: Plan, *, prune: bool = False, on_progress: Callable[[Step], None] | None = None
 ) -> Plan:
-    """Do what the plan says, for each job whatever becomes of the others; repeating it does the rest.
+    """Do what the plan says; a job that fails stops no other, and repeating it does the rest.
 
     `on_progress` hears of each step once it was tried. Returns the plan with what became of it: jobs that were not
     taken are `FAILED`.
@@ -182,7 +182,7 @@ def schema() -> dict[str, Any]:
 
 
 async def ensure_work_pool(client: PrefectClient) -> None:
-    """Make the work pool, for our worker; one that is there is kept, whatever its type."""
+    """Make the work pool, for our worker; keep one that is there, of any type."""
     try:
         await client.read_work_pool(settings.WORK_POOL)
     except ObjectNotFound:
@@ -277,7 +277,7 @@ def _step(
 
 
 def _why_over(job: Job, deployed: DeploymentResponse | None) -> str | None:
-    """Why a job that is new, or whose schedule is, would never run; one that has had its turn is as it was."""
+    """Why a job that is new, or whose schedule is, would never run; one that has run is as it was."""
     if job.schedule is None or not job.enabled or job.on_event or (job.schedule.run_now and deployed is None):
         return None
     there = document_in(deployed.parameters) if deployed is not None else None

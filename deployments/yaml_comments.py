@@ -21,7 +21,7 @@ BEHIND_AN_ITEM = 0
 
 def reconcile(document: CommentedMap) -> None:
     """Hang each line of comment onto the key it stands above; what stands below the last key ends the document."""
-    if below := _settle(document, ""):
+    if below := _place(document, ""):
         # Without a comment of its own, ruamel.yaml forgets that a document has an end.
         document.ca.comment = document.ca.comment or [None, None]
         document.ca.end = [_token(below)]
@@ -35,7 +35,7 @@ def move_comment(source: CommentedMap, key: str, target: CommentedMap, new_key: 
         entry[BEHIND] = entry[HEAD] = None
 
 
-def _settle(group: CommentedMap, above: str) -> str:
+def _place(group: CommentedMap, above: str) -> str:
     """Hang `above` onto the first key; returns the lines below the last one."""
     for key, value in group.items():
         if above:
@@ -49,7 +49,7 @@ def _taken_below(holder: Any, key: Any, place: int, value: Any) -> str:
     """Take the lines below a value away from it."""
     is_open = isinstance(value, CommentedMap | CommentedSeq) and value and not value.fa.flow_style()
     if is_open and isinstance(value, CommentedMap):
-        return _settle(value, "")
+        return _place(value, "")
     if is_open:
         return _taken_below(value, len(value) - 1, BEHIND_AN_ITEM, value[-1])
     entry = holder.ca.items.get(key)

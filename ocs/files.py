@@ -1,4 +1,4 @@
-"""Files and folders that are made for their owner alone, or for all to read, whatever the umask is."""
+"""Files and folders that are made for their owner alone, or for all to read, under any umask."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class Timing:
     gateway_draining: timedelta = timedelta(seconds=90)
     """A run that found the gateway draining is snoozed for so long, unless the gateway says for how long."""
     snooze_least: timedelta = timedelta(seconds=5)
-    """No snooze is shorter, whatever the gateway says: it counts no attempt, so nothing else would slow it down."""
+    """No snooze is shorter, even when the gateway asks for less: nothing else slows down what counts no attempt."""
 
     # When the store's database counts as away
     store_connect: timedelta = timedelta(seconds=10)

@@ -1,4 +1,4 @@
-"""Patience: which failures of server and store pass by themselves, and how long to wait between attempts."""
+"""Transient errors: which failures of server and store pass by themselves, and the pauses between attempts."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ async def _audit(name: str, target: DeliveryTarget) -> None:
 
     async with session.store() as store:
         after = {"target": name, "kind": target.kind, "where": target.where}
-        await audit.tell(store, "target-saved", by=person(), after=after)
+        await audit.append(store, "target-saved", by=person(), after=after)
 
 
 def local_zone() -> str:

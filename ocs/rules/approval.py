@@ -57,7 +57,7 @@ class Recorded:
 
 
 def is_needed(job: Job, dispatch: Dispatch) -> bool:
-    """Whether a person has to agree, whatever way the dispatch came.
+    """Whether a person has to approve it, however the dispatch came about.
 
     With `on: chain` also the further attempts of a run that followed another job.
     """
@@ -67,7 +67,7 @@ def is_needed(job: Job, dispatch: Dispatch) -> bool:
 
 
 def spec_digest(job: Job) -> str:
-    """A fingerprint of everything that decides what a run does. Another digest is another thing to agree to."""
+    """A fingerprint of everything that decides what a run does. Another digest needs another approval."""
     document = {key: value for key, value in job.document().items() if key not in NOT_RUN}
     canonical = json.dumps({"id": job.id, **document}, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]

@@ -30,7 +30,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Notice:
     """A subject line and a text."""
 
     subject: str
@@ -66,7 +66,7 @@ def form(request: Request) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def message(request: Request) -> Message:
+def message(request: Request) -> Notice:
     """What the job's target is told: what waits, and how to decide."""
     lines = [
         f"{request.job_id} runs {request.why}, and needs your approval:",
@@ -80,14 +80,14 @@ def message(request: Request) -> Message:
         "",
         _until(request),
     ]
-    return Message(f"{request.job_id} waits for approval", "\n".join(lines))
+    return Notice(f"{request.job_id} waits for approval", "\n".join(lines))
 
 
-def decided(job_id: str, status: ApprovalStatus, why: str) -> Message:
+def decided(job_id: str, status: ApprovalStatus, why: str) -> Notice:
     """What the job's target is told when it has been decided."""
     went_on = status is ApprovalStatus.APPROVED
     then = "The run goes on." if went_on else "Nothing was run."
-    return Message(f"{job_id} was {'approved' if went_on else 'not approved'}", f"{why} {then}")
+    return Notice(f"{job_id} was {'approved' if went_on else 'not approved'}", f"{why} {then}")
 
 
 def _changed(paths: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Backoff: how long a job's schedule pauses after errors in a row."""
+"""Failure cooldown: how long a job's schedule pauses after errors in a row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LADDER = tuple(timedelta(seconds=seconds) for seconds in (30, 60, 300, 900, 3600
 
 
 def paused_until(consecutive_errors: int, last_finished_at: datetime | None) -> datetime | None:
-    """Before which instant scheduled runs are skipped; None when nothing stands against them.
+    """Before which instant the schedule's runs are skipped; None when nothing stands against them.
 
     Instants, not wall clock times: local and UTC times must not be compared.
     """

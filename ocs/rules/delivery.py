@@ -45,10 +45,10 @@ class Notification:
 
 
 def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) -> Notification | None:
-    """The message that follows from the end of a run; None when nobody is to hear of it.
+    """The message that follows from the end of a run; None when nobody hears of it.
 
     `why` is the sentence that says how it ended and what follows, `link` the run's page. Targets that the strategy
-    itself names (a watchdog's alert) are told whatever the job's `deliver` says.
+    itself names (a watchdog's alert) hear of it in the place of the job's `deliver`.
     """
     targets = result.delivery_targets or _asked_for(job.deliver, result.status)
     if not targets or result.skip_delivery or result.status not in TOLD_IN_SUBJECT:

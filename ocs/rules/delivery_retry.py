@@ -1,4 +1,4 @@
-"""Resending: when a delivery that failed is tried again, and when it is given up."""
+"""Delivery retry: when a delivery that failed is sent again, and when it is given up."""
 
 from __future__ import annotations
 

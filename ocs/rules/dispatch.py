@@ -99,12 +99,12 @@ class StreamOutput:
 
 @dataclass(frozen=True, slots=True)
 class DispatchResult:
-    """What a strategy returns. It never raises for what a job can do wrong.
+    """What a strategy returns. It raises for no failure of a job.
 
     `summary` is stored, `content` is the delivery text and what children's `match` looks at, `error` is
     one sentence for people. The skip flags suppress that step of finalize.
 
-    `delivery_override` is told exactly as it is; `delivery_targets` hear of it whatever the job's `deliver` says.
+    `delivery_override` is the notification's exact text; `delivery_targets` hear of it in the place of `deliver`.
     `retry_in` asks for the same attempt once more after that time, because nothing of it was done; `retryable` is
     False when a further attempt would end the same way. `retire_job` says that the job has served its purpose.
     `notes` are sentences on what else a person should know, however it ended.
@@ -137,5 +137,5 @@ class DispatchResult:
 
     @property
     def ended_as(self) -> RunStatus:
-        """How it ended for its children: what a person decided against counts as a failure."""
+        """How it ended for its children: a run that a person declined counts as a failure."""
         return RunStatus.ERROR if self.declined else self.status

@@ -73,7 +73,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Forbid:
-    """It may not run as it is, whoever agrees. `why` says what is wrong with it."""
+    """It may not run as it is, even with an approval. `why` says what is wrong with it."""
 
     why: str
 
@@ -85,10 +85,10 @@ Verdict = Proceed | Skip | Wait | Ask | Refuse
 class Snapshot:
     """What the store knows at the moment of the claim.
 
-    `running` counts the job's runs that have not ended, and those that were let go on before this one; `in_the_way`
+    `running` counts the job's runs that have not ended, and dispatches that were released before this one; `in_the_way`
     is one of the former. `pool_free` is how many slots the job's pool has for this dispatch, `queued` how many other
-    dispatches of the job wait, `has_waited` says that this one has waited for its turn already. `key_claimed` says that
-    the dispatch's occasion already had its run, or has one that waits for approval; `withdrawn` that its dispatch was
+    dispatches of the job are open, `has_waited` says that this one was queued or asked about before. `key_claimed` says
+    that a run has claimed the dispatch's key, or waits for approval with it; `withdrawn` that its dispatch was
     cancelled meanwhile, `become_a_run` that another flow run was made for the same dispatch and came first.
     `newer` is an occurrence of the job that is newer than this one and was claimed before it.
     `asked` is what a person was asked for this run before, `pending_approvals` how many others of the job wait.
@@ -132,7 +132,7 @@ def _withdrawn(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetim
 
 
 def _claimable(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:
-    """Asked before it could wait: a dispatch that is done must not be put in line again."""
+    """Before the guards that queue: a dispatch that is done must not be queued again."""
     if not snapshot.become_a_run:
         return None
     return Skip(SkipReason.DUPLICATE, "Its dispatch already had its run; nothing runs twice.")
@@ -175,7 +175,7 @@ def _not_backing_off(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: dat
 
 
 def _approved(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | Ask | Refuse | None:
-    """A decision counts for exactly the spec that was shown. An occasion that had its run is not asked about."""
+    """A decision counts for exactly the spec that was shown. Nobody is asked about what already ran."""
     asked = snapshot.asked
     if asked is None and (snapshot.key_claimed or not approval.is_needed(job, dispatch)):
         return None

@@ -18,8 +18,8 @@ REMEMBERED_ONE_SHOT = timedelta(hours=24)
 def key_for(job_id: str, dispatch: Dispatch, flow_run_id: UUID) -> str:
     """The key of a dispatch: two dispatches of one occurrence have the same.
 
-    A retry's key comes from the run it retries, a child's from the parent's run; a manual run is its own
-    occasion, known by its dispatch, or by its flow run when it was made in Prefect's UI.
+    A retry's key comes from the run it retries, a child's from the parent's run; a manual run is a
+    scope of its own, known by its dispatch, or by its flow run when somebody made it in Prefect's UI.
     """
     match dispatch.kind:
         case DispatchKind.SCHEDULED:
@@ -37,7 +37,7 @@ def key_for(job_id: str, dispatch: Dispatch, flow_run_id: UUID) -> str:
 
 
 def expires_at(job: Job, claimed_at: datetime) -> datetime:
-    """Until when a claimed key blocks its occasion: 24 h for one-shots, else 7 days."""
+    """Until when a claimed key blocks its scope: 24 h for one-shots, else 7 days."""
     one_shot = job.schedule is not None and job.schedule.at is not None
     return claimed_at + (REMEMBERED_ONE_SHOT if one_shot else REMEMBERED)
 

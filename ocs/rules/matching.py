@@ -19,9 +19,9 @@ TOO_LARGE = "it needs too much memory on this output"
 
 
 def matches(how: How, wanted: str, content: str) -> bool | str:
-    """Whether the output fulfils the condition; the end of a sentence when it could not be told.
+    """Whether the output fulfils the condition; the end of a sentence when nobody can say.
 
-    It takes as long as it takes, and the process may not survive it: whoever asks limits both.
+    It sets itself no limit, and the process may not survive it: the caller limits both.
     """
     try:
         match how:

@@ -1,4 +1,4 @@
-"""Misfire: what becomes of an occurrence that comes too late."""
+"""Misfire: whether an occurrence that comes too late runs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def is_late(schedule: Schedule, due: datetime, now: datetime) -> bool:
 def missed(schedule: Schedule, due: datetime, now: datetime, newer: Newer | None = None) -> str | None:
     """Why an occurrence due at `due` does not run at `now`, or None when it does.
 
-    Missed occurrences coalesce into the newest, and each leaves a record. One that is late runs all the same as long
-    as no newer one was claimed: a machine that is too slow for a schedule makes every occurrence late, and none of
-    them may be given up for another that never runs.
+    Missed occurrences coalesce into the newest, and each leaves a record. A late one runs all the same as long as no
+    newer one was claimed: a machine that is too slow for a schedule makes every occurrence late, and skips none for
+    another that never runs.
     """
     late = now - due - schedule.jitter
     if schedule.grace is not None and late > schedule.grace:
@@ -55,7 +55,7 @@ def catch_up(schedule: Schedule, occurrences: Sequence[datetime], known: Contain
     """Of all `occurrences` of a time in which something was down, choose those without a record that run now.
 
     Of coalescing schedules that is the newest occurrence, if it has none; a schedule that skips gets the newest too,
-    so that its record says so. With `all` the newest `most` are made up for.
+    so that its record says so. With `all` the newest `most` run.
     """
     missing = [instant for instant in occurrences if instant not in known]
     if schedule.misfire == "all":

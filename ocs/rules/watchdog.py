@@ -36,7 +36,7 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What follows from a check. `text` is for whoever is to be alarmed, `over` says that the watch has ended.
+    """What follows from a check. `text` is the alarm, `over` says that the watch has ended.
 
     `finding` is None when the check could not tell.
     """
@@ -51,8 +51,8 @@ class Decision:
 def decide(watchdog: Watchdog, check: DispatchResult, *, known: Finding | None, now: datetime) -> Decision:
     """Judge a check, in this order: unclear, over, stuck or overdue, running, broken.
 
-    `known` is what the last check that could tell had found: of what is known already nobody is told again: an
-    alarm at every check is soon read by nobody. A check that ran into its timeout counts as stuck.
+    `known` is the last finding before this one. What is known already raises no further alarm: nobody reads an alarm
+    that comes at every check. A check that ran into its timeout counts as stuck.
     """
     if check.exit_code == EXIT_UNCLEAR:
         return Decision(None, f"The check of {watchdog.label} could not tell; it is tried again.")
@@ -70,7 +70,7 @@ def decide(watchdog: Watchdog, check: DispatchResult, *, known: Finding | None, 
 
 
 def result(watchdog: Watchdog, check: DispatchResult, decision: Decision, alert: tuple[str, ...]) -> DispatchResult:
-    """The decision as the run's result. Whatever was found, the check itself went well unless it is broken."""
+    """The decision as the run's result. The check itself went well, unless it is broken."""
     told = decision.text if alert else None
     return DispatchResult(
         RunStatus.ERROR if decision.broken else RunStatus.OK,
@@ -83,7 +83,7 @@ def result(watchdog: Watchdog, check: DispatchResult, decision: Decision, alert:
         stderr=check.stderr,
         delivery_targets=alert if told else (),
         delivery_override=told,
-        # A broken check is told of like any failed job.
+        # A broken check is notified like any failed job.
         skip_delivery=told is None and not decision.broken,
         skip_children=True,
         retire_job=decision.over and watchdog.self_destruct,

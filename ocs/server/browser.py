@@ -1,6 +1,6 @@
 """What a web page may do with a server that asks for no password: its own pages all, any other page nothing.
 
-Whoever can create a flow run can run a command on this machine, and a browser lets every page call loopback addresses:
+A page that creates a flow run runs a command on this machine, and a browser lets every page call loopback addresses:
 plainly, over websockets, or under a name of the page's own that resolves to loopback.
 """
 

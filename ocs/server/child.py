@@ -1,4 +1,4 @@
-"""A child process that is kept running: its log, its lifeline, and when it is started again."""
+"""A child process that the supervisor keeps running: its log, its parent-death watch, and when it starts again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGEST_LOG = 10_000_000
 SOON = 30.0
 """A child that lived shorter than this, in seconds, died at once: importing Prefect alone takes a slow machine ten."""
 PATIENCE = 5
-"""How many deaths at once in a row are borne."""
+"""The supervisor bears so many deaths at once in a row."""
 LONGEST_PAUSE = 10.0
 
 

@@ -32,7 +32,7 @@ PRIVATE = "PREFECT__"
 ANOTHER_DATABASE = tuple(
     f"PREFECT_{part}_DATABASE_{setting}" for part in ("API", "SERVER") for setting in ("CONNECTION_URL", "DRIVER")
 )
-"""Whoever sets one of these wants Prefect's data elsewhere than in the SQLite file, on Postgres."""
+"""One of these puts Prefect's data elsewhere than into the SQLite file, on Postgres."""
 
 
 def server_environment(config: Config, port: int, password: Password | None) -> dict[str, str]:
@@ -58,7 +58,7 @@ def server_environment(config: Config, port: int, password: Password | None) -> 
 
 
 def worker_environment(config: Config, port: int, password: Password | None) -> dict[str, str]:
-    """For the worker's process, and for whoever else talks to this server."""
+    """For the worker's process, and for other clients of this server."""
     environment = {
         **_inherited(),
         "PREFECT_HOME": str(config.prefect_home),

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 
 def begin_immediately() -> None:
-    """Make every transaction of Prefect's SQLite database one that waits for its turn."""
+    """Make every transaction of Prefect's SQLite database wait for the one that writes."""
     original = configurations.AioSqliteConfiguration.begin_transaction
 
     @asynccontextmanager

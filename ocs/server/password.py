@@ -1,6 +1,6 @@
 """The password of the embedded server: made once, kept in a file that only its owner reads, and told to nobody else.
 
-Whoever can call the API reads every Secret block and runs commands as the server's user, and every user of a machine
+A client of the API reads every Secret block and runs commands as the server's user, and every user of a machine
 reaches its loopback addresses.
 """
 

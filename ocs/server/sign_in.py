@@ -1,8 +1,8 @@
 """Signing in to the UI by a link: the page that it opens gives the browser the password, once.
 
 Prefect's UI keeps the password in the browser's local storage, where only pages of this server read it, and otherwise
-asks for it. The link carries a code instead, behind `#`, so that neither a log nor a proxy sees it. Whoever opens a
-link shows it in the process list: the code is good once, for a few minutes, and for the server's own user only.
+asks for it. The link carries a code instead, behind `#`, so that neither a log nor a proxy sees it. The process list
+shows a link that somebody opens: the code is good once, for a few minutes, and for the server's own user only.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from ocs.errors import Refused
 from ocs.files import open_file
 
 PATIENCE = 2.0
-"""Seconds to wait for the lock: whoever looks at it holds it for an instant, and one that ends for a moment more."""
+"""Seconds to wait for the lock: a look at it holds it for an instant, and a server that ends for a moment more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def only_one(home: Path) -> Generator[None]:
 
 
 def already_running(home: Path) -> Refused:
-    """What is said to whoever starts a second one."""
+    """The refusal to start a second one."""
     state = read(home)
     where = f" at {state.url}" if state else f" with its data in {home}"
     return Refused(f"An embedded server is already running{where}.", hint="End it with: ocs down")

@@ -28,7 +28,7 @@ LOOK_AGAIN = 0.2
 class Supervisor:
     """Runs until a signal: the first drains the worker, a second ends its runs too.
 
-    Whoever watches reads what happens to the children from file descriptor `watcher`.
+    It writes what happens to the children to the file descriptor `watcher`.
     """
 
     def __init__(self, config: Config, watcher: int | None = None) -> None:
@@ -90,7 +90,7 @@ class Supervisor:
         pause = child.pause_before_restart()
         if pause is None:
             raise OcsError(f"{how}, as it did again and again before: {child.last_words()}")
-        self._tell(f"{how}; it is started again" + (f" in {pause:.0f} s." if pause else "."))
+        self._report(f"{how}; it is started again" + (f" in {pause:.0f} s." if pause else "."))
         return pause
 
     def _drain(self) -> None:
@@ -125,9 +125,9 @@ class Supervisor:
         try:
             state.write(self.config.home, now_running)
         except OSError as failed:  # a full disk: what was written before stands, and all goes on
-            self._tell(f"It could not be written down which processes run: {failed.strerror}.")
+            self._report(f"It could not be written down which processes run: {failed.strerror}.")
 
-    def _tell(self, what: str) -> None:
+    def _report(self, what: str) -> None:
         say(what)
         if self._watcher is not None:
             with contextlib.suppress(OSError):  # nobody watches any more

@@ -222,7 +222,7 @@ async def _note(
         return
     try:
         async with session.store() as store:
-            await audit.tell(
+            await audit.append(
                 store,
                 f"job-{verb}",
                 job_id=job_id,

@@ -141,7 +141,7 @@ async def _was_ended(client: PrefectClient, store: Store, row: DispatchRow | Non
     state = (await client.read_flow_run(row.flow_run_id)).state
     if state is None or not state.is_final():
         return False
-    now = await queries.dispatch(store, row.id)  # its flow run may have ended by putting it in line
+    now = await queries.dispatch(store, row.id)  # its flow run may have ended by queueing it
     return now is not None and now.status == "published" and now.publication == row.publication
 
 
@@ -173,7 +173,7 @@ async def _next_attempt(server: Contact, store: Store, run: Run) -> Run | None:
         if looks % LOOKS_PER_LOG == 0:
             await server.ask(server.client.hello, otherwise=None)
         # In this order: a retry that begins between the two looks is seen by the second.
-        coming = [waiting for waiting in await queries.waiting(store) if waiting.retry_of == run.id]
+        coming = [waiting for waiting in await queries.open_dispatches(store) if waiting.retry_of == run.id]
         following = await queries.retry_of(store, run.id)
         if following is not None or not coming:
             return following

@@ -139,7 +139,7 @@ async def _note(store: Store, by: Attribution, *, job_id: str, run_id: UUID | No
     from ocs.store import audit
 
     # As of now: a run that has begun since it was asked for is among those that are meant.
-    await audit.tell(store, "cancel", by=replace(by, now=session.now()), job_id=job_id, run_id=run_id)
+    await audit.append(store, "cancel", by=replace(by, now=session.now()), job_id=job_id, run_id=run_id)
 
 
 def _reason(by: Attribution) -> str:
@@ -149,7 +149,7 @@ def _reason(by: Attribution) -> str:
 async def _waiting(store: Store, job_ids: Sequence[str]) -> list[PendingDispatch]:
     from ocs.store import queries
 
-    return [waiting for waiting in await queries.waiting(store) if waiting.job_id in job_ids]
+    return [waiting for waiting in await queries.open_dispatches(store) if waiting.job_id in job_ids]
 
 
 async def _unfinished(client: PrefectClient, job_id: str) -> list[FlowRun]:

@@ -26,7 +26,7 @@ class Unclear(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FieldKind:
     """A field: its name, its lowest and highest value, names for values, and the unit of its steps for `every`."""
 
     name: str
@@ -40,12 +40,12 @@ class Kind:
         return self.high - self.low + 1
 
 
-SECOND = Kind("second", 0, 59, "s")
-MINUTE = Kind("minute", 0, 59, "m")
-HOUR = Kind("hour", 0, 23, "h")
-DAY = Kind("day", 1, 31, "d")
-MONTH = Kind("month", 1, 12, "", MONTHS)
-WEEKDAY = Kind("weekday", 0, 6, "d", WEEKDAYS)
+SECOND = FieldKind("second", 0, 59, "s")
+MINUTE = FieldKind("minute", 0, 59, "m")
+HOUR = FieldKind("hour", 0, 23, "h")
+DAY = FieldKind("day", 1, 31, "d")
+MONTH = FieldKind("month", 1, 12, "", MONTHS)
+WEEKDAY = FieldKind("weekday", 0, 6, "d", WEEKDAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Field:
         return self.written in ("*", "?", "*/1")
 
 
-def read_field(written: str, kind: Kind) -> Field:
+def read_field(written: str, kind: FieldKind) -> Field:
     """The field as it is meant.
 
     Raises:
@@ -105,7 +105,7 @@ def not_standard(written: str) -> str | None:
     return next((item or "," for item in written.split(",") if not _STANDARD.fullmatch(item)), None)
 
 
-def _item(written: str, kind: Kind) -> Item:
+def _item(written: str, kind: FieldKind) -> Item:
     item = written.lower()
     if kind is DAY and item == "l":
         return Item(written, is_last_day=True)
@@ -136,7 +136,7 @@ def _nth(written: str, first: str, last: str | None, number: int) -> Item:
     return Item(plain, nth=tuple((day, number) for day in days))
 
 
-def _range(written: str, start: int, end: int, step: int, kind: Kind) -> Item:
+def _range(written: str, start: int, end: int, step: int, kind: FieldKind) -> Item:
     """From a value to another, going round where the second is the lower one; a seventh weekday is Sunday again."""
     if start > kind.high and start > end:
         start -= kind.size
@@ -151,7 +151,7 @@ def _range(written: str, start: int, end: int, step: int, kind: Kind) -> Item:
     return Item(written, values, goes_round=goes_round)
 
 
-def _number(value: str, kind: Kind) -> int:
+def _number(value: str, kind: FieldKind) -> int:
     if not value.isdecimal():
         if value not in kind.names:
             raise ValueError(f"{on_a_line(value)} is not a name that cron has for it (the {kind.name})")
@@ -163,7 +163,7 @@ def _number(value: str, kind: Kind) -> int:
     return number
 
 
-def _step(written: str | None, kind: Kind) -> int:
+def _step(written: str | None, kind: FieldKind) -> int:
     """Every so many values of the field. A larger step than the field has values would come once in it."""
     step = int(written or 1)
     if step == 0:

@@ -18,7 +18,7 @@ from ocs.rules.approval import ApprovalStatus, OnTimeout, Recorded, changed_part
 from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
 from ocs.spec import Job
-from ocs.store.approvals import said_of, tell, time_out
+from ocs.store.approvals import notify, said_of, time_out
 from ocs.store.audit import record
 from ocs.store.leases import dispatch_behind
 from ocs.store.tables import Approval, AuditEvent, DispatchRow, Run
@@ -69,7 +69,7 @@ class Asked:
 async def asked_before(
     session: AsyncSession, dispatch_id: UUID | None, flow_run_id: UUID, now: datetime
 ) -> Asked | None:
-    """The request this flow run, or an earlier turn of its dispatch, has made; one whose time is over is decided."""
+    """The request of this flow run, or of an earlier one of its dispatch; one whose time is over is decided."""
     mine = col(Run.flow_run_id) == flow_run_id
     same = or_(mine, col(Run.dispatch_id) == dispatch_id) if dispatch_id else mine
     waiting = select(Run).where(Run.status == RunStatus.WAITING_APPROVAL, same)
@@ -84,14 +84,14 @@ async def asked_before(
 
 
 async def carried_over(session: AsyncSession, dispatch: Dispatch) -> Recorded | None:
-    """The approval of a run that was put off because it could do nothing: the same attempt once more need not ask."""
-    put_off = await session.get(Run, dispatch.retry_of) if dispatch.retry_of else None
-    if put_off is None or dispatch.kind is not DispatchKind.RETRY or put_off.attempt != dispatch.attempt:
+    """The approval of a run that was snoozed: the same attempt once more needs no other."""
+    snoozed = await session.get(Run, dispatch.retry_of) if dispatch.retry_of else None
+    if snoozed is None or dispatch.kind is not DispatchKind.RETRY or snoozed.attempt != dispatch.attempt:
         return None
-    approved = select(Approval).where(Approval.run_id == put_off.id, Approval.status == ApprovalStatus.APPROVED)
+    approved = select(Approval).where(Approval.run_id == snoozed.id, Approval.status == ApprovalStatus.APPROVED)
     found = (await session.scalars(approved.order_by(col(Approval.requested_at).desc()).limit(1))).first()
     if found is None:  # it may have been carried over to that run, too
-        return await carried_over(session, dispatch_behind(put_off))
+        return await carried_over(session, dispatch_behind(snoozed))
     return Recorded(found.status, found.spec_digest, said_of(found))
 
 
@@ -102,7 +102,7 @@ async def pending_of_job(session: AsyncSession, job_id: str) -> int:
 
 
 async def waits_with_key(session: AsyncSession, key: str, besides: UUID | None) -> bool:
-    """Whether another run of the same occasion waits for a decision."""
+    """Whether another run waits for a decision with the same key."""
     same = and_(col(Run.idempotency_key) == key, col(Run.status) == RunStatus.WAITING_APPROVAL, col(Run.id) != besides)
     return (await session.scalars(select(func.count()).where(same))).one() > 0
 
@@ -136,7 +136,7 @@ async def ask(
         run_id=run.id,
         after={"approval": str(request.id), "spec": digest},
     )
-    notifies = tell(session, request, approval_text.message(request_of(request, shown.page)), "asked", now)
+    notifies = notify(session, request, approval_text.message(request_of(request, shown.page)), "asked", now)
     return _asks(request, shown, notifies=notifies)
 
 

@@ -1,4 +1,4 @@
-"""Approvals: deciding them, once; withdrawing them; and what people and the upkeep ask about them."""
+"""Approvals: decide one, once; withdraw one; and what people and periodic maintenance ask about them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlmodel import col, select
 from ocs.errors import NotFound
 from ocs.rules import approval_text
 from ocs.rules.approval import TIMEOUT, ApprovalStatus, OnTimeout, checked_name, checked_reason, sentence
-from ocs.rules.approval_text import Message
+from ocs.rules.approval_text import Notice
 from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import RunStatus
 from ocs.store import deliveries
@@ -34,15 +34,15 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class AtGate:
     """A run that waits at the gate, its newest request, and whether its decision is known.
 
-    `in_line` says that it was approved and waits for its turn now.
+    `is_queued` says that it was approved and is queued now.
     """
 
     approval: Approval
     flow_run_id: UUID
-    in_line: bool
+    is_queued: bool
 
     @property
     def is_decided(self) -> bool:
@@ -75,7 +75,7 @@ async def decide(
             return Decided(found, counted=False)
         found.reason = why
         status = ApprovalStatus.APPROVED if approve else ApprovalStatus.REJECTED
-        _settle(session, found, status, by, login=login)
+        _decide(session, found, status, by, login=login)
         return Decided(found, counted=True)
 
 
@@ -93,7 +93,7 @@ def time_out(session: AsyncSession, found: Approval, now: datetime) -> None:
     """The decision of the clock, in the transaction that found it due."""
     approves = found.on_timeout is OnTimeout.APPROVE
     status = ApprovalStatus.APPROVED if approves else ApprovalStatus.TIMED_OUT
-    _settle(session, found, status, Attribution(TIMEOUT, TIMEOUT, now))
+    _decide(session, found, status, Attribution(TIMEOUT, TIMEOUT, now))
 
 
 async def withdraw_approval(store: Store, approval_id: UUID, *, why: str, by: Attribution) -> Approval:
@@ -110,7 +110,7 @@ async def withdraw_approval(store: Store, approval_id: UUID, *, why: str, by: At
         run.summary = run.error = why
         if before is ApprovalStatus.PENDING:
             found.status, found.reason, found.decided_at = ApprovalStatus.WITHDRAWN, why, by.now
-            tell(session, found, approval_text.decided(found.job_id, found.status, said_of(found)), "decided", by.now)
+            notify(session, found, approval_text.decided(found.job_id, found.status, said_of(found)), "decided", by.now)
         record(
             session,
             "approval-withdrawn",
@@ -123,7 +123,7 @@ async def withdraw_approval(store: Store, approval_id: UUID, *, why: str, by: At
         return found
 
 
-async def at_the_gate(store: Store, *, flow_run_ids: Sequence[UUID] | None = None) -> list[Waiting]:
+async def at_the_gate(store: Store, *, flow_run_ids: Sequence[UUID] | None = None) -> list[AtGate]:
     """Every run that waits at the gate, or those of these flow runs, oldest request first."""
     wanted = (
         select(Approval, Run, DispatchRow.status)
@@ -134,10 +134,10 @@ async def at_the_gate(store: Store, *, flow_run_ids: Sequence[UUID] | None = Non
     )
     if flow_run_ids is not None:
         wanted = wanted.where(col(Run.flow_run_id).in_(flow_run_ids))
-    newest: dict[UUID, Waiting] = {}
+    newest: dict[UUID, AtGate] = {}
     async with store.reading() as session:
         for approval, run, dispatch in (await session.execute(wanted)).all():
-            newest[run.id] = Waiting(approval, run.flow_run_id, in_line=dispatch in OPEN)
+            newest[run.id] = AtGate(approval, run.flow_run_id, is_queued=dispatch in OPEN)
     return list(newest.values())
 
 
@@ -184,7 +184,7 @@ async def approvals_of_run(store: Store, run_id: UUID) -> list[Approval]:
         return list(await session.scalars(wanted))
 
 
-def tell(session: AsyncSession, request: Approval, message: Message, what: str, now: datetime) -> bool:
+def notify(session: AsyncSession, request: Approval, message: Notice, what: str, now: datetime) -> bool:
     """Write a message to the job's targets, in the transaction it tells of; returns whether there is one to tell."""
     if not request.targets:
         return False
@@ -213,7 +213,7 @@ def said_of(found: Approval) -> str:
     )
 
 
-def _settle(
+def _decide(
     session: AsyncSession,
     found: Approval,
     status: ApprovalStatus,
@@ -223,7 +223,7 @@ def _settle(
 ) -> None:
     before = found.status
     found.status, found.decided_by, found.decided_from, found.decided_at = status, by.actor, by.source, by.now
-    tell(session, found, approval_text.decided(found.job_id, status, said_of(found)), "decided", by.now)
+    notify(session, found, approval_text.decided(found.job_id, status, said_of(found)), "decided", by.now)
     typed = {"login": login} if login and login != by.actor else {}
     record(
         session,

@@ -40,7 +40,7 @@ def record(
     )
 
 
-async def tell(store: Store, action: str, **what: Any) -> None:
+async def append(store: Store, action: str, **what: Any) -> None:
     """Add an event for something that was not done in the store; the keywords are those of `record`."""
     async with store.transaction() as session:
         record(session, action, **what)

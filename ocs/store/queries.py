@@ -138,7 +138,7 @@ async def running_of(store: Store, job_id: str) -> Run | None:
         return await session.get(Run, found) if found else None
 
 
-async def waiting(store: Store) -> list[PendingDispatch]:
+async def open_dispatches(store: Store) -> list[PendingDispatch]:
     """Dispatches that have not become runs."""
     return [pending(row) for row in await queue(store)]
 

@@ -1,6 +1,6 @@
 """Replacing (`overlap: replace`): a newer run of a job takes the place of what waits and of what runs.
 
-What waits is withdrawn in the claim's transaction. What runs is told to end after it, and the newer one waits in line
+What waits is withdrawn in the claim's transaction. What runs is told to end after it, and the newer one is queued
 until it has: nothing of the older run is left when the newer begins.
 """
 

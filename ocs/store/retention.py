@@ -39,7 +39,7 @@ class Pruned:
 
     @property
     def total(self) -> int:
-        """How many records were deleted, of whatever sort."""
+        """How many records were deleted, of all sorts."""
         return sum(astuple(self))
 
 

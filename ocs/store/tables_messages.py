@@ -43,7 +43,7 @@ class Message(SQLModel, table=True):
 
 
 class MessageReceipt(SQLModel, table=True):
-    """What became of a message with one reader. `run_id` is the turn that was shown it, `actor` whoever told of it."""
+    """What became of a message with one reader. `run_id` is the turn that was shown it, `actor` its writer."""
 
     __tablename__ = "message_receipt"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (Index("ix_message_receipt_reader", "message_id", "reader"),)

@@ -1,4 +1,4 @@
-"""Origin: why a flow run exists and what it runs, from the store and the deployment, whatever it says of itself.
+"""Origin: why a flow run exists and what it runs, from the store and the deployment, not from what it says of itself.
 
 Anybody who can reach the API can make a flow run, or change one that waits: its parameters, tags, key and states.
 So its approval is its deployment's, and what was dispatched runs with the values that the store has written down.

@@ -26,7 +26,7 @@ def schedule_of(spec: Mapping[str, Any]) -> DeploymentScheduleCreate:
 
 
 def keys_of(schedules: Iterable[DeploymentSchedule | DeploymentScheduleCreate]) -> list[ScheduleKey]:
-    """When these run, whatever their order and whether or not they are active."""
+    """When these run, in any order, active or not."""
     return sorted(key_of(schedule.schedule) for schedule in schedules)
 
 

@@ -24,7 +24,7 @@ from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import DispatchKind
 from ocs.store import Store
 from ocs.store.approval_gate import request_of
-from ocs.store.approvals import Waiting, at_the_gate, expire, said_of, withdraw_approval
+from ocs.store.approvals import AtGate, at_the_gate, expire, said_of, withdraw_approval
 from ocs.store.tables import Approval
 from tasks.adapter import runtime
 from tasks.adapter.deployed import job_in
@@ -60,7 +60,7 @@ async def entered_again(client: PrefectClient, store: Store, flow_run: FlowRun) 
 
 
 async def reconcile_approvals() -> int:
-    """Upkeep: let time decide, and bring store and Prefect together where a crash, a person or a rollout came between.
+    """Reconcile all: let time decide, and make store and Prefect agree after a crash, a person's act or a rollout.
 
     Recovery requeues a run that was left Running while it asked, as one that has not begun.
 
@@ -70,7 +70,7 @@ async def reconcile_approvals() -> int:
         ExceptionGroup: some requests could not be reconciled; the others are.
     """
     store = await runtime.store()
-    waiting = [each for each in await at_the_gate(store) if not each.in_line]
+    waiting = [each for each in await at_the_gate(store) if not each.is_queued]
     if waiting:
         async with get_client() as client:
             flow_runs = await flow_runs_by_id(client, [each.flow_run_id for each in waiting])
@@ -88,7 +88,7 @@ async def reconcile_approvals() -> int:
 async def reconcile_one(client: PrefectClient, store: Store, request: Approval) -> None:
     """The same for one request: before a person decides it, and to send the decision on its way."""
     for waiting in await at_the_gate(store, flow_run_ids=[request.flow_run_id]):
-        if waiting.in_line:
+        if waiting.is_queued:
             continue
         flow_run = (await flow_runs_by_id(client, [waiting.flow_run_id])).get(waiting.flow_run_id)
         deployment = await _deployment(client, flow_run.deployment_id) if flow_run else None
@@ -100,7 +100,7 @@ async def reconcile_one(client: PrefectClient, store: Store, request: Approval) 
 async def _reconcile(
     client: PrefectClient,
     store: Store,
-    waiting: Waiting,
+    waiting: AtGate,
     flow_run: FlowRun | None,
     deployment: DeploymentResponse | None,
 ) -> None:
@@ -114,7 +114,7 @@ async def _reconcile(
 
 
 async def _reconcile_suspended(
-    client: PrefectClient, store: Store, waiting: Waiting, state: State[Any], deployment: DeploymentResponse | None
+    client: PrefectClient, store: Store, waiting: AtGate, state: State[Any], deployment: DeploymentResponse | None
 ) -> None:
     request = waiting.approval
     if not waiting.is_decided and (why := _outdated(request, deployment)):
@@ -135,7 +135,7 @@ async def _resume(client: PrefectClient, flow_run_id: UUID, request: Approval) -
     await client.resume_flow_run(flow_run_id, answer_of(approve, request.decided_by or "timeout", request.reason))
 
 
-async def _withdraw(store: Store, waiting: Waiting, why: str, *, source: str = GATE) -> None:
+async def _withdraw(store: Store, waiting: AtGate, why: str, *, source: str = GATE) -> None:
     actor = "somebody" if source == "prefect" else "scheduler"
     await withdraw_approval(store, waiting.approval.id, why=why, by=Attribution(actor, source, runtime.clock()))
 

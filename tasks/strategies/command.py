@@ -44,7 +44,7 @@ class Command:
 
     @property
     def returncode(self) -> int | None:
-        """Its exit status, once it has ended; asked only when nothing of it is left: then its number is given back."""
+        """Its exit status, once it has ended; ask only when nothing of it is left: it frees its number."""
         return self._process.poll()
 
     async def wait(self) -> None:
@@ -87,7 +87,7 @@ class Command:
             await asyncio.sleep(LOOK_AGAIN)
 
     def close(self) -> None:
-        """Let go of the pipes, and of the reaper's watch, unless something is left for it to end."""
+        """Close the pipes, and end the reaper's watch, unless something is left for it to end."""
         if self._is_gone:
             reaper.forget(self.pid)
         self.stdout.close()

@@ -47,7 +47,7 @@ def _line(session: Session) -> str:
 
 
 def _send(line: str) -> None:
-    global _process  # noqa: PLW0603  one reaper for the whole process, whoever starts jobs in it
+    global _process  # noqa: PLW0603  the whole process has one reaper
     if _process is None or _process.poll() is not None:
         _process = _start()
         line = "\n".join(map(_line, _watched.values()))

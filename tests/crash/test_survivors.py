@@ -44,7 +44,7 @@ async def test_a_replay_and_the_next_of_the_pool_wait_until_all_of_a_crashed_run
     await rig.scene.run("load")
     await at_work(rig)
     await rig.scene.run("other")
-    await rig.system.eventually(lambda: queries.waiting(rig.system.store))
+    await rig.system.eventually(lambda: queries.open_dispatches(rig.system.store))
     rig.kill_worker(reaper_too=reaper_too)
     rig.start_worker()
     await at_work(rig, runs=2)

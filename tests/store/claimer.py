@@ -61,7 +61,7 @@ class Claimer:
         occurrences = [(job, START + timedelta(seconds=number)) for job in JOBS for number in range(OCCURRENCES)]
         random.shuffle(occurrences)
         await asyncio.gather(*(self._try(job, Dispatch(DispatchKind.SCHEDULED, at)) for job, at in occurrences))
-        while await queries.waiting(self._store):
+        while await queries.open_dispatches(self._store):
             await asyncio.sleep(A_LOOK)
             await release_all_waiting(self._store, now())
             await self._go_on(await pending_dispatches(self._store, created_before=now(), limit=100))

@@ -95,7 +95,7 @@ async def test_with_misfire_all_every_occurrence_is_tried_again(store: Store) ->
     for hour in range(3):
         at = NOW + timedelta(hours=hour)
         assert len((await ended(store, brief, scheduled(at), DEFERRED, at)).consequences) == 1
-    assert len(await queries.waiting(store)) == 3
+    assert len(await queries.open_dispatches(store)) == 3
 
 
 async def test_a_manual_run_is_deferred_beside_the_schedule_s(store: Store) -> None:

@@ -46,7 +46,7 @@ from ocs.store.approvals import (
     expire,
     withdraw_approval,
 )
-from ocs.store.audit import events, tell
+from ocs.store.audit import append, events
 from ocs.store.retention import prune
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -265,7 +265,7 @@ async def test_what_was_approved_may_have_to_wait_and_keeps_its_decision(store: 
         deferred = await entered(store, job, dispatch, flow_run)
         assert isinstance(deferred, Queued)
     (waiting,) = await at_the_gate(store)
-    assert waiting.in_line
+    assert waiting.is_queued
     released = (await finish(store, holder, holds.context, DispatchResult(RunStatus.OK), children=[], now=NOW)).released
     assert [row.id for row in released] == [deferred.dispatch_id]
     assert released[0].parameters == {"job": job.document()}
@@ -290,7 +290,7 @@ async def test_what_was_approved_and_is_withdrawn_in_line_is_no_longer_in_line(s
     assert isinstance(await entered(store, job, occurrence(1), second_run), Queued)
     await withdraw(store, job.id, by=Attribution("ann", "cli", NOW))
     (left,) = await at_the_gate(store)
-    assert (left.in_line, left.is_decided) == (False, True)
+    assert (left.is_queued, left.is_decided) == (False, True)
 
 
 async def test_a_waiting_run_can_be_withdrawn_once(store: Store) -> None:
@@ -403,7 +403,7 @@ async def test_what_is_done_in_the_ui_is_in_the_audit_trail_too(store: Store) ->
     again = await entered(store, job, by_hand, flow_run, now=NOW + 2 * HOUR)
     assert isinstance(again, Claimed)
     ann = Attribution("ann", "cli", NOW + 3 * HOUR)
-    await tell(store, "cancel", job_id=job.id, run_id=again.context.run_id, by=ann)
+    await append(store, "cancel", job_id=job.id, run_id=again.context.run_id, by=ann)
     await finish(store, job, again.context, cancelled, children=[], now=NOW + 4 * HOUR)
     told = [(event.action, event.actor, event.source) for event in reversed(await events(store))]
     somebody = ("somebody", "prefect")

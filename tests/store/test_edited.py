@@ -43,7 +43,7 @@ async def test_a_dispatch_that_cannot_be_read_holds_up_no_other(store: Store, no
     whole = await enqueue(store, "whole", by=Attribution("ann", "cli", NOW))
     await edit(store, f"UPDATE dispatch SET {nonsense} WHERE job_id = 'broken'")
     assert await pending_dispatches(store, created_before=NOW, limit=10) == [whole]
-    assert await queries.waiting(store) == [whole]
+    assert await queries.open_dispatches(store) == [whole]
 
 
 @ONLY_SQLITE

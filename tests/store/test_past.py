@@ -72,8 +72,8 @@ async def test_who_decided_against_a_run_is_known(store: Store) -> None:
 
 async def test_what_waits_what_was_missed_and_who_switched_it(store: Store) -> None:
     await dispatch_missed(store, "tidy", CatchUp((NOW - HOUR,), (NOW - 3 * HOUR, NOW - 2 * HOUR)), NOW)
-    await audit.tell(store, "job-disabled", job_id="tidy", by=ANN, before={"enabled": True}, after={"enabled": False})
-    await audit.tell(store, "job-enabled", job_id="other", by=ANN, after={"enabled": True})
+    await audit.append(store, "job-disabled", job_id="tidy", by=ANN, before={"enabled": True}, after={"enabled": False})
+    await audit.append(store, "job-enabled", job_id="other", by=ANN, after={"enabled": True})
     await mark_caught_up(store, NOW)
     async with store.transaction() as session:
         row = DispatchRow(job_id="tidy", kind=DispatchKind.MANUAL, scheduled_for=NOW + HOUR, created_at=NOW)

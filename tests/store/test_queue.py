@@ -257,7 +257,7 @@ async def test_a_dispatch_that_is_done_is_never_put_in_line_again(store: Store) 
     again = await asked(store, queued(), dispatch)
     assert isinstance(again, Rejected)
     assert again.skip.reason is SkipReason.DUPLICATE
-    assert await queries.waiting(store) == []
+    assert await queries.open_dispatches(store) == []
 
 
 def replacing(**limits: Any) -> Job:

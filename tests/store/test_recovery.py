@@ -144,7 +144,7 @@ async def test_a_crash_is_recorded_once_however_many_workers_notice_it(store: St
     (lease,) = await leases(store)
     outcomes = await asyncio.gather(*(crash(store, careful, lease) for _ in range(5)))
     assert sorted(outcome.stale for outcome in outcomes) == [False, True, True, True, True]
-    assert len(await queries.waiting(store)) == 1
+    assert len(await queries.open_dispatches(store)) == 1
 
 
 async def test_a_result_that_comes_after_the_crash_was_recorded_is_not_used(store: Store) -> None:

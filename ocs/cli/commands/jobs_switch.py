@@ -134,7 +134,7 @@ async def _switched(found: Catalogue, source: Source, jobs: Sequence[Job], pairs
             raise failed
         for job_id in off:
             now_is = {"enabled": True, "from": source.program}
-            await audit.tell(store, "job-enabled", job_id=job_id, before={"enabled": False}, after=now_is, by=by)
+            await audit.append(store, "job-enabled", job_id=job_id, before={"enabled": False}, after=now_is, by=by)
         await _carry(store, source, pairs, carried, by)
         async with session.server() as client:
             await publish(client, store, [*carried.dispatches, *carried.owed])
