@@ -130,6 +130,16 @@ class Timing:
     snooze_least: timedelta = timedelta(seconds=5)
     """No snooze is shorter, even when the gateway asks for less: nothing else slows down what counts no attempt."""
 
+    # What a command waits for
+    server_late: timedelta = timedelta(seconds=5)
+    """A command says that the server does not answer after this."""
+    server_given_up: timedelta = timedelta(minutes=1)
+    """A command gives up a server that has not answered for so long."""
+    stop_waits: timedelta = timedelta(seconds=30)
+    """A command waits so long for the end of a run that it has told to end."""
+    stuck: timedelta = timedelta(minutes=5)
+    """`ocs doctor` calls a row of the outbox stuck that nobody has published for so long."""
+
     # When the store's database counts as away
     store_connect: timedelta = timedelta(seconds=10)
     store_free: timedelta = timedelta(seconds=30)
@@ -166,6 +176,10 @@ class Timing:
         shorter("tick_waits", self.tick_waits, "tick_limit")
         # A dispatch that a crash left released and unpublished is published while its slot is kept.
         shorter("tick + publish_after", self.tick + self.publish_after, "slot_kept")
+        shorter("tick + publish_after", self.tick + self.publish_after, "stuck")
+        # A worker that no event reaches finds the run, and ends its processes, while the command waits.
+        shorter("sweep + grace + kill", self.sweep + self.grace + self.kill, "stop_waits")
+        shorter("server_late", self.server_late, "server_given_up")
         # Between two rounds of reconcile no end is overlooked.
         shorter("tick + tick_limit", self.tick + self.tick_limit, "ended_lately")
         shorter("late_rest", self.late_rest, "punctual")

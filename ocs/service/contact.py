@@ -6,22 +6,17 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Generator
-from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from ocs.errors import ServerUnreachable
 from ocs.service.listener import Listener
+from ocs.timing import seconds, timing
 from ocs.transient import is_transient
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
 T = TypeVar("T")
-
-LATE = timedelta(seconds=5)
-"""After so long without an answer people are told that there is none."""
-GIVEN_UP = timedelta(minutes=1)
-"""So long a server is tried that does not answer."""
 
 
 class Contact:
@@ -41,8 +36,9 @@ class Contact:
             ServerUnreachable: it has not answered for a minute.
         """
         began = time.monotonic()
-        left = GIVEN_UP.total_seconds() - (began - (self._lost_at or began))
-        is_late = asyncio.get_running_loop().call_later(LATE.total_seconds(), self._lost, began)
+        limit = timing().server_given_up
+        left = limit.total_seconds() - (began - (self._lost_at or began))
+        is_late = asyncio.get_running_loop().call_later(timing().server_late.total_seconds(), self._lost, began)
         try:
             async with asyncio.timeout(left):
                 answer = await question()
@@ -51,7 +47,7 @@ class Contact:
                 raise
             self._lost(began)
             if left <= time.monotonic() - began:
-                why = f"The Prefect server at {self._address} has not answered for {GIVEN_UP.total_seconds():.0f} s."
+                why = f"The Prefect server at {self._address} has not answered for {seconds(limit)}."
                 raise ServerUnreachable(why, hint=self._hint) from failed
             return otherwise
         finally:

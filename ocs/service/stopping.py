@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from ocs.rules.attribution import Attribution
 from ocs.rules.wording import SHORT, count_of
 from ocs.service import session
 from ocs.service.deployed import deployed_job, descendants
+from ocs.timing import seconds, timing
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ocs.store import PendingDispatch, Store
     from ocs.store.tables import Run
 
-PATIENCE = timedelta(seconds=30)
 """How long a run may take to end: a shell's own grace is shorter."""
 LOOK_AGAIN = 0.1
 PAGE = 200
@@ -192,7 +191,7 @@ async def _ends(client: PrefectClient, flow_run_id: UUID) -> bool:
     from prefect.exceptions import ObjectNotFound
 
     try:
-        async with asyncio.timeout(PATIENCE.total_seconds()):
+        async with asyncio.timeout(timing().stop_waits.total_seconds()):
             while True:
                 state = (await client.read_flow_run(flow_run_id)).state
                 if state is not None and state.is_final():
@@ -208,6 +207,6 @@ def _all_ended(ended: Sequence[bool]) -> None:
     missing = ended.count(False)
     if missing:
         raise Refused(
-            f"{count_of(missing, 'run')} told to end, and not ended after {PATIENCE.total_seconds():.0f} s.",
+            f"{count_of(missing, 'run')} told to end, and not ended after {seconds(timing().stop_waits)}.",
             hint="Is a worker alive?  ocs status",
         )

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,15 +18,6 @@ from tests.cli.command import PATIENCE, Ocs
 from tests.cli.live import eventually
 
 pytestmark = pytest.mark.e2e
-
-IMPATIENT = """
-from datetime import timedelta
-from ocs.cli import main
-from ocs.service import contact
-contact.GIVEN_UP = timedelta(seconds=2)
-main()
-"""
-"""The command as it is, but for the minute."""
 
 
 def read_until(stream: IO[str] | None, words: str) -> None:
@@ -79,10 +68,8 @@ def test_a_server_that_does_not_come_back_is_given_up_and_the_run_is_not(
     with embedded_server(with_database(tmp_path / "server")) as (api_url, server):
         ocs.env["PREFECT_API_URL"] = api_url
         ocs.json("deploy")
-        command = [sys.executable, "-P", "-c", IMPATIENT, "--json", "jobs", "run", "patient", "--wait"]
-        with subprocess.Popen(
-            command, cwd=ocs.folder, env=ocs.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as waiting:
+        ocs.env |= {"OCS_TIMING_SERVER_LATE": "1", "OCS_TIMING_SERVER_GIVEN_UP": "2"}  # else a minute
+        with ocs.started("--json", "jobs", "run", "patient", "--wait") as waiting:
             eventually(lambda: ocs.json("queue", "list")["queue"])
             server.end(timedelta(seconds=10))
             said, told = waiting.communicate(timeout=PATIENCE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from ocs.cli.doctor.project import Finding, State, failure
 from ocs.errors import ServerUnreachable
 from ocs.rules.wording import count_of
 from ocs.service import session
+from ocs.timing import timing
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from deployments.rollout import Plan
     from ocs.store import Lease, Store
 
-UNSENT = timedelta(minutes=5)
-"""Workers send what is left in the outbox every half minute; older rows are stuck."""
 NAMED = 5
 
 
@@ -129,8 +127,8 @@ async def _outbox(store: Store) -> Finding:
     from ocs.store import queries
     from ocs.store.tables import DispatchStatus
 
-    # One that waited for its turn was written long before it was let go on.
-    before = session.now() - UNSENT
+    # A queued one was written long before it was released.
+    before = session.now() - timing().stuck
     stuck = [
         row
         for row in await queries.queue(store)
