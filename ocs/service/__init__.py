@@ -1,1 +1,1 @@
-"""What can be asked of the house, whoever asks: the command line, a Python program, a server. Nothing here prints."""
+"""Operations, for every caller: the command line, a Python program, a server. Nothing here prints."""

@@ -47,7 +47,7 @@ async def by_id(client: PrefectClient, job_id: str) -> DeploymentResponse | None
 
 
 async def all_deployed(client: PrefectClient) -> dict[str, DeploymentResponse]:
-    """Every job on the server, of whatever project, by id."""
+    """Every job on the server, of all projects, by id."""
     from tasks.adapter.deployed import tagged_deployments
 
     return {deployment.name: deployment async for deployment in tagged_deployments(client, "ocs")}

@@ -13,7 +13,7 @@ class Listener(Protocol):
         ...
 
     def warn(self, sentence: str) -> None:
-        """Something is to be known, or done, by whoever waits."""
+        """A person who waits has to know or do something."""
         ...
 
     def output(self, stream: str, line: str) -> None:

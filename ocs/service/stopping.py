@@ -134,7 +134,7 @@ async def _withdraw_approvals(store: Store, flow_run_ids: Sequence[UUID], by: At
 
 
 async def _note(store: Store, by: Attribution, *, job_id: str, run_id: UUID | None = None) -> None:
-    """Before it ends: whoever records the end then knows that it was not somebody in Prefect's UI."""
+    """Before it ends: what records the end then knows that it was not somebody in Prefect's UI."""
     from ocs.store import audit
 
     # As of now: a run that has begun since it was asked for is among those that are meant.

@@ -1,4 +1,4 @@
-"""What another scheduler leaves to us: which occasions it has had, and what waits for its turn there."""
+"""What another scheduler leaves to us: the keys of what it has run, and dispatches that are queued there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ocs.store.tables import DispatchRow, IdempotencyKey, KeyStatus
 
 @dataclass(frozen=True, slots=True)
 class CarriedKey:
-    """An occasion that has had its run over there, by the key that it has here."""
+    """What has run over there, by the key that it has here."""
 
     key: str
     job_id: str
@@ -40,7 +40,7 @@ class CarriedDispatch:
 
 
 async def carry_keys(store: Store, keys: Sequence[CarriedKey], *, by: Attribution) -> int:
-    """Note which occasions are had; returns how many are new. What is known here stands as it is."""
+    """Claim the keys of what has run; returns how many are new. Keys that are known here stay as they are."""
     async with store.transaction(lock=(by.source,)) as session:
         new = [each for each in keys if await session.get(IdempotencyKey, each.key) is None]
         session.add_all(

@@ -1,6 +1,6 @@
-"""Replacing (`overlap: replace`): a newer run of a job takes the place of what waits and of what runs.
+"""Replacing (`overlap: replace`): a newer run of a job takes the place of queued and running ones.
 
-What waits is withdrawn in the claim's transaction. What runs is told to end after it, and the newer one is queued
+The claim's transaction withdraws the queued ones. The running one is told to end after it, and the newer one is queued
 until it has: nothing of the older run is left when the newer begins.
 """
 
@@ -28,11 +28,11 @@ SOURCE = "overlap"
 
 
 async def withdraw_waiting(session: AsyncSession, job: Job, now: datetime, *, besides: UUID | None) -> None:
-    """Take out of the line whoever waits there for an earlier run of the job, or was let go on and has not begun."""
-    in_line = select(DispatchRow).where(
+    """Withdraw dispatches that are queued for an earlier run of the job, or were released and have not begun."""
+    queued = select(DispatchRow).where(
         DispatchRow.job_id == job.id, DispatchRow.waits_for == WaitsFor.OVERLAP, col(DispatchRow.status).in_(OPEN)
     )
-    for row in list(await session.scalars(in_line)):
+    for row in list(await session.scalars(queued)):
         if row.id == besides:
             continue
         if row.status is DispatchStatus.QUEUED and row.flow_run_id is not None:
@@ -56,7 +56,7 @@ async def to_be_ended(session: AsyncSession, job: Job, now: datetime) -> tuple[U
 
 
 async def was_replaced(session: AsyncSession, run_id: UUID) -> bool:
-    """Whether a run is to end because of a newer one."""
+    """Whether a run ends because of a newer one."""
     told = select(func.count()).where(
         AuditEvent.run_id == run_id, AuditEvent.action == "cancel", AuditEvent.source == SOURCE
     )
