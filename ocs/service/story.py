@@ -23,7 +23,9 @@ async def story_of(store: Store, run: Run) -> dict[str, Any]:
     (view,) = await _views(store, [run])
     attempts = await _views(store, await queries.attempts(store, run))
     children = await _views(store, await queries.children_of(store, run.id))
-    coming = [waiting for waiting in await queries.open_dispatches(store) if run.id in (waiting.source_run, waiting.retry_of)]
+    coming = [
+        waiting for waiting in await queries.open_dispatches(store) if run.id in (waiting.source_run, waiting.retry_of)
+    ]
     parent = await queries.run(store, run.parent_run) if run.parent_run else None
     asked = await approvals_of_run(store, run.id)
     return {
