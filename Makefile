@@ -22,9 +22,11 @@ setup: $(STAMP)  ## Make the virtual environment with the locked dependencies
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...")'
+	@echo "Making $(VENV) with the locked dependencies: once, in about a minute."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo "Ready: source $(BIN)/activate, or type $(BIN)/ocs."
 	@touch $@
 
 demo: setup  ## Run a three-job chain and a job every 20 seconds on a server of its own; Ctrl-C ends it

@@ -17,9 +17,10 @@ from deployments import yaml_text
 from deployments.reading import read_text, unreadable
 from ocs.errors import InvalidJob, NotFound, Problem
 from ocs.files import READABLE, make_folder, open_file
-from ocs.spec import Job, check_catalogue, format_size, violations
+from ocs.spec import Job, check_catalogue, defaults_problems, format_size, violations, with_defaults
 
 JOBS = Path("deployments") / "jobs"
+DEFAULTS = Path("deployments") / "defaults.yaml"
 SETTINGS = "prefect.yaml"
 MOST_FILES = 10_000
 MOST_TEXT = 64 * 2**20
@@ -27,11 +28,15 @@ MOST_TEXT = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """A project's jobs, as far as they are valid, and everything that is wrong with the rest."""
+    """A project's jobs, as far as they are valid, and everything that is wrong with the rest.
+
+    `defaults` is what they say unless a file says otherwise; it is in them already.
+    """
 
     project: Path
     name: str
     jobs: Mapping[str, Job] = field(default_factory=dict[str, Job])
+    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     problems: tuple[Problem, ...] = ()
     files: int = 0
 
@@ -56,16 +61,18 @@ def read(project: Path) -> Catalogue:
     return _examine(project, {path.name: path for path in _job_files(project)})
 
 
-def read_files(texts: Mapping[str, str], unread: Sequence[Problem] = ()) -> Catalogue:
+def read_files(
+    texts: Mapping[str, str], unread: Sequence[Problem] = (), defaults: Mapping[str, Any] | None = None
+) -> Catalogue:
     """Check documents on their own, by name; parents may stand elsewhere. `unread` is wrong with further ones."""
     jobs: dict[str, Job] = {}
     problems = [*unread]
     for name, text in texts.items():
-        job, found = _job(text, name, None)
+        job, found = _job(text, name, None, defaults or {})
         problems += found
         if job is not None:
             jobs[job.id] = job
-    return Catalogue(Path(), "", jobs, tuple(problems), len(texts) + len(unread))
+    return Catalogue(Path(), "", jobs, problems=tuple(problems), files=len(texts) + len(unread))
 
 
 def parse_text(text: str, name: str) -> dict[str, Any]:
@@ -155,7 +162,8 @@ def _job_files(project: Path) -> list[Path]:
 def _examine(project: Path, files: Mapping[str, Path | str]) -> Catalogue:
     jobs: dict[str, Job] = {}
     texts: dict[str, str] = {}
-    problems: list[Problem] = []
+    defaults, wrong = read_defaults(project)
+    problems = [*wrong]
     left = MOST_TEXT
     for number, (name, source) in enumerate(sorted(files.items()), start=1):
         shown = str(JOBS / name)
@@ -165,7 +173,7 @@ def _examine(project: Path, files: Mapping[str, Path | str]) -> Catalogue:
                 raise unreadable(shown, f"is not read: of a project at most {bound}")
             texts[shown] = source if isinstance(source, str) else read_text(source, shown)
             left -= len(texts[shown])
-            job, found = _job(texts[shown], shown, name)
+            job, found = _job(texts[shown], shown, name, {} if wrong else defaults)
         except InvalidJob as unread:
             job, found = None, unread.problems
         problems += found
@@ -183,18 +191,38 @@ def _examine(project: Path, files: Mapping[str, Path | str]) -> Catalogue:
         line = yaml_text.line_of(texts.get(shown, ""), problem.path)
         problems.append(Problem(problem.path, problem.message, shown, line))
     problems.sort(key=lambda problem: (problem.file or "", problem.line or 0))
-    return Catalogue(project, _project_name(project), jobs, tuple(problems), len(files))
+    return Catalogue(project, _project_name(project), jobs, defaults, tuple(problems), len(files))
 
 
-def _job(text: str, shown: str, name: str | None) -> tuple[Job | None, Sequence[Problem]]:
-    """The job of one file, or what is wrong with it."""
+def read_defaults(project: Path) -> tuple[dict[str, Any], list[Problem]]:
+    """What every job of the project says unless its file says otherwise, and what is wrong with that."""
+    path, shown = project / DEFAULTS, str(DEFAULTS)
+    if not path.exists():
+        return {}, []
+    try:
+        text = read_text(path, shown)
+        written: Any = yaml_text.load(text)
+    except InvalidJob as unread:
+        return {}, [*unread.problems]
+    except YAMLError as broken:
+        return {}, [yaml_text.problem_of(broken, shown)]
+    if not isinstance(written, dict | None):
+        return {}, [Problem("", "is not keys and values such as  timezone: Europe/Vienna", shown, 1)]
+    defaults = cast("dict[str, Any]", written or {})
+    found = defaults_problems(defaults)
+    return defaults, [Problem(each.path, each.message, shown, yaml_text.line_of(text, each.path)) for each in found]
+
+
+def _job(text: str, shown: str, name: str | None, defaults: Mapping[str, Any]) -> tuple[Job | None, Sequence[Problem]]:
+    """The job of one file with the project's defaults, or what is wrong with it."""
     try:
         document: Any = yaml_text.load(text)
     except YAMLError as broken:
         return None, [yaml_text.problem_of(broken, shown)]
     if not isinstance(document, dict):
         return None, [Problem("", "is not a job; it has to be keys and values such as  id: my-job", shown, 1)]
-    found = violations(cast("dict[str, Any]", document), partial(yaml_text.written_at, text))
+    document = with_defaults(cast("dict[str, Any]", document), defaults)
+    found = violations(document, partial(yaml_text.written_at, text))
     if found:
         return None, [Problem(each.path, each.message, shown, yaml_text.line_of(text, each.path)) for each in found]
     job = Job.model_validate(document)

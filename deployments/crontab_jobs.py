@@ -120,7 +120,7 @@ def _document(entry: Entry, origin: str, here: Here) -> dict[str, Any]:
 def _schedule(entry: Entry, timezone: str) -> dict[str, Any]:
     """CRON_TZ is the zone of its times; TZ is a variable of the command alone."""
     zone = entry.environment.get("CRON_TZ") or timezone
-    schedule = {"cron": entry.schedule, **({} if zone == "UTC" else {"timezone": zone})}
+    schedule = {"cron": entry.schedule, "timezone": zone}
     if (delay := entry.environment.get("RANDOM_DELAY", "")).isdigit() and int(delay):
         schedule["jitter"] = f"{int(delay)}m"
     return {**schedule, "misfire": "skip"}
@@ -178,7 +178,7 @@ def _hints(entry: Entry, document: Mapping[str, Any], here: Here) -> Iterator[st
     if secrets := [name for name in environment if SECRET.search(name)]:
         yield f"{', '.join(secrets)} looks secret; put it into a Secret block and run.shell.secrets."
     if zone := environment.get("TZ"):
-        times = document["schedule"].get("timezone", "UTC")
+        times = document["schedule"]["timezone"]
         yield f"TZ={zone} is a variable of its command; its times are in {times}, as cron's."
     if here.overlap != "allow" and _comes_soon(document["schedule"]):
         yield f"cron starts it beside one that still runs; here it then {OTHERWISE[here.overlap]} (limits.overlap)."

@@ -107,11 +107,11 @@ async def plan(
     `retired` are versions of jobs that their lifecycle has removed: they are done, and not rolled out again.
 
     Raises:
-        InvalidJob: a job is invalid, or asks for what is not supported yet; all problems are told.
+        InvalidJob: a job is invalid, and none is named in `only`, or asks for what is not supported yet.
         NotFound: a job named in `only` is not in the catalogue.
         Refused: a job's id belongs to another project on this server.
     """
-    jobs = _to_roll_out(catalogue.checked(), only)
+    jobs = _to_roll_out(catalogue if only else catalogue.checked(), only)
     mine = {found.name: found async for found in tagged_deployments(client, "ocs", project_tag(catalogue.name))}
     missing = [job.id for job in jobs if job.id not in mine]
     await _refuse_taken(client, missing, catalogue.name)

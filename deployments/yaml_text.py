@@ -20,7 +20,7 @@ from deployments.yaml_bounds import TooMuch
 from deployments.yaml_comments import move_comment, reconcile
 from ocs.errors import Problem
 
-SHORT_FORMS = {"run": "shell", "shell": "command", "schedule": "cron"}
+SHORT_FORMS = {"run": "shell", "shell": "command", "schedule": "cron", "match": "contains", "approval": "required"}
 """What a text in the place of a group means."""
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 

@@ -41,7 +41,7 @@ async def _load(block: str) -> str:
     except ValueError as missing:
         raise NotFound(
             f'There is no Secret block "{block}".',
-            hint="Make it in the Prefect UI under Blocks (type Secret), or take it out of run.shell.secrets.",
+            hint=f"Make it: ocs secrets set {block}   Or in the Prefect UI under Blocks (type Secret).",
         ) from missing
     value: Any = secret.get()
     text = value if isinstance(value, str) else json.dumps(value)

@@ -42,9 +42,12 @@ async def _newest_runs() -> list[tuple[str, str]]:
 
 JobId = Annotated[str, typer.Argument(help="The job's id, or the beginning of it.", autocompletion=_job_ids)]
 SomeJobId = Annotated[str | None, typer.Argument(help="The job's id, or the beginning of it.", autocompletion=_job_ids)]
+WholeJobId = Annotated[str, typer.Argument(help="The job's whole id.", autocompletion=_job_ids)]
 JobIds = Annotated[list[str] | None, typer.Argument(help="Only these jobs; by default all.", autocompletion=_job_ids)]
 SomeJob = Annotated[str | None, typer.Option("--job", help="Only of this job.", autocompletion=_job_ids)]
-RunId = Annotated[str, typer.Argument(help="The run's id, or the beginning of it.", autocompletion=_run_ids)]
+RUN = "A run's id, or its dispatch's or flow run's, or the beginning of one; or a job, for its newest run."
+RunId = Annotated[str | None, typer.Argument(help=RUN, autocompletion=_run_ids)]
+Last = Annotated[bool, typer.Option("--last", help="The newest run of all.")]
 NoDeploy = Annotated[bool, typer.Option("--no-deploy", help="Only write the file.")]
 SETTING = "path=value, such as run.timeout=20m; null takes it away. Repeatable."
 Settings = Annotated[list[str] | None, typer.Option("--set", help=SETTING)]

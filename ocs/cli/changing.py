@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ocs.cli.render.output import answer, say, tell
 from ocs.cli.render.views import job_view
 from ocs.service import session
@@ -10,12 +12,14 @@ from ocs.service.changing import Changed
 NOT_ASKED = "--no-deploy was given."
 
 
-def tell_changed(verb: str, changed: Changed) -> None:
+def tell_changed(verb: str, changed: Changed, remarks: Sequence[str] = ()) -> None:
     """Say what became of a job's file."""
     job = changed.job
 
     def people() -> None:
         say(f"{verb} {job.id}" + (" and rolled it out." if changed.deployed else ": it is written."))
+        for remark in remarks:
+            say(remark)
         if not changed.deployed:
             why_not = changed.away or NOT_ASKED
             tell(f"Not rolled out: {why_not}  Do it with: ocs deploy (ocs up does it too)")

@@ -38,6 +38,7 @@ from ocs.cli.commands import (
     runs,
     runs_retry,
     runs_watch,
+    secrets,
     serve,
     status,
     targets,
@@ -65,6 +66,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(messages.app, name="messages")
 app.add_typer(queue.app, name="queue")
 app.add_typer(targets.app, name="targets")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(pools.app, name="pools")
 app.add_typer(idem.app, name="idem")
 app.add_typer(audit.app, name="audit")

@@ -32,6 +32,8 @@ def why_over(schedule: Schedule, now: datetime) -> str | None:
         return None
     if schedule.moment is not None:
         return f"never runs: {schedule.moment:%Y-%m-%d %H:%M:%S} UTC is past"
+    if schedule.rrule is not None and (until := rrule.last_day(schedule.rrule)):
+        return f"never runs: its UNTIL, {until:%Y-%m-%d %H:%M:%S}, is past"
     return "never runs: all times of its schedule are past, or more than fifty years away"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 SHORT = 8
 """Characters of an id that tell it from others where people read it."""
@@ -12,6 +13,11 @@ def local(moment: datetime | str | None) -> str:
     """A moment (or its ISO 8601 form) in the local zone with its offset."""
     known = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     return f"{known.astimezone():%Y-%m-%d %H:%M:%S %z}" if known else ""
+
+
+def in_zone(moment: datetime, zone: str) -> str:
+    """A moment as clocks in that zone show it, with its offset."""
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S %z}"
 
 
 def utc(moment: datetime | None) -> str | None:

@@ -34,6 +34,8 @@ class UpState:
     started_at: str
     server_pid: int | None = None
     worker_pid: int | None = None
+    ending_since: str | None = None
+    """Since when it takes nothing new and waits for the runs that are at work; None while it goes on."""
     password_file: str | None = None
     """Where its password stands; None when it has none, or one that was set by hand."""
 

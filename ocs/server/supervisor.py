@@ -36,6 +36,7 @@ class Supervisor:
         self._watcher = watcher
         self._signals = 0
         self._due: dict[str, float] = {}
+        self._ending_since: datetime | None = None
         self._started_at = datetime.now(UTC)
 
     def run(self) -> None:
@@ -96,6 +97,8 @@ class Supervisor:
     def _drain(self) -> None:
         """The worker first, and as long as its runs need a server for their results there is one."""
         asked = self._signals
+        self._ending_since = datetime.now(UTC)
+        self._write_state()
         self._worker.terminate()
         while self._signals == asked and not self._worker.wait(LOOK_AGAIN):
             self._keep(self._server)
@@ -120,6 +123,7 @@ class Supervisor:
             started_at=self._started_at.isoformat(),
             server_pid=self._server.pid,
             worker_pid=self._worker.pid,
+            ending_since=self._ending_since.isoformat() if self._ending_since else None,
             password_file=str(file) if file else None,
         )
         try:

@@ -17,7 +17,7 @@ from ocs.rules.occurrences import why_over
 from ocs.service import session
 from ocs.service.listener import Listener
 from ocs.service.rollout import not_rolled_out, roll_out, take_back
-from ocs.spec import Job, unsupported, violations
+from ocs.spec import Job, unsupported, violations, with_defaults
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue
@@ -61,7 +61,8 @@ def _described(project: Path, text: str, *, deploy: bool) -> Job:
     """The job by itself; whether the catalogue is valid with it is found out when it is written."""
     from deployments import catalogue
 
-    document = catalogue.parse_text(text, "The document")
+    defaults, _ = catalogue.read_defaults(project)
+    document = with_defaults(catalogue.parse_text(text, "The document"), defaults)
     if broken := violations(document):
         raise InvalidJob("This is not a job; nothing was written.", problems=broken)
     job = Job.model_validate(document)
@@ -97,10 +98,15 @@ async def rewrite(
 
     Raises:
         InvalidJob: the catalogue would not be valid with it, or with `deploy` it is not supported yet.
+        Refused: nothing of its schedule is to come.
     """
     from deployments import catalogue
 
     job = catalogue.check_with(project, job_id, text).jobs[job_id]
+    before = catalogue.read(project).jobs.get(job_id)
+    is_other = before is None or (before.schedule, before.enabled) != (job.schedule, job.enabled)
+    if is_other and job.schedule and job.enabled and (over := why_over(job.schedule, session.now())):
+        raise Refused(f"{job_id} {over}; nothing was written.", hint="Name a later time.")
     if deploy and (problems := unsupported(job)):
         raise InvalidJob(UNSUPPORTED, problems=problems)
 

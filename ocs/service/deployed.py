@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ocs import settings
 from ocs.errors import NotFound
+from ocs.rules.occurrences import why_over
 from ocs.service import session
 from ocs.spec import Job, is_slug, parse
 
@@ -28,9 +29,18 @@ async def deployed_job(client: PrefectClient, given: str) -> Job:
         rolled_out = await all_deployed(client)
         chosen = session.pick(given, [*rolled_out, *session.catalogue_ids()], _aliases(rolled_out))
         if chosen not in rolled_out:
-            raise NotFound(f'"{chosen}" is not rolled out yet.', hint=f"Do it with: ocs deploy {chosen}")
+            raise _not_rolled_out(chosen)
         deployment = rolled_out[chosen]
     return parse(document_in(deployment.parameters))
+
+
+def _not_rolled_out(job_id: str) -> NotFound:
+    """A job whose times are all past is never rolled out: to do that again would lead nowhere."""
+    job = session.catalogue().jobs.get(job_id)
+    if job is not None and job.schedule and job.enabled and (over := why_over(job.schedule, session.now())):
+        hint = f"Name a later time: ocs jobs edit {job_id} --set schedule.at=..., or take its schedule away."
+        return NotFound(f'"{job_id}" is not rolled out: it {over}.', hint=hint)
+    return NotFound(f'"{job_id}" is not rolled out yet.', hint=f"Do it with: ocs deploy {job_id}")
 
 
 async def by_id(client: PrefectClient, job_id: str) -> DeploymentResponse | None:

@@ -13,6 +13,7 @@ from ocs.rules.wording import count_of
 from ocs.service import session
 from ocs.service.listener import Listener
 from ocs.service.running import dispatch
+from ocs.service.secrets import missing_secrets
 from ocs.service.stopping import stop_jobs
 from ocs.service.targets import unusable_targets
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 SOURCE = "rollout"
 """Where a run comes from that a job has at its first rollout."""
+
+
+NAMED = 3
+"""So many jobs that could not be rolled out are named with what mends them."""
 
 
 class NotAllRolledOut(OcsError):
@@ -44,7 +49,9 @@ def not_rolled_out(planned: Plan) -> NotAllRolledOut | None:
         return None
     problems = [Problem("", f"{step.job_id} {step.why}", str(JOBS / f"{step.job_id}.yaml")) for step in steps]
     said = f"{count_of(len(steps), 'job')} could not be rolled out; the others were."
-    return NotAllRolledOut(said, hint=f"ocs jobs edit {steps[0].job_id}", problems=problems)
+    edits = [f"ocs jobs edit {step.job_id}" for step in steps[:NAMED]]
+    more = f"   and {len(steps) - NAMED} more" if len(steps) > NAMED else ""
+    return NotAllRolledOut(said, hint="   ".join(edits) + more, problems=problems)
 
 
 async def plan(client: PrefectClient, store: Store, found: Catalogue, only: Sequence[str] = ()) -> Plan:
@@ -144,7 +151,9 @@ async def _dispatch_near(client: PrefectClient, store: Store, job: Job) -> None:
 
 
 async def _warn_of_targets(client: PrefectClient, changed: Sequence[Job], found: Catalogue, listener: Listener) -> None:
-    """A target that is missing is no reason not to roll out: it may be made later, and what waits is sent then."""
+    """What is missing is no reason not to roll out: it may be made later, and what waits is sent then."""
     if any(job.deliver and job.deliver.named for job in changed):
         async for unusable in unusable_targets(client, found):
             listener.note(f"{unusable.what} Mend it with: {unusable.mend}")
+    for said, mend in await missing_secrets(client, changed):
+        listener.note(f"{said} Mend it with: {mend}")

@@ -16,6 +16,7 @@ from ocs.service import session
 from ocs.service.deployed import deployed_job
 from ocs.service.following import follow, join
 from ocs.service.listener import Listener
+from ocs.service.which_run import the_run
 from ocs.spec import Job, unsupported, violations
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ async def retryable(store: Store, given: str) -> Run:
     """
     from ocs.store import queries
 
-    run = await queries.run_by_prefix(store, given)
+    run = await the_run(store, given)
     short, again = str(run.id)[:SHORT], f"Run the job anew: ocs jobs run {run.job_id}"
     if not run.status.final:
         raise Refused(f"Run {short} of {run.job_id} has not ended yet.", hint=f"Stop it: ocs runs cancel {short}")

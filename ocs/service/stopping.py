@@ -13,6 +13,7 @@ from ocs.rules.attribution import Attribution
 from ocs.rules.wording import SHORT, count_of
 from ocs.service import session
 from ocs.service.deployed import deployed_job, descendants
+from ocs.service.which_run import the_run
 from ocs.timing import seconds, timing
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ async def cancel_run(store: Store, given: str, *, by: Attribution) -> Run:
     """
     from ocs.store import queries
 
-    chosen = await queries.run_by_prefix(store, given)
+    chosen = await the_run(store, given)
     short = str(chosen.id)[:SHORT]
     if chosen.id in await queries.awaiting_retry(store, [chosen.id]):
         hint = f"Withdraw that: ocs jobs cancel {chosen.job_id}"

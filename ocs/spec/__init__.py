@@ -2,6 +2,7 @@
 
 from ocs.spec.catalogue_rules import check_catalogue
 from ocs.spec.chain import After, EventTrigger, Match
+from ocs.spec.defaults import defaults_problems, with_defaults
 from ocs.spec.job import Job
 from ocs.spec.policies import Deliver, Limits, Output, Retry
 from ocs.spec.problems import parse, violations
@@ -29,6 +30,7 @@ __all__ = [
     "Times",
     "Watchdog",
     "check_catalogue",
+    "defaults_problems",
     "format_duration",
     "format_size",
     "is_slug",
@@ -38,4 +40,5 @@ __all__ = [
     "parse_size",
     "unsupported",
     "violations",
+    "with_defaults",
 ]

@@ -88,6 +88,11 @@ class Match(Part):
     jsonpath: Annotated[Text1024, AfterValidator(_jsonpath)] | None = None
     """The output is JSON in which this path (RFC 9535) finds something; evaluation is time-limited."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _text_as_contains(cls, value: Any) -> Any:
+        return {"contains": value} if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _exactly_one(self) -> Match:
         given = [name for name in CONDITIONS if getattr(self, name) is not None]

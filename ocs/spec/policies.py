@@ -126,6 +126,11 @@ class Approval(Part):
     max_pending: Count = 10
     """How many runs of the job may wait for a decision."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _yes_or_no(cls, value: Any) -> Any:
+        return {"required": value} if isinstance(value, bool) else value
+
 
 class Deliver(Part):
     """Who hears how a run ended."""

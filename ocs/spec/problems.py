@@ -226,6 +226,8 @@ def _what_belongs(location: Location) -> str:
 
 
 def _unknown_key(location: Location) -> str:
+    if location == ("schedule", "in"):
+        return "unknown key. Write the moment itself as  at: ...; ocs jobs add --in 1.5h reckons it."
     known = _keys_at(location[:-1])
     key = str(location[-1])
     elsewhere = sorted(

@@ -89,6 +89,13 @@ def in_utc(rule: str) -> bool:
     return _UTC_TIME.search(rule) is not None
 
 
+def last_day(rule: str) -> datetime | None:
+    """Until when the rule goes on, by the clocks of its zone; None when it does not say so of all its parts."""
+    ends = [each.until for each in read(rule).recurrence.rules]
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else None
+
+
 @lru_cache(maxsize=1024)
 def read(rule: str) -> Written:
     """What a text of one or more lines says.

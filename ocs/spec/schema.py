@@ -12,7 +12,9 @@ SHORT_FORMS = {
     ("Job", "schedule"): "A cron expression.",
     ("Job", "run"): "A shell command.",
     ("Watchdog", "check"): "A shell command.",
+    ("After", "match"): "A text that the output contains.",
 }
+YES_OR_NO = {("Job", "approval"): "Whether it needs one."}
 
 
 def job_schema() -> dict[str, Any]:
@@ -23,9 +25,10 @@ def job_schema() -> dict[str, Any]:
     schema = Job.model_json_schema(by_alias=True)
     groups = {"Job": schema, **schema["$defs"]}
     texts = {("Run", name): strategy.text for name, strategy in STRATEGIES.usable().items() if strategy.text}
-    for (group, key), meaning in {**SHORT_FORMS, **texts}.items():
-        properties = groups[group]["properties"]
-        properties[key] = _either({"type": "string", "description": meaning}, properties[key])
+    for forms, kind in (({**SHORT_FORMS, **texts}, "string"), (YES_OR_NO, "boolean")):
+        for (group, key), meaning in forms.items():
+            properties = groups[group]["properties"]
+            properties[key] = _either({"type": kind, "description": meaning}, properties[key])
     dates = groups["LeftOut"]["properties"]["dates"]
     without = {name: value for name, value in dates.items() if name not in ("default", "title", "examples")}
     properties = groups["Schedule"]["properties"]

@@ -155,7 +155,7 @@ async def approvals(
 
 
 async def approval_by(store: Store, given: str) -> Approval:
-    """The approval whose id begins so, or the only pending one of the job of that id.
+    """The approval whose id begins so or its run's, or the only pending one of the job of that id, else its newest.
 
     Raises:
         NotFound: there is none, or there are several; they are named.
@@ -169,12 +169,20 @@ async def approval_by(store: Store, given: str) -> Approval:
     if waiting:
         ids = ", ".join(str(each.id)[:8] for each in waiting)
         raise NotFound(f"{len(waiting)} runs of {given} wait for approval: {ids}.", hint="Name one of them.")
-    begun = that_begin(found, given, by=lambda each: each.id)
-    if of_job and not begun:
-        raise NotFound(f"No run of {given} waits for approval.", hint=f"See: ocs approvals list --all --job {given}")
+    if of_job:
+        return of_job[-1]
+    begun = that_begin(found, given, by=lambda each: each.id) or _of_runs(found, given)
     if not begun:
         raise NotFound(f'No approval and no waiting job "{given}".', hint="See what waits: ocs approvals list")
     return the_one(begun, given, "approval", by=lambda each: each.id, hint="See what waits: ocs approvals list")
+
+
+def _of_runs(found: Sequence[Approval], given: str) -> list[Approval]:
+    """The newest approval of each run that has such an id, of its own, its dispatch or its flow run."""
+    of_run = that_begin(found, given, by=lambda each: each.run_id)
+    of_flow_run = that_begin(found, given, by=lambda each: each.flow_run_id)
+    of_dispatch = that_begin(found, given, by=lambda each: each.dispatch_id)
+    return list({each.run_id: each for each in found if each in [*of_run, *of_flow_run, *of_dispatch]}.values())
 
 
 async def approvals_of_run(store: Store, run_id: UUID) -> list[Approval]:

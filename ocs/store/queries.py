@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import or_
 from sqlmodel import col, select
 
 from ocs.rules.dispatch import DispatchKind, RunStatus
@@ -14,7 +15,7 @@ from ocs.store.outbox import OPEN, PendingDispatch, pending
 from ocs.store.queue import newest_running
 from ocs.store.readable import readable
 from ocs.store.running import is_running
-from ocs.store.shortened import SEVERAL, begins, that_begin, the_one
+from ocs.store.shortened import begins, that_begin, the_one
 from ocs.store.tables import DispatchRow, JobState, Run
 
 AT_ONCE = 500
@@ -41,14 +42,26 @@ async def runs(
 
 
 async def run_by_prefix(store: Store, prefix: str) -> Run:
-    """The run whose id begins so.
+    """The run whose id begins so, or that of its dispatch or its flow run, which has begun so last.
 
     Raises:
         NotFound: none does, or several do; they are named.
     """
+    columns = (col(Run.id), col(Run.flow_run_id), col(Run.dispatch_id))
+    wanted = select(Run).where(or_(*(begins(column, prefix) for column in columns)))
     async with store.reading() as session:
-        found = list(await session.scalars(select(Run).where(begins(col(Run.id), prefix)).limit(SEVERAL)))
-    return the_one(found, prefix, "run", by=lambda run: run.id, hint="See the newest: ocs runs list")
+        found = list(await session.scalars(wanted.order_by(col(Run.started_at).desc()).limit(AT_ONCE)))
+    itself = that_begin(found, prefix, by=lambda run: run.id)
+    others = {run.flow_run_id: run for run in reversed(found) if run not in itself}
+    chosen = itself or list(others.values())
+    return the_one(chosen, prefix, "run", by=lambda run: run.id, hint="See the newest: ocs runs list")
+
+
+async def waiting_by_any_id(store: Store, prefix: str) -> list[str]:
+    """The jobs of what waits and has such an id, of the dispatch or its flow run."""
+    rows = await queue(store)
+    ids = (that_begin(rows, prefix, by=lambda row: row.id), that_begin(rows, prefix, by=lambda row: row.flow_run_id))
+    return [row.job_id for found in ids for row in found]
 
 
 async def run(store: Store, run_id: UUID) -> Run | None:

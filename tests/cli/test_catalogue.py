@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -183,15 +184,49 @@ def test_validate_warns_of_what_is_not_supported_yet(ocs: Ocs) -> None:
     ("options", "expected"),
     [
         (("--shell", "true"), {"run": "true"}),
-        (("--cron", "0 3 * * *", "--shell", "true"), {"schedule": "0 3 * * *", "run": "true"}),
+        (
+            ("--cron", "0 3 * * *", "--shell", "true"),
+            {"schedule": {"cron": "0 3 * * *", "timezone": "Europe/Vienna"}, "run": "true"},
+        ),
         (("--every", "15m", "--shell", "true"), {"schedule": {"every": "15m"}}),
-        (("--rrule", "FREQ=DAILY", "--shell", "true"), {"schedule": {"rrule": "FREQ=DAILY"}}),
+        (
+            ("--rrule", "FREQ=DAILY", "--shell", "true"),
+            {"schedule": {"rrule": "FREQ=DAILY", "timezone": "Europe/Vienna"}},
+        ),
+        (
+            ("--rrule", "FREQ=DAILY;UNTIL=20400101T000000Z", "--shell", "true"),
+            {"schedule": {"rrule": "FREQ=DAILY;UNTIL=20400101T000000Z"}},
+        ),
+        (
+            ("--at", "2040-01-01T00:00", "--shell", "true"),
+            {"schedule": {"at": "2040-01-01T00:00", "timezone": "Europe/Vienna"}},
+        ),
         (("--at", "2040-01-01T00:00:00Z", "--shell", "true"), {"schedule": {"at": "2040-01-01T00:00:00Z"}}),
         (
             ("--cron", "@daily", "--timezone", "Europe/Vienna", "--shell", "true"),
             {"schedule": {"cron": "@daily", "timezone": "Europe/Vienna"}},
         ),
         (("--after", "hello", "--on", "failure", "--shell", "true"), {"after": {"job": "hello", "on": "failure"}}),
+        (
+            ("--cron", "@daily", "--timezone", "UTC", "--shell", "true"),
+            {"schedule": {"cron": "@daily", "timezone": "UTC"}},
+        ),
+        (
+            ("--after", "hello", "--match", "rows", "--shell", "true", "--set", "after.delay=30s"),
+            {"after": {"job": "hello", "match": "rows", "delay": "30s"}},
+        ),
+        (
+            ("--shell", "dump", "--secret", "PGPASSWORD=pg-report", "--approval", "--deliver", "ops"),
+            {
+                "run": {"shell": {"command": "dump", "secrets": {"PGPASSWORD": "pg-report"}}},
+                "approval": True,
+                "deliver": {"to": "ops"},
+            },
+        ),
+        (
+            ("--shell", "true", "--set", "limits.pool=database", "--set", "run.guarantee=at-least-once"),
+            {"limits": {"pool": "database"}, "run": {"shell": "true", "guarantee": "at-least-once"}},
+        ),
         (
             ("--shell", "env", "--env", "A=1=2", "--env", "B=", "--cwd", "/tmp", "--timeout", "1h", "--retry", "2"),
             {
@@ -212,6 +247,36 @@ def test_add_writes_what_was_asked_for(ocs: Ocs, options: tuple[str, ...], expec
     assert {key: written[key] for key in expected} == expected
     assert written["origin"]
     assert "new" in (ocs.folder / "prefect.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--cron", "0 3 * * *"), r"^First due: 20\d\d-\d\d-\d\d 03:00:00 \+0[12]00\.$"),
+        (
+            ("--cron", "0 3 * * *", "--timezone", "Asia/Tokyo"),
+            r"^First due: .* 03:00:00 \+0900 Asia/Tokyo; here .* (19|20):00:00 \+0[12]00\.$",
+        ),
+        (("--deliver", "ops"), r"^Told of failures only: ops\..* --set deliver.when=always$"),
+    ],
+)
+def test_add_says_when_it_runs_first_and_who_hears_of_what(ocs: Ocs, options: tuple[str, ...], said: str) -> None:
+    assert re.search(said, ocs("jobs", "add", "new", *options, "--shell", "true").out, flags=re.MULTILINE)
+
+
+def test_the_projects_defaults_are_in_every_job(ocs: Ocs) -> None:
+    defaults = ocs.folder / "deployments" / "defaults.yaml"
+    defaults.write_text("timezone: Asia/Tokyo\ndeliver: {to: ops}\n")
+    ocs.json("jobs", "add", "new", "--cron", "@daily", "--shell", "true")
+    assert "Asia/Tokyo" in files(ocs)["new.yaml"]
+    shown = ocs("jobs", "show", "new").out
+    assert "From deployments/defaults.yaml" in shown
+    assert "deliver.to  ops" in shown
+    assert ocs.json("jobs", "show", "new")["job"]["document"]["deliver"] == {"to": ["ops"]}
+    assert "- ops" in (ocs.folder / "prefect.yaml").read_text()
+    defaults.write_text("# whom to tell\ndeliver: {to: ops, wen: always}\n")
+    (wrong,) = ocs.json("jobs", "validate", status=1)["errors"]
+    assert (wrong["file"], wrong["line"], wrong["path"]) == ("deployments/defaults.yaml", 2, "deliver.wen")
 
 
 def test_add_in_a_while_is_once_at_a_moment_with_its_offset(ocs: Ocs) -> None:
@@ -248,6 +313,8 @@ def test_add_without_a_server_says_what_rolls_it_out(ocs: Ocs) -> None:
         ("--shell", "true", "--timeout", "soon"),
         ("--shell", "true", "--timezone", "Europe/Vienna"),
         ("--shell", "true", "--retry", "-1"),
+        ("--shell", "true", "--match", "rows"),
+        ("--shell", "true", "--set", "limits.pol=database"),
     ],
 )
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])

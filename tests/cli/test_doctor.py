@@ -150,11 +150,11 @@ def test_what_others_may_read_is_mended(ocs: Ocs) -> None:
             path.chmod(0o644)
         ocs.home.chmod(0o755)
         found = findings(ocs)
-        assert (found["store"][-1]["state"], found["home"][-1]["state"]) == ("problem", "warning")
+        assert (found["store file"][-1]["state"], found["home"][-1]["state"]) == ("problem", "warning")
         assert found["project"][-1]["state"] == "warning"  # prefect.yaml does not know the job yet
         assert not any(check["fixed"] for checks in found.values() for check in checks)
         mended = findings(ocs, "--fix")
-        assert all(mended[name][-1]["fixed"] for name in ("store", "home", "project"))
+        assert all(mended[name][-1]["fixed"] for name in ("store file", "home", "project"))
         assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert ocs.home.stat().st_mode & 0o777 == 0o700
     assert "hello" in (ocs.folder / "prefect.yaml").read_text()
@@ -192,7 +192,7 @@ def test_a_store_of_a_newer_version(ocs: Ocs) -> None:
     assert newer["mend"].startswith("Update")
 
 
-@pytest.mark.parametrize(("file", "check"), [("store.db", "store"), ("prefect/prefect.db", "history")])
+@pytest.mark.parametrize(("file", "check"), [("store.db", "store file"), ("prefect/prefect.db", "history")])
 def test_a_damaged_database(ocs: Ocs, file: str, check: str) -> None:
     path = ocs.home / file
     path.parent.mkdir(parents=True, mode=0o700)

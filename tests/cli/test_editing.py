@@ -136,6 +136,25 @@ def test_a_bad_draft_is_told_and_can_be_mended_or_left(hello: Ocs, tmp_path: Pat
     assert text(hello, "hello") == HELLO.replace("0 3", "4 3")
 
 
+def test_an_edit_to_a_moment_that_is_past_writes_nothing(hello: Ocs) -> None:
+    path = hello.folder / "deployments" / "jobs" / "hello.yaml"
+    before = path.read_text()
+    changes = ("--set", "schedule=null", "--set", "schedule.at=2020-01-01T00:00:00Z")
+    error = hello.json("jobs", "edit", "hello", *changes, status=1)["error"]
+    assert "is past; nothing was written" in error["message"]
+    assert path.read_text() == before
+
+
+def test_what_is_destroyed_is_named_as_a_whole_and_asked_for_at_a_terminal(hello: Ocs) -> None:
+    path = hello.folder / "deployments" / "jobs" / "child.yaml"
+    error = hello.json("jobs", "remove", "chi", status=1)["error"]
+    assert "ocs jobs remove child" in error["hint"]
+    assert hello.at_terminal("jobs", "remove", "child", typed="n\n").status == 1
+    assert path.exists()
+    assert hello.at_terminal("jobs", "remove", "child", "--yes").status == 0
+    assert not path.exists()
+
+
 def test_the_tree_shows_who_runs_after_whom(hello: Ocs) -> None:
     hello.write("alone", "id: alone\nenabled: false\nrun: 'true'\n")
     branches = {branch["id"]: branch for branch in hello.json("jobs", "tree")["tree"]}

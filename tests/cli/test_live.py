@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ocs.cli.render.views import run_schema
-from tests.cli.command import PATIENCE, Ocs
-from tests.cli.live import eventually, run_of, running
+from tests.cli.command import OCS, PATIENCE, Ocs
+from tests.cli.live import ask, eventually, run_of, running
 
 pytestmark = pytest.mark.e2e
 
@@ -57,6 +57,12 @@ def test_a_job_starts_in_its_project(up: Ocs) -> None:
     up.json("jobs", "add", "in-place", "--shell", "./backup.sh")
     assert up.json("jobs", "show", "in-place")["job"]["starts_in"] == str(up.folder)
     assert up.json("jobs", "run", "in-place", "--wait")["run"]["folder"] == str(up.folder)
+
+
+def test_a_run_cannot_end_what_runs_it(up: Ocs) -> None:
+    up.json("jobs", "add", "the-end", "--shell", f"{OCS} down --now", "--env", f"OCS_HOME={up.home}")
+    run = up.json("jobs", "run", "the-end", "--wait", status=1)["run"]
+    assert "of the-end, which ocs down would wait for" in up("runs", "output", run["id"], "--stderr").out
 
 
 def test_run_without_waiting_says_where_to_look(up: Ocs) -> None:
@@ -186,6 +192,14 @@ def test_a_run_tells_its_story(up: Ocs) -> None:
     up.json("jobs", "add", "second", "--after", "first", "--shell", "true")
     run = up.json("jobs", "run", "first", "--wait")["run"]
     child = eventually(lambda: run_of(up, "second"))
+    of_run = {"flow_runs": {"id": {"any_": [run["flow_run_id"]]}}}
+    (task, *_) = ask(up, "POST", "/task_runs/filter", of_run)
+    dispatch = up.json("jobs", "run", "first", "--wait")["dispatch"]
+    for given in (run["flow_run_id"], run["flow_run_id"][:8], task["id"], task["id"].replace("-", "")):
+        assert up.json("runs", "show", given)["run"]["id"] == run["id"]
+    newest = up.json("runs", "show", dispatch)["run"]["id"]
+    assert newest == up.json("runs", "show", "first")["run"]["id"] != run["id"]
+    assert up.json("runs", "output", "--last")["run"]
     story = up.json("runs", "show", run["id"][:8])["run"]
     assert set(story) >= RUN_KEYS
     assert story["children"] == [child["id"]]

@@ -66,7 +66,17 @@ def test_a_rollout_that_fails_for_one_job_does_the_others_and_says_which_failed(
     said = up("deploy")
     assert said.status == 1
     assert "past never runs" in said.err
-    assert steps(up, "--plan")["neighbour"]["action"] == "unchanged"
+    planned = up.json("deploy", "--plan", status=1)  # ends as the rollout would
+    assert {step["job"]: step["action"] for step in planned["steps"]}["neighbour"] == "unchanged"
+    never = up.json("jobs", "run", "past", status=1)["error"]
+    assert ("never runs" in never["message"], "ocs jobs edit past" in never["hint"]) == (True, True)
+    up.write("broken", "id: broken\nrun: [\n")
+    assert up.json("deploy", status=1)["error"]["code"] == "invalid_job"
+    before = (up.folder / "prefect.yaml").read_text()
+    alone = up("deploy", "neighbour")
+    assert (alone.status, "broken.yaml" in alone.err) == (0, True)
+    assert (up.folder / "prefect.yaml").read_text() == before
+    (up.folder / "deployments" / "jobs" / "broken.yaml").unlink()
     found = up.json("doctor", status=1)["checks"]
     assert any(check["name"] == "schedules" and check["finding"].startswith("past never runs") for check in found)
     for job in ("past", "neighbour"):

@@ -274,6 +274,30 @@ async def test_times_keep_their_microseconds_and_zone(store: Store) -> None:
     assert run.started_at.tzinfo is UTC
 
 
+async def test_a_run_is_found_by_every_id_that_is_printed_of_it(store: Store) -> None:
+    load, flow_run = job(), uuid4()
+    asked = await enqueue(store, "load", by=Attribution("ann", "cli", NOW))
+    dispatch = Dispatch(DispatchKind.MANUAL, NOW, id=asked.id)
+    assert await queries.waiting_by_any_id(store, str(asked.id)[:8]) == ["load"]
+    first = await claimed(store, load, dispatch, flow_run=flow_run)
+    for named in (first.context.run_id, flow_run, asked.id):
+        for given in (str(named), named.hex, str(named)[:8], str(named).upper()):
+            assert (await queries.run_by_prefix(store, given)).id == first.context.run_id
+    assert await queries.waiting_by_any_id(store, str(asked.id)) == []
+    await finished(store, load, first, FAILED)
+    again = await claimed(
+        store,
+        load,
+        Dispatch(DispatchKind.MANUAL, NOW + timedelta(seconds=1)),
+        now=NOW + timedelta(seconds=1),
+        flow_run=flow_run,
+    )
+    assert (await queries.run_by_prefix(store, str(flow_run))).id == again.context.run_id  # the last one of it
+    assert (await queries.run_by_prefix(store, str(first.context.run_id))).id == first.context.run_id
+    with pytest.raises(NotFound, match="No run begins with"):
+        await queries.run_by_prefix(store, str(uuid4()))
+
+
 async def test_an_ambiguous_run_id_is_told(store: Store) -> None:
     first = await claimed(store, job(), scheduled())
     for unknown in ("zzzz", "%%%%", "____", "\udcff\udcfe\udcff\udcfe"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from deployments.catalogue import Catalogue
     from deployments.rollout import Plan, Step
 
+DEFAULTS = "defaults"
 FEW = 3
 """A rollout of fewer jobs is over before a progress bar is read."""
 
@@ -36,14 +39,26 @@ def deploy(
     """Roll out what changed in the catalogue, and regenerate prefect.yaml."""
     from deployments import prefect_yaml
 
-    found = session.catalogue().checked()
-    chosen = [session.pick(job, found.jobs, session.aliases_of(found)) for job in jobs or ()]
+    found = session.catalogue()
+    chosen = [session.pick(job, session.ids_of(found), session.aliases_of(found)) for job in jobs or ()]
+    _check(found, chosen)
     if plan:
         planned = session.run(_plan(found, chosen))
     else:
-        prefect_yaml.regenerate(found)
+        if not found.problems:  # else it stays as it is: the entries of files that are wrong must not be lost
+            prefect_yaml.regenerate(found)
         planned = session.run(roll_out(found, chosen, prune=prune))
     _show(planned, done=not plan, prune=prune)
+
+
+def _check(found: Catalogue, chosen: Sequence[str]) -> None:
+    """What is named has to be valid; where nothing is, everything."""
+    mine = [problem for problem in found.problems if not chosen or Path(problem.file or "").stem in {*chosen, DEFAULTS}]
+    if mine:
+        replace(found, problems=tuple(mine)).checked()
+    if found.problems:
+        files = sorted({problem.file or "" for problem in found.problems})
+        tell(f"Left out, because they are not valid: {', '.join(files)}.  See: ocs jobs validate", style="yellow")
 
 
 async def _plan(found: Catalogue, only: Sequence[str]) -> Plan:
@@ -111,7 +126,7 @@ def _show(planned: Plan, *, done: bool, prune: bool) -> None:
         say(f"{verb}: {of_all}" + (f"  {removed}: {len(gone)}." if prune and gone else ""))
 
     payload = {"project": planned.project, "applied": done, "steps": steps, "maintenance": list(planned.maintenance)}
-    if not done or (failed := not_rolled_out(planned)) is None:
+    if (failed := not_rolled_out(planned)) is None:
         answer(payload, people)
         return
     if not Mode.json:

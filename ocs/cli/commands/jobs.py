@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +16,11 @@ from ocs.cli.group import group
 from ocs.cli.render.output import answer, fail, say, table, tell
 from ocs.cli.render.views import job_view, schedule_text
 from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable, UsageError
+from ocs.rules.approval import values_by_path
 from ocs.rules.occurrences import occurrences, why_over
-from ocs.rules.wording import count_of, local, utc
+from ocs.rules.wording import count_of, in_zone, local, utc
 from ocs.service import session
-from ocs.spec import Job, Shell, Watchdog, unsupported
+from ocs.spec import Job, Shell, Watchdog, unsupported, with_defaults
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from deployments.catalogue import Catalogue
     from ocs.store.tables import JobState
 
+UTC = "UTC"
+DEFAULTS = "deployments/defaults.yaml"
 app = group("Jobs: list, add, change, run.")
 
 
@@ -70,12 +75,15 @@ def list_jobs(
 @app.command(epilog="Example:  ocs jobs show nightly-report")
 def show(job: JobId) -> None:
     """Show one job: its document, how it stands, and its last runs."""
-    chosen, text = _find(job)
+    chosen, text, inherited = _find(job)
     state, runs, deployed = session.run(_live(chosen.id))
     view = {**job_view(chosen, state, session.now(), deployed), "starts_in": _starts_in(chosen, deployed)}
 
     def people() -> None:
         say(text.rstrip() + "\n")
+        if inherited:
+            say(f"From {DEFAULTS}, for all jobs of the project:", style="bold")
+            table(("", ""), list(inherited.items()))
         rows = [
             (key.replace("_", " "), local(value) if key in ("next_run", "last_run") else value)
             for key, value in view.items()
@@ -139,7 +147,9 @@ def preview(
         if not times:
             say(f"{chosen.id} has no times of its own to come: it runs {schedule_text(chosen) or 'only by hand'}.")
             return
-        table(("LOCAL", "UTC"), [(local(moment), utc(moment)) for moment in times])
+        zone = chosen.schedule.timezone if chosen.schedule else UTC
+        columns = {"LOCAL": local, "UTC": utc} | ({} if zone == UTC else {zone: partial(in_zone, zone=zone)})
+        table((*columns,), [tuple(shown(moment) for shown in columns.values()) for moment in times])
 
     answer({"job": chosen.id, "times": [utc(moment) for moment in times]}, people)
 
@@ -170,20 +180,35 @@ def _refused_by_prefect(found: Catalogue) -> InvalidJob | None:
     )
 
 
-def _find(given: str) -> tuple[Job, str]:
-    """The job and its document as written, from the catalogue, or as rolled out when it stands only on the server."""
+def _find(given: str) -> tuple[Job, str, dict[str, Any]]:
+    """The job, its document as written, and what it takes from the project's defaults.
+
+    From the catalogue, or as it is rolled out when it stands only on the server.
+    """
     from deployments import catalogue, yaml_text
 
     if session.has_project() or settings.api_url() is None:
         found = session.catalogue()
         try:
             job = session.job_of(found, given)
-            return job, catalogue.path_of(found.project, job.id).read_text(encoding="utf-8")
+            text = catalogue.path_of(found.project, job.id).read_text(encoding="utf-8")
+            return job, text, _inherited(catalogue.parse_text(text, job.id), found.defaults)
         except NotFound:
             if settings.api_url() is None:
                 raise
     job = session.run(_on_the_server(given))
-    return job, yaml_text.dump(job.document())
+    return job, yaml_text.dump(job.document()), {}
+
+
+def _inherited(written: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a job's values comes from the defaults, by path."""
+    own, merged = (values_by_path(each) for each in (written, with_defaults(written, defaults)))
+    return {path: value for path, value in merged.items() if path not in own and not _opened(path, value, own)}
+
+
+def _opened(path: str, value: Any, own: Mapping[str, Any]) -> bool:
+    """Whether it stands in the file in a short form, as  run: text."""
+    return any(path.startswith(f"{short}.") and said == value for short, said in own.items())
 
 
 async def _on_the_server(given: str) -> Job:
@@ -250,7 +275,7 @@ def _of_files(names: list[str]) -> Catalogue:
             texts[name] = read_text(name)
         except InvalidJob as unreadable:
             unread += unreadable.problems
-    return read_files(texts, unread)
+    return read_files(texts, unread, session.catalogue().defaults if session.has_project() else None)
 
 
 def read_text(name: str) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import typer
 
-from ocs.cli.arguments import JobId, NoDeploy, Settings, settings_of
+from ocs.cli.arguments import JobId, NoDeploy, Settings, WholeJobId, settings_of
+from ocs.cli.care import Yes, ask, whole
 from ocs.cli.changing import NOT_ASKED, tell_changed
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import Mode, answer, say, tell
@@ -60,9 +61,12 @@ def disable(job: JobId, no_deploy: NoDeploy = False) -> None:
     _switch(job, enabled=False, no_deploy=no_deploy)
 
 
-def remove(job: JobId, no_deploy: NoDeploy = False) -> None:
+def remove(job: WholeJobId, yes: Yes = False, no_deploy: NoDeploy = False) -> None:
     """Remove a job: its file and its deployment; what runs or waits of it is ended. Its history stays."""
-    work = changing.remove(session.catalogue(), job, deploy=not no_deploy, by=person(), listener=Ear())
+    found = session.catalogue()
+    chosen = whole(job, session.pick(job, session.ids_of(found), session.aliases_of(found)), "ocs jobs remove")
+    ask(f"Remove {chosen}: its file and its deployment?", yes=yes)
+    work = changing.remove(found, chosen, deploy=not no_deploy, by=person(), listener=Ear())
     removed = session.run(work)
 
     def people() -> None:

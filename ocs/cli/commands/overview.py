@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ocs import settings
+from ocs.cli.ending import ending_since
 from ocs.cli.render.output import answer, say, table
 from ocs.cli.render.views import next_run
 from ocs.rules.wording import count_of, local, utc
@@ -66,6 +67,8 @@ def _project(found: Catalogue | None) -> str:
 def _server(address: str | None, *, is_up: bool) -> str:
     if address is None:
         return "none running"
+    if since := ending_since():
+        return f"{address.removesuffix('/api')}, ending since {local(since)}: nothing new begins"
     return address.removesuffix("/api") if is_up else f"{address} does not answer"
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ocs.cli.group import group
+from ocs.cli.importing import local_zone
 from ocs.cli.render.output import Mode, answer, print_json, say
 from ocs.cli.render.views import run_schema
 from ocs.errors import Refused
@@ -18,6 +19,15 @@ from ocs.files import READABLE, make_folder, open_file
 from ocs.spec import job_schema
 
 SCHEMA_FILE = "job.schema.json"
+DEFAULTS = """\
+# What every job of this project says unless its own file says otherwise: timezone, deliver, retry, limits, cwd.
+# What a job takes from here is shown by:  ocs jobs show hello
+timezone: {zone}
+
+# Nobody is told of failures yet. Make a target, and take the # away:
+#   ocs targets add ops --to telegram:12345       (or --webhook https://..., --apprise mailto://...)
+# deliver: {{to: ops, when: failure}}
+"""
 IGNORE = "# Data of the embedded server when OCS_HOME points here\n/.ocs/\n"
 
 schema_app = group("JSON Schemas, for editors and programs.")
@@ -36,6 +46,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Pat
     files = {
         **{jobs / name: text for name, text in _starter()},
         jobs.parent / SCHEMA_FILE: json.dumps(job_schema(), indent=2) + "\n",
+        root / catalogue.DEFAULTS: DEFAULTS.format(zone=local_zone()),
         root / catalogue.SETTINGS: yaml_text.dump({"name": root.name}),
     }
     if not (root / ".gitignore").exists():
@@ -55,6 +66,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Pat
         for path in sorted(files):
             if path.parent == jobs:
                 say(f"  {path.name:<20} {catalogue.parse_text(files[path], path.name)['description']}")
+        say(f"Nobody is told of failures yet: {catalogue.DEFAULTS} says how.")
         away = "" if root == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
         say(f"Next:  {away}ocs up --detach && ocs jobs run hello --wait")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli.arguments import RunId, SomeJob, moment_of
+from ocs.cli.arguments import Last, RunId, SomeJob, moment_of
 from ocs.cli.group import group
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import Mode, answer, out, print_json, say, table, tell
@@ -23,6 +23,7 @@ from ocs.service import reading, session
 from ocs.service.contact import contact
 from ocs.service.records import Status, as_json
 from ocs.service.story import story_of
+from ocs.service.which_run import the_run
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -74,14 +75,13 @@ def list_runs(
 
 
 @app.command(epilog="Example:  ocs runs show 3f2a9c1d")
-def show(run: RunId) -> None:
+def show(run: RunId = None, last: Last = False) -> None:
     """Tell the whole story of a run: why it ran, how it ended, what followed."""
 
     async def told() -> tuple[Run, dict[str, Any]]:
-        from ocs.store import queries
 
         async with session.store() as store:
-            chosen = await queries.run_by_prefix(store, run)
+            chosen = await the_run(store, run, last=last)
             return chosen, await story_of(store, chosen)
 
     chosen, story = session.run(told())
@@ -90,16 +90,16 @@ def show(run: RunId) -> None:
 
 @app.command(epilog="Example:  ocs runs logs 3f2a9c1d --follow")
 def logs(
-    run: RunId,
+    run: RunId = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on until the run has ended.")] = False,
+    last: Last = False,
 ) -> None:
     """Print a run's log as Prefect has it."""
 
     async def printed() -> list[dict[str, Any]]:
-        from ocs.store import queries
 
         async with session.server() as client, session.store() as store:
-            chosen = await queries.run_by_prefix(store, run)
+            chosen = await the_run(store, run, last=last)
             if follow:
                 return await _follow_log(client, chosen)
             lines = await _log_lines(client, chosen.flow_run_id, 0)
@@ -113,12 +113,17 @@ def logs(
 
 
 @app.command(epilog="Example:  ocs runs output 3f2a9c1d --stderr")
-def output(run: RunId, stderr: Annotated[bool, typer.Option("--stderr", help="The errors instead.")] = False) -> None:
+def output(
+    run: RunId = None,
+    stderr: Annotated[bool, typer.Option("--stderr", help="The errors instead.")] = False,
+    last: Last = False,
+) -> None:
     """Print all a run said, as it said it; from its file when it was too long for the store."""
 
     async def found() -> reading.Output:
         async with session.store() as store:
-            return await reading.output(store, run, "stderr" if stderr else "stdout")
+            chosen = await the_run(store, run, last=last)
+            return await reading.output(store, str(chosen.id), "stderr" if stderr else "stdout")
 
     said = session.run(found())
     if said.is_cut:
@@ -137,9 +142,9 @@ def output(run: RunId, stderr: Annotated[bool, typer.Option("--stderr", help="Th
 
 
 @app.command(epilog="Example:  ocs runs cancel 3f2a9c1d")
-def cancel(run: RunId) -> None:
+def cancel(run: RunId = None, last: Last = False) -> None:
     """Stop a running run: everything it started is ended, nothing is retried."""
-    ended = session.run(_cancel(run))
+    ended = session.run(_cancel(run, last=last))
     answer({"run": ended}, lambda: say(f"Cancelled run {ended['id'][:SHORT]} of {ended['job']}."))
 
 
@@ -149,11 +154,12 @@ async def _list(job: str | None, wanted: list[Status], since: datetime | None, c
         return [as_json(run) for run in found]
 
 
-async def _cancel(given: str) -> dict[str, Any]:
+async def _cancel(given: str | None, *, last: bool) -> dict[str, Any]:
     from ocs.service.stopping import cancel_run
 
     async with session.store() as store:
-        ended = await cancel_run(store, given, by=person())
+        chosen = await the_run(store, given, last=last)
+        ended = await cancel_run(store, str(chosen.id), by=person())
         return (await run_views(store, [ended]))[0]
 
 

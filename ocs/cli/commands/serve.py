@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ocs import projects, settings
+from ocs.cli.ending import refuse_from_inside
 from ocs.cli.render.output import Mode, answer, say, tell
 from ocs.errors import OcsError, UsageError
 from ocs.rules.wording import count_of
@@ -64,6 +65,7 @@ def down(now: Annotated[bool, typer.Option("--now", help="End running jobs too."
     """End what `ocs up` started, after its running jobs have ended."""
     from ocs.server import stop
 
+    session.run(refuse_from_inside("ocs down"))
     ended = stop(now=now, on_wait=_patience("Waiting for running jobs to end (ocs down --now ends them)"))
     answer(
         {"ended": ended.url if ended else None},

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ocs import settings
+from ocs.cli.ending import AGAIN, sentence, view
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.rules.dispatch import RunStatus
-from ocs.rules.wording import count_of, local, utc
+from ocs.rules.wording import SHORT, count_of, local, utc
 from ocs.service import session
-from ocs.spec import Limits
+from ocs.spec import Job, Limits
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -40,14 +41,16 @@ def status() -> None:
         server = report["server"]
         workers = ", ".join(f"{worker['name']} ({worker['status']})" for worker in report["workers"])
         coming = report["next"]
+        ending = [("Ending", sentence(report["ending"]))] if report["ending"] else []
         rows = [
+            *ending,
             (
                 "Server",
                 f"{server['url']}  (Prefect {server['version']}, {server['database'] or 'a database of its own'})",
             ),
             ("Workers", workers or "none; start one: ocs worker"),
             ("Jobs", report["jobs"]),
-            ("Running", report["running"]),
+            ("Running", _at_work(report)),
             ("Waiting", _waiting(report)),
             ("For approval", f"{report['approvals']}; see: ocs approvals list" if report["approvals"] else "nothing"),
             ("Output", _output(report["budgets"])),
@@ -61,10 +64,18 @@ def status() -> None:
         if report["failures"]:
             say("\nFailed in the last day", style="bold")
             table(("JOB", "TIMES"), [(failure["job"], failure["times"]) for failure in report["failures"]])
-        if not any(worker["status"] == "online" for worker in report["workers"]):
+        if report["ending"]:
+            tell(f"Nothing new begins.  {AGAIN}", style="yellow")
+        elif not any(worker["status"] == "online" for worker in report["workers"]):
             tell("No worker is online, so nothing will run.  Start one: ocs worker", style="yellow")
 
     answer(report, people)
+
+
+def _at_work(report: Mapping[str, Any]) -> str:
+    """How many, and which."""
+    named = [f"{run['job']} ({run['id'][:SHORT]}, since {local(run['started_at'])})" for run in report["runs"]]
+    return "  ".join([str(report["running"]), ", ".join(named)]).strip()
 
 
 def _waiting(report: Mapping[str, Any]) -> str:
@@ -95,11 +106,17 @@ async def _report() -> dict[str, Any]:
         counted = await budgets(store)
         asked = len(await approvals(store, pending_only=True, limit=1000))
         waiting = sum(counted.waiting.values())
+        running = await queries.running(store)
         return {
             "server": await _server(client),
             "workers": await _workers(client),
             "jobs": len(deployed),
-            "running": len(await queries.running(store)),
+            "running": len(running),
+            "runs": [
+                {"id": str(run.id), "job": run.job_id, "started_at": utc(run.started_at)}
+                for run in running[:MOST_LISTED]
+            ],
+            "ending": view(running, _known(deployed)),
             "waiting": waiting,
             "approvals": asked,
             "next": await _next(client),
@@ -117,6 +134,13 @@ async def _report() -> dict[str, Any]:
             },
             "budget_hotspots": _full_queues(deployed, counted.waiting),
         }
+
+
+def _known(deployed: Mapping[str, DeploymentResponse]) -> dict[str, Job]:
+    from tasks.adapter.deployed import job_in
+
+    found = {job_id: job_in(deployment.parameters) for job_id, deployment in deployed.items()}
+    return {job_id: job for job_id, job in found.items() if job is not None}
 
 
 def _full_queues(deployed: Mapping[str, DeploymentResponse], waiting: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -156,6 +156,8 @@ def try_out(
 
 
 def _fields(to: str | None, webhook: str | None, block: str | None, apprise: str | None) -> dict[str, Any]:
+    if to is not None and to.startswith(("http://", "https://")):
+        raise UsageError("--to names a chat, and this is the address of a webhook.", hint="Give it as --webhook.")
     if to is not None:
         channel, _, recipient = to.partition(":")
         return {"kind": "gateway", "channel": channel, "recipient": recipient}

@@ -20,7 +20,7 @@ ON_THIS_MACHINE: dict[str, Callable[[], Iterator[Finding]]] = {
     "versions": project.versions,
     "home": project.home,
     "data": project.data,
-    "store": project.store_file,
+    "store file": project.store_file,
     "password": project.password_file,
     "history": project.prefect_file,
     "gateway": project.gateway,

@@ -11,6 +11,7 @@ from ocs import settings
 from ocs.cli.doctor import delivery
 from ocs.cli.doctor.gateway import gateway_block
 from ocs.cli.doctor.project import Finding, State, failure
+from ocs.cli.ending import warn_if_ending
 from ocs.errors import ServerUnreachable
 from ocs.rules.wording import count_of
 from ocs.service import session
@@ -74,11 +75,13 @@ async def server() -> AsyncIterator[Finding]:
         async with session.server() as client:
             looks = {
                 "server": _version,
+                "ending": _ending,
                 "password": _password,
                 "workers": _workers,
                 "drift": _drift,
                 "gateway": gateway_block,
                 "targets": delivery.targets,
+                "secrets": _secrets,
             }
             for name, look in looks.items():
                 async for finding in _of(name, look(client)):
@@ -159,6 +162,18 @@ async def _password(client: PrefectClient) -> AsyncIterator[Finding]:
         yield Finding("password", State.WARNING, session.OPEN, mend)
     else:
         yield Finding("password", State.OK, "The server asks for a password.")
+
+
+async def _secrets(client: PrefectClient) -> AsyncIterator[Finding]:
+    from ocs.service.secrets import missing_secrets
+
+    for said, mend in await missing_secrets(client, session.catalogue().jobs.values() if session.has_project() else ()):
+        yield Finding("secrets", State.WARNING, said, mend)
+
+
+async def _ending(_client: PrefectClient) -> AsyncIterator[Finding]:
+    if said := warn_if_ending():
+        yield Finding("server", State.WARNING, said)
 
 
 async def _workers(client: PrefectClient) -> AsyncIterator[Finding]:

@@ -120,8 +120,9 @@ def store_file() -> Iterator[Finding]:
     if not all(is_private(each) for each in _with_journals(path)):
         found = f"{path} can be read by other users, and holds what jobs printed."
         mend = f"chmod 600 {_quoted(path)}*"
-        yield Finding("store", State.PROBLEM, found, mend, lambda: [each.chmod(0o600) for each in _with_journals(path)])
-    yield _whole("store", path)
+        mends = lambda: [each.chmod(0o600) for each in _with_journals(path)]  # noqa: E731
+        yield Finding("store file", State.PROBLEM, found, mend, mends)
+    yield _whole("store file", path)
 
 
 def password_file() -> Iterator[Finding]:
