@@ -7,10 +7,12 @@ from ocs.spec.strategy import Strategy
 
 
 def _command(shell: Shell) -> str:
+    codes = shell.success_codes
     around = {
         "in": shell.cwd,
         "with": " ".join(f"{name}={_on_a_line(value)}" for name, value in shell.env.items()),
         "secrets": " ".join(shell.secrets),
+        "succeeds with": " ".join(map(str, codes)) if codes != (0,) else None,
         "by": shell.interpreter if shell.interpreter != "/bin/bash" else None,
     }
     notes = [f"# {name}: {_on_a_line(value)}" for name, value in around.items() if value]

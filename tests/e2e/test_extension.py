@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from prefect.blocks.system import Secret
+from prefect.client.schemas.actions import DeploymentUpdate
 
 from ocs.rules.dispatch import RunStatus
 from tests.cli.command import Ocs
@@ -57,23 +58,38 @@ async def test_a_job_of_its_strategy_runs_and_tells_its_target(
     ocs.write("ask", run={"http": {"url": f"{site}/rows", "token": ocs.id("token")}}, deliver=told)
     ocs.write("gone", run={"http": {"url": f"{site}/gone"}})
     ocs.write("slow", run={"http": {"url": f"{site}/slow"}, "timeout": "1s"})
+    ocs.write("defect", run={"http": {"url": f"http://[{TOKEN}"}})
+    ocs.write("missing", run={"http": {"url": site}})
     ocs.write("child", after={"job": "ask", "match": {"contains": "rows: 3"}}, run="echo followed")
-    for name in ("ask", "gone", "slow", "child"):
+    for name in ("ask", "gone", "slow", "defect", "missing", "child"):
         assert command("deploy", ocs.id(name)).status == 0
-    for name in ("ask", "gone", "slow"):
+    await _uninstalled(ocs, "missing")
+    for name in ("ask", "gone", "slow", "defect", "missing"):
         await ocs.run(name)
     try:
         asked, gone, slow = [await ocs.ended_run(name) for name in ("ask", "gone", "slow")]
         assert (asked.status, asked.stdout) == (RunStatus.OK, "rows: 3, asked with Bearer ********")
         assert (gone.status, "The server answered 404" in gone.error) == (RunStatus.ERROR, True)
         assert (slow.status, slow.error.startswith("Timed out after 1s.")) == (RunStatus.TIMEOUT, True)
+        defect, missing = await ocs.ended_run("defect"), await ocs.ended_run("missing")
+        assert (defect.status, TOKEN in defect.error) == (RunStatus.ERROR, False)
+        assert defect.error.startswith("The strategy http has a defect: InvalidURL in ")
+        assert (missing.status, "There is no strategy 'ftp' here" in missing.error) == (RunStatus.ERROR, True)
         assert (await ocs.ended_run("child")).parent_run == asked.id
         line = await ocs.eventually(partial(_read, log))
         assert (json.loads(line)["job"], TOKEN in line, "rows: 3" in line) == (ocs.id("ask"), False, True)
     finally:
         command("targets", "remove", ocs.id("log"))
-    # Where the package is not installed, its jobs are known and fail with a sentence; here only the worker has it.
+    # Where the package is not installed, its jobs are not valid.
     assert "run.http" in Ocs(ocs.project, worker_home, {"PREFECT_API_URL": prefect_server})("jobs", "validate").err
+
+
+async def _uninstalled(ocs: RunningSystem, name: str) -> None:
+    """What is rolled out asks for a strategy that the worker has not (any more)."""
+    deployment = await ocs.client.read_deployment_by_name(f"job/{ocs.id(name)}")
+    job = {"id": ocs.id(name), "run": {"ftp": {"host": "example.org"}}}
+    changed = DeploymentUpdate(parameters={"job": job}, enforce_parameter_schema=False)
+    await ocs.client.update_deployment(deployment.id, changed)
 
 
 async def _read(path: Path) -> str | None:

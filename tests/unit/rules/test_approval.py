@@ -130,6 +130,9 @@ def test_what_runs_names_secrets_and_shows_everything_else() -> None:
     assert what_runs(with_agent) == "# agent: ops\nClean up."
     with_check = job(run={"watchdog": {"label": "build", "check": {"command": "./done", "cwd": "/srv"}}})
     assert what_runs(with_check) == "# in: /srv\n./done"
+    assert what_runs(job(run={"shell": {"command": "./sync", "success_codes": [0, 24]}})) == (
+        "# succeeds with: 0 24\n./sync"
+    )
 
 
 def test_nobody_is_asked_to_agree_to_what_they_cannot_see() -> None:
