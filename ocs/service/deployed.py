@@ -9,7 +9,7 @@ from ocs import settings
 from ocs.errors import NotFound
 from ocs.rules.occurrences import why_over
 from ocs.service import session
-from ocs.spec import Job, is_slug, parse
+from ocs.spec import Job, is_slug, parse_stored
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -31,7 +31,7 @@ async def deployed_job(client: PrefectClient, given: str) -> Job:
         if chosen not in rolled_out:
             raise _not_rolled_out(chosen)
         deployment = rolled_out[chosen]
-    return parse(document_in(deployment.parameters))
+    return parse_stored(document_in(deployment.parameters))
 
 
 def _not_rolled_out(job_id: str) -> NotFound:

@@ -5,7 +5,7 @@ from ocs.spec.chain import After, EventTrigger, Match
 from ocs.spec.defaults import defaults_problems, with_defaults
 from ocs.spec.job import Job
 from ocs.spec.policies import Deliver, Limits, Output, Retry
-from ocs.spec.problems import parse, violations
+from ocs.spec.problems import parse, parse_stored, violations
 from ocs.spec.run import Agent, Main, Retrieval, Run, Shell, Watchdog
 from ocs.spec.schedule import Schedule, Times
 from ocs.spec.schema import job_schema
@@ -38,6 +38,7 @@ __all__ = [
     "parse",
     "parse_duration",
     "parse_size",
+    "parse_stored",
     "unsupported",
     "violations",
     "with_defaults",

@@ -34,7 +34,19 @@ def parse(document: Mapping[str, Any]) -> Job:
     Raises:
         InvalidJob: it breaks rules; `problems` has all of them.
     """
-    job = _read(document)
+    return _whole(document, _read(document))
+
+
+def parse_stored(document: Mapping[str, Any]) -> Job:
+    """The job of a document that was rolled out or stored: a strategy that is not here any more fails as it runs.
+
+    Raises:
+        InvalidJob: it breaks other rules.
+    """
+    return _whole(document, _read_stored(document))
+
+
+def _whole(document: Mapping[str, Any], job: Job | list[Problem]) -> Job:
     if isinstance(job, Job):
         return job
     name = document.get("id") if isinstance(document, Mapping) else None  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -52,14 +64,17 @@ def violations(document: Mapping[str, Any], as_written: AsWritten = _unknown) ->
 
 
 def _read(document: Mapping[str, Any], as_written: AsWritten = _unknown) -> Job | list[Problem]:
+    job = _read_stored(document, as_written)
+    return [problem] if isinstance(job, Job) and (problem := _unavailable(job.run)) else job
+
+
+def _read_stored(document: Mapping[str, Any], as_written: AsWritten = _unknown) -> Job | list[Problem]:
     try:
-        job = Job.model_validate(document)
+        return Job.model_validate(document)
     except ValidationError as invalid:
         details = invalid.errors(include_url=False)
     except RecursionError:
         return [Problem("", "is nested too deeply, or refers to itself; spell it out")]
-    else:
-        return [problem] if (problem := _unavailable(job.run)) else job
     if not isinstance(document, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         return [Problem("", f"a job is a group of keys such as id and run, not {_shown(document)}")]
     return [*_problems(details, document, as_written), *_hidden(details, document)]

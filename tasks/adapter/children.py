@@ -9,7 +9,7 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 
 from ocs.errors import InvalidJob
-from ocs.spec import Job, parse
+from ocs.spec import Job, parse_stored
 from tasks.adapter.deployed import tagged_deployments
 from tasks.adapter.reading import document_in
 
@@ -34,7 +34,7 @@ async def children_of(client: PrefectClient, parent: str) -> Children:
         if deployment.paused:
             continue
         try:
-            job = parse(document_in(deployment.parameters))
+            job = parse_stored(document_in(deployment.parameters))
         except InvalidJob as invalid:
             broken.append(f'Child "{deployment.name}" was not considered: {invalid.message}')
             continue

@@ -14,7 +14,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from ocs.errors import InvalidJob
 from ocs.rules.timetable import timetable
-from ocs.spec import Job, parse
+from ocs.spec import Job, parse_stored
 from tasks.adapter.reading import document_in, instant
 from tasks.adapter.schedules import keys_of, schedule_of
 
@@ -81,7 +81,7 @@ def project_in(tags: Iterable[str]) -> str | None:
 def job_in(parameters: Mapping[str, Any]) -> Job | None:
     """The job that a deployment's or a run's parameters say, None when they say none that is valid."""
     try:
-        return parse(document_in(parameters))
+        return parse_stored(document_in(parameters))
     except InvalidJob:
         return None
 

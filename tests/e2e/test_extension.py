@@ -54,11 +54,12 @@ async def test_a_job_of_its_strategy_runs_and_tells_its_target(
     assert "There is no kind of target 'pigeon'" in command("targets", "add", "x", "--kind", "pigeon").err
     assert str(log) in command("targets", "add", ocs.id("log"), "--kind", "file", "--url", log.as_uri()).out
     await Secret(value=TOKEN).save(ocs.id("token"))
+    await Secret(value=f"{TOKEN}-für-alle").save(ocs.id("umlaut"))
     told = {"when": "always", "to": ocs.id("log")}
     ocs.write("ask", run={"http": {"url": f"{site}/rows", "token": ocs.id("token")}}, deliver=told)
     ocs.write("gone", run={"http": {"url": f"{site}/gone"}})
     ocs.write("slow", run={"http": {"url": f"{site}/slow"}, "timeout": "1s"})
-    ocs.write("defect", run={"http": {"url": f"http://[{TOKEN}"}})
+    ocs.write("defect", run={"http": {"url": site, "token": ocs.id("umlaut")}})
     ocs.write("missing", run={"http": {"url": site}})
     ocs.write("child", after={"job": "ask", "match": {"contains": "rows: 3"}}, run="echo followed")
     for name in ("ask", "gone", "slow", "defect", "missing", "child"):
@@ -73,7 +74,7 @@ async def test_a_job_of_its_strategy_runs_and_tells_its_target(
         assert (slow.status, slow.error.startswith("Timed out after 1s.")) == (RunStatus.TIMEOUT, True)
         defect, missing = await ocs.ended_run("defect"), await ocs.ended_run("missing")
         assert (defect.status, TOKEN in defect.error) == (RunStatus.ERROR, False)
-        assert defect.error.startswith("The strategy http has a defect: InvalidURL in ")
+        assert defect.error.startswith("The strategy http has a defect: UnicodeEncodeError in ")
         assert (missing.status, "There is no strategy 'ftp' here" in missing.error) == (RunStatus.ERROR, True)
         assert (await ocs.ended_run("child")).parent_run == asked.id
         line = await ocs.eventually(partial(_read, log))

@@ -10,7 +10,7 @@ from hypothesis.strategies import dictionaries, sampled_from
 from pydantic import ValidationError
 
 from ocs.errors import InvalidJob
-from ocs.spec import Job, parse
+from ocs.spec import Job, parse, parse_stored
 from tests.unit.spec.documents import SMALLEST, problems_of, problems_of_document
 
 AGENT: dict[str, Any] = {"agent": {"message": "Summarise."}}
@@ -282,6 +282,7 @@ def test_a_job_of_a_strategy_that_is_not_here_can_be_read_and_not_written() -> N
     job = Job.model_validate(document)
     assert (job.run.strategy, job.document()) == ("ftp", document)
     assert Job.model_validate(job.document()) == job
+    assert parse_stored(document) == job
     [problem] = problems_of(run={"ftp": "example.org"})
     assert problem.path == "run.ftp"
     assert (
