@@ -71,7 +71,7 @@ def webhook(hook: Receiver) -> DeliveryTarget:
 async def write(store: Store, target: str, body: str = "It failed.", **changes: Any) -> None:
     about: dict[str, Any] = {"job_id": "load", "run_id": RUN, "subject": "load: failed", "kind": "run", **changes}
     async with store.transaction() as session:
-        deliveries.enqueue(session, target=target, body=body, now=datetime.now(UTC), **about)
+        deliveries.enqueue(session, targets=(target,), body=body, now=datetime.now(UTC), **about)
 
 
 async def row_of(store: Store, run_id: UUID = RUN) -> Delivery:
