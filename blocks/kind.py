@@ -9,7 +9,7 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from blocks.transport import Transport
-from ocs.extensions import Extensions
+from ocs.extensions import TRANSPORTS, Extensions
 
 
 class Fields(Protocol):
@@ -46,7 +46,7 @@ def _check(_name: str, kind: TargetKind) -> None:
 
 
 KINDS = Extensions(
-    "openclaw.transports",
+    TRANSPORTS,
     "kind of target",
     TargetKind,
     {

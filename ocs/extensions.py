@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 from ocs.errors import Unusable
 
 T = TypeVar("T")
+TRANSPORTS = "openclaw.transports"
+"""The group in which packages register kinds of delivery targets."""
 LONGEST_REASON = 300
 MEND = "See what is wrong with it: ocs doctor. A worker sees what was installed when it starts again."
 
@@ -53,11 +55,11 @@ class Extensions(Generic[T]):
 
     def usable(self) -> dict[str, T]:
         """All that can be loaded."""
-        return dict(self._usable())
+        return dict(self._usable(self.names()))
 
     def brought(self) -> dict[str, T]:
         """What installed packages have brought, as far as it can be loaded."""
-        return {name: found for name, found in self._usable() if name not in self._ours}
+        return {name: found for name, found in self._usable(self._installed) if name not in self._ours}
 
     def problems(self) -> Iterator[str]:
         """What is wrong with installed packages, a sentence for each name."""
@@ -77,8 +79,8 @@ class Extensions(Generic[T]):
             found.setdefault(entry.name, []).append(entry)
         return found
 
-    def _usable(self) -> Iterator[tuple[str, T]]:
-        for name in self.names():
+    def _usable(self, names: Iterable[str]) -> Iterator[tuple[str, T]]:
+        for name in names:
             try:
                 yield name, self.get(name)
             except Unusable:
@@ -103,6 +105,11 @@ class Extensions(Generic[T]):
             broken = f"The {self._what} {name} of {_packages(given)} cannot be loaded: {_reason(failed)}."
             raise Unusable(broken, hint=MEND) from failed
         return found
+
+
+def brings_transports() -> bool:
+    """Whether any installed package brings a kind of target; to know it, nothing is imported."""
+    return bool(entry_points(group=TRANSPORTS))
 
 
 def imported(where: str) -> Any:

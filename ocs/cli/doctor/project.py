@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import requires, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ocs import settings
@@ -23,6 +24,9 @@ from ocs.files import is_ours_alone, is_private
 from ocs.rules.disk import MIB, is_short, reserve
 from ocs.rules.wording import count_of
 from ocs.service import session
+
+if TYPE_CHECKING:
+    from ocs.extensions import Extensions
 
 GIB = 2**30
 LITTLE_DISK = GIB
@@ -198,12 +202,10 @@ def job_files() -> Iterator[Finding]:
 
 def extensions() -> Iterator[Finding]:
     """What installed packages bring: whether all of it can be loaded, what is imported only where jobs run included."""
-    from blocks.kind import KINDS
-    from ocs.extensions import imported
+    from ocs.extensions import brings_transports, imported
     from ocs.spec.strategy import STRATEGIES
 
-    for problem in (*STRATEGIES.problems(), *KINDS.problems()):
-        yield Finding("extensions", State.PROBLEM, problem, "Mend or uninstall the package, and start the worker again")
+    yield from _broken(STRATEGIES)
     for name, strategy in STRATEGIES.brought().items():
         try:
             imported(strategy.run)
@@ -212,8 +214,17 @@ def extensions() -> Iterator[Finding]:
             yield Finding("extensions", State.PROBLEM, found, "Mend the package, and start the worker again")
         else:
             yield Finding("extensions", State.OK, f"The strategy {name} is installed.")
-    for name in KINDS.brought():
-        yield Finding("extensions", State.OK, f"The kind of target {name} is installed.")
+    if brings_transports():
+        from blocks.kind import KINDS  # imports Prefect, which makes folders
+
+        yield from _broken(KINDS)
+        for name in KINDS.brought():
+            yield Finding("extensions", State.OK, f"The kind of target {name} is installed.")
+
+
+def _broken(found: Extensions[Any]) -> Iterator[Finding]:
+    for problem in found.problems():
+        yield Finding("extensions", State.PROBLEM, problem, "Mend or uninstall the package, and start the worker again")
 
 
 def _disk(there: Path, folder: Path) -> Finding:
