@@ -160,12 +160,15 @@ def _starts_in(job: Job, deployed: DeploymentResponse | None) -> str | None:
     shell = work.check if isinstance(work, Watchdog) else work
     if not isinstance(shell, Shell):
         return None
-    from tasks.adapter.deployed import project_in
     from tasks.strategies import environment
 
-    here = settings.project_dir() if session.has_project() else None
-    noted = projects.folder_of(project_in(deployed.tags)) if deployed else here
-    return str(environment.folder_of(shell, noted))
+    if deployed is None:
+        folder = settings.project_dir() if session.has_project() else None
+    else:
+        from tasks.adapter.deployed import project_in  # imports Prefect, which is there when a server has answered
+
+        folder = projects.folder_of(project_in(deployed.tags))
+    return str(environment.folder_of(shell, folder))
 
 
 def _refused_by_prefect(found: Catalogue) -> InvalidJob | None:
