@@ -139,8 +139,16 @@ def _without_parent(
 def _settled(found: Found, job: Job, catalogue: Catalogue, known: Mapping[str, str], replace_them: bool) -> Settled:
     before = catalogue.jobs.get(job.id) if found.source_id in known else None
     if before is None:
-        return Settled(found, job.id, State.NEW, job.document())
+        return Settled(found, job.id, State.NEW, _with_zone(job))
     now = job.changed({"enabled": before.enabled, "aliases": list(before.aliases)})
     if now == before:
         return Settled(found, job.id, State.THERE, now.document())
-    return Settled(found, job.id, State.REPLACED if replace_them else State.DIFFERS, now.document())
+    return Settled(found, job.id, State.REPLACED if replace_them else State.DIFFERS, _with_zone(now))
+
+
+def _with_zone(job: Job) -> dict[str, Any]:
+    """The job's document with its zone, UTC too: left out, the project's default zone would take its place."""
+    document = job.document()
+    if job.schedule is not None and "cron" in document["schedule"]:
+        document["schedule"] = {**document["schedule"], "timezone": job.schedule.timezone}
+    return document

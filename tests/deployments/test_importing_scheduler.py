@@ -39,7 +39,7 @@ def test_a_job_is_disabled_known_by_its_old_id_and_called_by_its_name(tmp_path: 
         "aliases": ["f702ad4b-c960"],
         "origin": "system",
         "tags": ["openclaw-scheduler"],
-        "schedule": {"cron": "*/15 * * * *"},
+        "schedule": {"cron": "*/15 * * * *", "timezone": "UTC"},
         "run": {"shell": {"command": "df"}},
     }
 
