@@ -39,9 +39,9 @@ def secrets_of(job: Job) -> set[str]:
 
 
 async def missing_secrets(client: PrefectClient, jobs: Iterable[Job]) -> list[tuple[str, str]]:
-    """What is missing, in a sentence, and the command that makes it: a run that lacks one fails before it begins."""
+    """What is missing of enabled jobs, in a sentence, and the command that makes it: without it a run fails at once."""
     named: dict[str, list[str]] = {}
-    for job in jobs:
+    for job in (job for job in jobs if job.enabled):
         for name in secrets_of(job):
             named.setdefault(name, []).append(job.id)
     there = await all_secrets(client) if named else []

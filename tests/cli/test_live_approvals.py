@@ -86,7 +86,7 @@ def test_reject_by_the_name_of_the_job(up: Ocs, job: str) -> None:
     assert run["status"] == "cancelled"
     assert run["error"] == f"Rejected by {decided['decided_by']}: not on a Friday."
     error = up.json("approvals", "approve", job, status=1)["error"]
-    assert "No run of" in error["message"]
+    assert f"Rejected by {decided['decided_by']}: not on a Friday." in error["message"]
     assert job not in [approval["job"] for approval in up.json("approvals", "list")["approvals"]]
     listed = up.json("approvals", "list", "--all", "--job", job)["approvals"]
     assert [approval["status"] for approval in listed] == ["rejected"]

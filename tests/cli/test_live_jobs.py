@@ -28,7 +28,7 @@ def coming(ocs: Ocs, job_id: str) -> list[str]:
 
 
 def test_changing_or_enabling_again_moves_the_next_run(up: Ocs) -> None:
-    up.json("jobs", "add", "moves", "--cron", "0 3 * * *", "--shell", "true")
+    up.json("jobs", "add", "moves", "--cron", "0 3 * * *", "--timezone", "UTC", "--shell", "true")
     assert job(up, "moves")["next_run"].endswith("T03:00:00Z")
     # Prefect plans beside us, and does not look whether it was overtaken.
     assert eventually(lambda: coming(up, "moves"))

@@ -90,7 +90,8 @@ def _remarks(job: Job) -> Iterator[str]:
     """What one would look up next: when it runs first, in its zone and here, and of what somebody is told."""
     if job.schedule is not None and (first := next_run(job, session.now())):
         zone, here = in_zone(first, job.schedule.timezone), local(first)
-        yield f"First due: {here}." if zone == here else f"First due: {zone} {job.schedule.timezone}; here {here}."
+        same = zone == here or job.schedule.every is not None  # an interval has no zone
+        yield f"First due: {here}." if same else f"First due: {zone} {job.schedule.timezone}; here {here}."
     if job.deliver is not None and job.deliver.when == "failure":
         told = ", ".join(job.deliver.of_failures)
         yield f"Told of failures only: {told}.  Of every run: ocs jobs edit {job.id} --set deliver.when=always"
