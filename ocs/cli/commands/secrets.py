@@ -40,7 +40,7 @@ def set_secret(
         async with session.server():
             from prefect.blocks.system import Secret
 
-            await cast("Awaitable[UUID]", Secret[str](value=value).save(name, overwrite=True))  # pyright: ignore
+            await cast("Awaitable[UUID]", Secret(value=value).save(name, overwrite=True))  # pyright: ignore
             await _audit("secret-saved", name)
 
     session.run(saved())
