@@ -32,7 +32,7 @@ def ocs(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]
 
 def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "OCS_"))}
-    # Jobs start in the home folder: giving them one of their own keeps the demo out of yours.
+    # Its jobs start in the home folder: giving them one of their own keeps the demo out of yours.
     return kept | {"OCS_HOME": str(DEMO), "HOME": str(DEMO / "home"), "OCS_PROJECT": str(ROOT)}
 
 

@@ -108,7 +108,7 @@ async def test_what_others_wrote_is_sent_by_the_worker(ocs: RunningSystem, targe
             session,
             job_id=ocs.id("gone"),
             run_id=None,
-            target=target,
+            targets=[target],
             subject="gone: crashed",
             body="Its worker ended before it did.",
             kind="crash",

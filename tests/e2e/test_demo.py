@@ -26,6 +26,7 @@ def checkout(tmp_path: Path) -> Path:
         (tmp_path / part).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / part, tmp_path / part)
     shutil.copytree(ROOT / "deployments" / "jobs", tmp_path / "deployments" / "jobs")
+    shutil.copy(ROOT / "deployments" / "defaults.yaml", tmp_path / "deployments")
     return tmp_path
 
 
