@@ -197,7 +197,7 @@ def in_the_way(busy: Run) -> Refused:
     since = f"since {local(busy.started_at)} as run {str(busy.id)[:SHORT]}"
     return Refused(
         f"{busy.job_id} is running already, {since}; with limits.overlap: skip nothing else of it is begun.",
-        hint=f"Follow it: ocs jobs run {busy.job_id} --wait   Begin after it: ocs jobs run {busy.job_id} --queue",
+        hint=f"Follow it: ocs jobs run {busy.job_id} --wait   Begin after it: the same command with --queue",
     )
 
 
