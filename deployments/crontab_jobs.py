@@ -173,7 +173,8 @@ def _hints(entry: Entry, document: Mapping[str, Any], here: Here) -> Iterator[st
     if (mail := environment.get("MAILTO")) and "deliver" not in document:
         yield (
             f"cron mailed its output to {mail}, for which there is no target here; output is kept with each run. "
-            "To be told of failures: ocs targets add mail --apprise -  and then  ocs jobs edit JOB deliver.to=mail"
+            "To be told of failures: ocs targets add mail --apprise -  "
+            "and then  ocs jobs edit JOB --set deliver.to=mail"
         )
     if secrets := [name for name in environment if SECRET.search(name)]:
         yield f"{', '.join(secrets)} looks secret; put it into a Secret block and run.shell.secrets."

@@ -135,7 +135,8 @@ def _not_followed(job: Job, after: After, end: Attempt) -> tuple[What, str]:
     if not job.enabled:
         return What.OFF, f"{ended}, and this is off."
     if after.match is not None:
-        return What.SKIPPED, f"{ended}, and what it said did not fulfil after.match, or too many follow it."
+        why = "what it said did not fulfil after.match, this was added later, or too many follow it"
+        return What.SKIPPED, f"{ended}; {why}."
     return What.UNKNOWN, f"{ended}, and nothing is on record of this: it was off or another job then, or was pruned."
 
 

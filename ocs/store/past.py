@@ -22,6 +22,8 @@ from ocs.store.tables import Approval, AuditEvent, DispatchRow, DispatchStatus, 
 MOST = 5000
 DECLINED = (ApprovalStatus.REJECTED, ApprovalStatus.TIMED_OUT)
 MISSED = "occurrences-missed"
+LABELS = ("stdout:", "stderr:")
+"""What stands above each stream in a run's summary."""
 
 
 async def past_between(store: Store, job_id: str, since: datetime, until: datetime) -> Past:
@@ -75,11 +77,17 @@ def _attempt(first: Run, run: Run, decisions: Mapping[UUID, Approval]) -> Attemp
         run.started_at,
         run.attempt,
         run.skip_reason,
-        (run.error or run.summary).strip().partition("\n")[0],
+        _first_words(run.error or run.summary),
         decision.decided_by if decision else None,
         decision is not None and decision.status in DECLINED,
         first.parent_run,
     )
+
+
+def _first_words(text: str) -> str:
+    """The first line that says something: a summary begins with the label of a stream."""
+    lines = (line for line in text.strip().splitlines() if line not in LABELS)
+    return next(lines, "")
 
 
 async def _decisions(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Approval]:

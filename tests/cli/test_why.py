@@ -59,3 +59,9 @@ def test_a_week_has_all_occurrences_of_all_jobs(ocs: Ocs) -> None:
     said = ocs("calendar", "daily", "--week", "-1").out
     assert said.count("1 unknown") == 7
     assert said.count("before all that is on record") == 7
+
+
+def test_of_a_week_to_come_nothing_is_left_out(ocs: Ocs) -> None:
+    ocs.write("often", 'id: often\nschedule: "*/5 * * * *"\nrun: echo hello\n')
+    (job,) = ocs.json("calendar", "often", "--week", "1")["jobs"]
+    assert [day["counts"] for day in job["days"]] == [{"coming": 24 * 12}] * 7

@@ -32,7 +32,15 @@ async def test_an_occurrence_is_told_by_its_last_attempt_and_dated_by_when_it_wa
         run(1, due, RunStatus.ERROR),
         run(2, due + HOUR, RunStatus.ERROR, kind=DispatchKind.RETRY, retry_of=UUID(int=1), attempt=2),
         # The last attempt came after the span that is asked for.
-        run(3, NOW, RunStatus.OK, kind=DispatchKind.RETRY, retry_of=UUID(int=2), attempt=3, summary="done\nmore"),
+        run(
+            3,
+            NOW,
+            RunStatus.OK,
+            kind=DispatchKind.RETRY,
+            retry_of=UUID(int=2),
+            attempt=3,
+            summary="stdout:\ndone\nmore",
+        ),
         run(4, due - HOUR, RunStatus.OK),
         run(5, due, RunStatus.OK, job_id="other"),
     ]

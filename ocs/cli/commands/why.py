@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 DAY = timedelta(days=1)
 MOST = 1000
-"""So many occurrences are told of, the newest."""
+"""So many past occurrences are told of, the newest."""
+COMING = 7 * 24 * 60
+"""So many occurrences to come: those of a week, a minute apart."""
 AROUND = timedelta(seconds=60)
 WEEK = 7
 
@@ -90,7 +92,7 @@ def _moment(text: str) -> datetime:
 async def _told(jobs: Sequence[Job], begins: datetime, ends: datetime, now: datetime) -> dict[str, list[Line]]:
     """The lines of each job; without a store nothing is on record."""
     if not session.has_store():
-        return {job.id: lines(await _due(job, begins, ends), Past(), enabled=job.enabled, now=now) for job in jobs}
+        return {job.id: lines(await _due(job, begins, ends, now), Past(), enabled=job.enabled, now=now) for job in jobs}
     from ocs.store.past import past_between
 
     found: dict[str, list[Line]] = {}
@@ -98,17 +100,19 @@ async def _told(jobs: Sequence[Job], begins: datetime, ends: datetime, now: date
         for job in jobs:
             past = await past_between(store, job.id, begins, ends)
             parents = (await past_between(store, job.after.job, begins, ends)).attempts if job.after else ()
-            told = lines(await _due(job, begins, ends), past, enabled=job.enabled, now=now)
+            told = lines(await _due(job, begins, ends, now), past, enabled=job.enabled, now=now)
             told += not_followed(job, parents, past)
             found[job.id] = sorted(told, key=lambda line: line.due)
     return found
 
 
-async def _due(job: Job, begins: datetime, ends: datetime) -> list[datetime]:
+async def _due(job: Job, begins: datetime, ends: datetime, now: datetime) -> list[datetime]:
     """Computed beside the event loop: a schedule may have very many times."""
     if job.schedule is None:
         return []
-    return await asyncio.to_thread(newest_between, job.schedule, begins - timedelta(microseconds=1), ends, MOST)
+    after, turn = begins - timedelta(microseconds=1), min(max(now, begins), ends)
+    past = await asyncio.to_thread(newest_between, job.schedule, after, turn, MOST)
+    return past + await asyncio.to_thread(newest_between, job.schedule, max(turn, after), ends, COMING)
 
 
 def _nearest(job: Job, moment: datetime) -> list[datetime]:
