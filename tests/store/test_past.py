@@ -39,7 +39,7 @@ async def test_an_occurrence_is_told_by_its_last_attempt_and_dated_by_when_it_wa
             kind=DispatchKind.RETRY,
             retry_of=UUID(int=2),
             attempt=3,
-            summary="stdout:\ndone\nmore",
+            summary="stdout:\ndone\n.",
         ),
         run(4, due - HOUR, RunStatus.OK),
         run(5, due, RunStatus.OK, job_id="other"),
