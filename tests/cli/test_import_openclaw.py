@@ -44,6 +44,13 @@ def test_jobs_become_files_and_what_is_lost_is_named(ocs: Ocs, database: Path) -
     assert "paused: true" in (ocs.folder / "prefect.yaml").read_text()
 
 
+def test_what_to_type_next_names_the_file_that_was_named(ocs: Ocs, database: Path) -> None:
+    renamed = database.rename(database.with_name("my db"))
+    said = ocs("jobs", "import", "openclaw-scheduler", str(renamed)).out
+    assert f"ocs jobs preview --against openclaw-scheduler --source '{renamed}'" in said
+    assert f"ocs jobs switch openclaw-scheduler '{renamed}'" in said
+
+
 def test_a_dry_run_says_what_becomes_of_each_and_writes_nothing(ocs: Ocs, database: Path) -> None:
     before = database.read_bytes()
     said = ocs("jobs", "import", "openclaw-scheduler", str(database), "--dry-run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -132,8 +133,8 @@ def _say_next(source: Source, settled: Settlement, *, dry_run: bool) -> None:
         say(f"Would write {written}{behind}; nothing was changed.")
     elif any(job.is_written for job in settled.jobs):
         say(f"Wrote {written}, disabled{behind}. Compare both, then switch over:")
-        say(f"  ocs jobs preview --against {source.program}")
-        say(f"  ocs jobs switch {source.program}")
+        say(f"  ocs jobs preview --against {source.program} --source {quote(source.where)}")
+        say(f"  ocs jobs switch {source.program} {quote(source.where)}")
     else:
         say(f"Nothing was changed: all of {count_of(len(settled.jobs), 'job')} are there already{behind}.")
     if any(job.state == "there already, differs" for job in settled.jobs):
