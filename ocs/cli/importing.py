@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, cast
 from uuid import UUID
 
@@ -161,3 +162,9 @@ def local_zone() -> str:
     zone = next((name for name in choices if name in known), "UTC")
     # All of Etc is UTC under some name, but those a number of hours away, such as Etc/GMT+5.
     return "UTC" if zone.startswith("Etc/") and not zone[-1].isdecimal() else zone
+
+
+def switch_command(source: Source) -> str:
+    """What to type to switch over from a source; one's own crontab need not be named."""
+    named = "" if source.where == "crontab -l" else f" {quote(source.where)}"
+    return f"ocs jobs switch {source.program}{named}"

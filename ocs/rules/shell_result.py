@@ -23,6 +23,9 @@ NOT_EXECUTABLE = 126
 _IMAGE = re.compile(r"\[IMAGE:(/[^\]\n]+)\]")
 
 
+LABELS = ("stdout:", "stderr:")
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How the process ended. `returncode` is as the system gives it: negative for a signal.
@@ -160,6 +163,11 @@ def _processes(count: int) -> str:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
+
+
+def without_labels(summary: str) -> str:
+    """What was said in a summary, without the labels that `preview` puts above each stream."""
+    return "\n".join(line for line in summary.splitlines() if line not in LABELS)
 
 
 def preview(stdout: StreamOutput, stderr: StreamOutput, output: Output, error: str | None) -> str:

@@ -13,6 +13,7 @@ from sqlmodel import col, select
 
 from ocs.rules.approval import ApprovalStatus
 from ocs.rules.dispatch import DispatchKind
+from ocs.rules.shell_result import without_labels
 from ocs.rules.why import Attempt, Gap, InLine, Past, Switched
 from ocs.store.engine import Store
 from ocs.store.occurrences import CAUGHT_UP
@@ -22,8 +23,6 @@ from ocs.store.tables import Approval, AuditEvent, DispatchRow, DispatchStatus, 
 MOST = 5000
 DECLINED = (ApprovalStatus.REJECTED, ApprovalStatus.TIMED_OUT)
 MISSED = "occurrences-missed"
-LABELS = ("stdout:", "stderr:")
-"""What stands above each stream in a run's summary."""
 
 
 async def past_between(store: Store, job_id: str, since: datetime, until: datetime) -> Past:
@@ -85,9 +84,7 @@ def _attempt(first: Run, run: Run, decisions: Mapping[UUID, Approval]) -> Attemp
 
 
 def _first_words(text: str) -> str:
-    """The first line that says something: a summary begins with the label of a stream."""
-    lines = (line for line in text.strip().splitlines() if line not in LABELS)
-    return next(lines, "")
+    return without_labels(text.strip()).partition("\n")[0]
 
 
 async def _decisions(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Approval]:

@@ -134,7 +134,7 @@ def _say_next(source: Source, settled: Settlement, *, dry_run: bool) -> None:
     elif any(job.is_written for job in settled.jobs):
         say(f"Wrote {written}, disabled{behind}. Compare both, then switch over:")
         say(f"  ocs jobs preview --against {source.program} --source {quote(source.where)}")
-        say(f"  ocs jobs switch {source.program} {quote(source.where)}")
+        say(f"  {importing.switch_command(source)}")
     else:
         say(f"Nothing was changed: all of {count_of(len(settled.jobs), 'job')} are there already{behind}.")
     if any(job.state == "there already, differs" for job in settled.jobs):

@@ -91,7 +91,7 @@ def _refuse_both(source: Source, pairs: Sequence[Twin], stop: str | None) -> Non
         named = ", ".join(twin.job.id for twin in begun[:NAMED]) + (" and others" if len(begun) > NAMED else "")
         raise StillThere(
             f"{source.program} still runs {count_of(len(begun), 'job')} ({named}); nothing was changed. "
-            f"Stop them there, then switch:\n  {stop}\n  {_again(source)}",
+            f"Stop them there, then switch:\n  {stop}\n  {importing.switch_command(source)}",
             hint="If it runs no more, say so: --stopped",
         )
     ids = {twin.found.source_id: twin.job.id for twin in pairs}
@@ -105,10 +105,6 @@ def _refuse_both(source: Source, pairs: Sequence[Twin], stop: str | None) -> Non
     if problems:
         hint = "Wait until that has ended, or say that it runs no more: --stopped"
         raise StillThere(f"{source.program} is still at work; nothing was changed.", hint=hint, problems=problems)
-
-
-def _again(source: Source) -> str:
-    return f"ocs jobs switch {source.program}" + ("" if source.where == "crontab -l" else f" '{source.where}'")
 
 
 async def _switched(found: Catalogue, source: Source, jobs: Sequence[Job], pairs: Sequence[Twin]) -> Carried:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ocs.cli.render.output import tell
 from ocs.rules.dispatch import DispatchKind
 from ocs.rules.occurrences import next_occurrence
+from ocs.rules.shell_result import without_labels
 from ocs.rules.wording import local, utc
 from ocs.service.records import Status, as_json, run_records
 from ocs.spec import Job, Times, format_duration
@@ -119,5 +120,4 @@ async def run_views(store: Store, runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def said(view: Mapping[str, Any]) -> str:
     """What a run has to say for itself: what went wrong, else what it printed."""
-    lines = str(view["error"] or view["summary"]).splitlines()
-    return "\n".join(line for line in lines if line not in ("stdout:", "stderr:"))
+    return without_labels(str(view["error"] or view["summary"]))
