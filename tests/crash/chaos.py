@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,7 @@ class Chaos:
     chance: random.Random
     kills: Counter[str] = field(default_factory=Counter[str])
     workers: dict[str, int] = field(default_factory=dict[str, int])
+    latest: str = ""
 
     def write(self, scheduled: bool) -> None:
         """All jobs; in the end they are written again without schedules."""
@@ -104,6 +106,7 @@ class Chaos:
         await asyncio.sleep(self.chance.uniform(0, 2))
         victim = self.chance.choices([*TROUBLES], [*TROUBLES.values()])[0]
         self.kills[victim] += 1
+        self.latest = victim
         if victim == "overload":
             await self._overload()
             return
@@ -197,8 +200,7 @@ async def run(deaths: int, seed: int, folder: Path) -> int:
     async with begun(folder, random.Random(seed)) as chaos:
         deployed = datetime.now(UTC)
         for number in range(1, deaths + 1):
-            async with asyncio.timeout(REST_WITHIN):
-                await chaos.one_death()
+            await one_trouble(chaos, number)
             if number % 10 == 0 or number == deaths:
                 work = len(chaos.rig.scene.executed())
                 say(f"{number} of {deaths} kills, {work} runs did their work, {time.monotonic() - began:.0f} s")
@@ -207,6 +209,16 @@ async def run(deaths: int, seed: int, folder: Path) -> int:
                 break
         seen, seconds = await rest(chaos, deployed)
         return tell(chaos, seen, seconds)
+
+
+async def one_trouble(chaos: Chaos, number: int) -> None:
+    """What hangs is told at once: tidying up after it may hang as well."""
+    try:
+        async with asyncio.timeout(REST_WITHIN):
+            await chaos.one_death()
+    except Exception:
+        say(f"Kill {number} ({chaos.latest}) did not end well:\n{traceback.format_exc()}")
+        raise
 
 
 async def rest(chaos: Chaos, deployed: datetime) -> tuple[Seen, float]:
