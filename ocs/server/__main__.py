@@ -55,9 +55,11 @@ def _prefect() -> ASGIApp:
 
     from ocs.server.immediate import begin_immediately
     from ocs.server.schemas import examine_schemas_once
+    from ocs.server.task_runs import record_each_by_itself
 
     begin_immediately()
     examine_schemas_once()
+    record_each_by_itself()
     app = create_app(final=True)
     gc.freeze()
     gc.enable()
