@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from ocs.cli.main import app
+from ocs.cli.group import load_all
+from ocs.cli.main import command_line as ocs
 from ocs.spec import job_schema
 
 DOCS = Path(__file__).parent
@@ -50,7 +49,7 @@ def job_document() -> str:
 
 def command_line() -> str:
     """Every command: what it does, its arguments and options, an example."""
-    command = typer.main.get_command(app)
+    command = load_all(ocs())
     parts = [
         f"# The command line\n\n{GENERATED}",
         "Every command takes `--json`, before or after it, and then prints exactly one JSON document:\n"

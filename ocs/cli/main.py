@@ -9,43 +9,14 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from ocs import settings
 from ocs.cli import INTERRUPTED
-from ocs.cli.commands import (
-    access,
-    approvals,
-    audit,
-    deploy,
-    idem,
-    jobs,
-    jobs_add,
-    jobs_edit,
-    jobs_import,
-    jobs_import_openclaw,
-    jobs_run,
-    jobs_switch,
-    jobs_tree,
-    messages,
-    messages_read,
-    overview,
-    pools,
-    project,
-    queue,
-    runs,
-    runs_retry,
-    runs_watch,
-    secrets,
-    serve,
-    status,
-    targets,
-    why,
-)
-from ocs.cli.doctor import command
-from ocs.cli.group import Group
+from ocs.cli.group import Group, put_into
+from ocs.cli.registry import COMMANDS
 from ocs.cli.render.output import Mode, answer, fail, say, tell
 from ocs.errors import OcsError, UsageError
 from ocs.files import make_folder, open_file
@@ -60,29 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Example:  ocs init demo && cd demo && ocs up --detach && ocs jobs run hello --wait",
 )
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(runs.app, name="runs")
-app.add_typer(approvals.app, name="approvals")
-app.add_typer(messages.app, name="messages")
-app.add_typer(queue.app, name="queue")
-app.add_typer(targets.app, name="targets")
-app.add_typer(secrets.app, name="secrets")
-app.add_typer(pools.app, name="pools")
-app.add_typer(idem.app, name="idem")
-app.add_typer(audit.app, name="audit")
-app.add_typer(project.schema_app, name="schema")
-for module in (serve, access, status, command, deploy, project, why):
-    module.register(app)
-jobs_add.register(jobs.app)
-jobs_edit.register(jobs.app)
-jobs_run.register(jobs.app)
-jobs_switch.register(jobs.app)
-jobs_tree.register(jobs.app)
-jobs_import_openclaw.register(jobs_import.app)
-jobs.app.add_typer(jobs_import.app, name="import")
-messages_read.register(messages.app)
-runs_retry.register(runs.app)
-runs_watch.register(runs.app)
 
 
 def _version(asked: bool) -> None:
@@ -111,7 +59,14 @@ def everywhere(
     if project_folder is not None:
         os.environ["OCS_PROJECT"] = str(project_folder)
     if context.invoked_subcommand is None:
+        from ocs.cli.commands import overview
+
         overview.show()
+
+
+def command_line() -> Group:
+    """The whole command, with all it lists."""
+    return put_into(cast("Group", typer.main.get_command(app)), COMMANDS)
 
 
 def main() -> None:
@@ -152,7 +107,7 @@ def _run(arguments: list[str]) -> int:
     kept = [argument for argument in ours if argument != "--json"]
     try:
         _check_text(arguments)
-        result = app([*kept, *rest], prog_name="ocs", standalone_mode=False)
+        result = command_line()([*kept, *rest], prog_name="ocs", standalone_mode=False)
     except OcsError as refused:
         return fail(refused)
     except typer.Exit as ended:

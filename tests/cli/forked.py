@@ -22,11 +22,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ocs.cli import main as ocs
+from ocs.cli.group import load_all
+from ocs.cli.main import command_line
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120
 LARGEST_CALL = 1 << 18
-BARE = ("ocs.cli.main", "ocs.store", "ocs.store.queries", "deployments.catalogue", "deployments.prefect_yaml")
+BARE = ("ocs.store", "ocs.store.queries", "deployments.catalogue", "deployments.prefect_yaml")
 """What reads the environment only when it is called."""
 WITH_A_SERVER = (*BARE, "prefect.client.orchestration", "deployments.rollout", "tasks.adapter.publish")
 """Prefect reads it when it is imported: all calls have to be made with the environment this was started with."""
@@ -122,6 +124,7 @@ def main() -> None:
     wire = socket.socket(fileno=int(number))
     for module in modules:
         importlib.import_module(module)
+    load_all(command_line())
     if threading.active_count() > 1:
         raise RuntimeError(f"there are threads, a fork would lose them: {threading.enumerate()}")
     gc.freeze()

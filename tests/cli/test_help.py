@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import typer
 
-from ocs.cli.main import app
+from ocs.cli.group import Listed, load_all
+from ocs.cli.main import command_line
 from tests.cli.command import Ocs
 
 LATER = ("service", "agents", "tasks", "team")
@@ -22,7 +22,8 @@ def commands(command: Any, path: tuple[str, ...] = ("ocs",)) -> Iterator[tuple[t
         yield from commands(inner, (*path, name))
 
 
-ALL = dict(commands(typer.main.get_command(app)))
+LISTED = {path: command for path, command in commands(command_line()) if isinstance(command, Listed)}
+ALL = dict(commands(load_all(command_line())))
 LEAVES = {path: command for path, command in ALL.items() if not hasattr(command, "commands")}
 
 
@@ -35,6 +36,12 @@ def takes(path: tuple[str, ...], words: list[str]) -> None:
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_every_command_says_what_it_does(path: tuple[str, ...]) -> None:
     assert ALL[path].help
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_lists_show_the_first_paragraph_of_its_help(path: tuple[str, ...]) -> None:
+    shown = ALL[path].help.split("\n\n")[0]
+    assert LISTED[path].help == " ".join(shown.split())
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=" ".join)

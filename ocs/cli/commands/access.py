@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from ocs.server import UpState
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs ui")(ui)
-    app.command(epilog="Example:  ocs env")(env)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs ui")
 def ui() -> None:
     """Print a link that opens the UI without asking for the password: good once, for five minutes, and for you only."""
     session.reachable()
@@ -29,6 +27,7 @@ def ui() -> None:
     answer({"url": link}, lambda: say(str(link)))
 
 
+@app.command(epilog="Example:  ocs env")
 def env() -> None:
     """Print what stock `prefect` needs to reach what `ocs up` runs, the password too: eval "$(ocs env)"."""
     from ocs.server import is_open, password, running

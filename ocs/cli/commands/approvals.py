@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocs.cli.arguments import SomeJob
-from ocs.cli.group import group
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, say, table
 from ocs.rules.wording import SHORT, first_line, local
@@ -18,7 +17,7 @@ from ocs.service.records import approval_record, as_json
 if TYPE_CHECKING:
     from ocs.store.tables import Approval
 
-app = group("Approvals: runs that wait until a person agrees (approval.required).")
+app = typer.Typer()
 Given = Annotated[str, typer.Argument(help="The approval's id, or its beginning; or the job's id when only one waits.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides; by default who is logged in.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; shown with the run.")]

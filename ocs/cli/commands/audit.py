@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocs.cli.arguments import SomeJob, moment_of
-from ocs.cli.group import group
 from ocs.cli.render.output import answer, say, table
 from ocs.rules.wording import first_line, local, utc
 from ocs.service import session
@@ -17,7 +16,7 @@ from ocs.service import session
 if TYPE_CHECKING:
     from ocs.store.tables import AuditEvent
 
-app = group("The audit trail: who did what, from where. It only ever grows.")
+app = typer.Typer()
 
 
 @app.command("list", epilog="Example:  ocs audit list --job deploy --since 7d")

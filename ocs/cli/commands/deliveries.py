@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 DeliveryIds = Annotated[list[str], typer.Argument(help="The deliveries' ids, or the beginnings of them.")]
 
 
-def register(queue: typer.Typer) -> None:
-    """Add the commands of this module."""
-    queue.command(epilog="Example:  ocs queue retry 3f2a9c1d")(retry)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs queue retry 3f2a9c1d")
 def retry(delivery: DeliveryIds) -> None:
     """Send a delivery that was given up once more, or a waiting one at once. Parts that arrived are not repeated."""
 

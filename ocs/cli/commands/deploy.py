@@ -26,11 +26,10 @@ FEW = 3
 """A rollout of fewer jobs is over before a progress bar is read."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs deploy --plan")(deploy)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs deploy --plan")
 def deploy(
     jobs: JobIds = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would change; change nothing.")] = False,

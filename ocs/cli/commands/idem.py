@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocs.cli.arguments import SomeJob
-from ocs.cli.group import group
 from ocs.cli.person import person
 from ocs.cli.render.output import answer, say, table
 from ocs.rules.wording import count_of, local, utc
@@ -16,7 +15,7 @@ from ocs.service import session
 if TYPE_CHECKING:
     from ocs.store.tables import IdempotencyKey
 
-app = group("The idempotency ledger: which occasions have had their run.")
+app = typer.Typer()
 Key = Annotated[str, typer.Argument(help="The key, or the beginning of it.")]
 
 

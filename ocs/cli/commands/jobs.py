@@ -12,7 +12,6 @@ import typer
 
 from ocs import projects, settings
 from ocs.cli.arguments import JobId, SomeJobId
-from ocs.cli.group import group
 from ocs.cli.render.output import answer, fail, say, table, tell
 from ocs.cli.render.views import job_view, schedule_text
 from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable, UsageError
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 UTC = "UTC"
 DEFAULTS = "deployments/defaults.yaml"
-app = group("Jobs: list, add, change, run.")
+app = typer.Typer()
 
 
 @app.command("list", epilog="Example:  ocs jobs list --tag reports")

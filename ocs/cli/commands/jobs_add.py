@@ -26,11 +26,10 @@ ZONE = "The zone of the schedule, such as Europe/Vienna; by default the project'
 ANY = f"Any other value of the document: {SETTING}"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs jobs add backup --cron '0 3 * * *' --shell './backup.sh' --retry 2")(add)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs jobs add backup --cron '0 3 * * *' --shell './backup.sh' --retry 2")
 def add(  # noqa: PLR0917  each is an option that people type
     job: Annotated[str | None, typer.Argument(help="The new job's id; may stand in the file instead.")] = None,
     cron: Annotated[str | None, typer.Option(help="A cron expression.")] = None,

@@ -22,14 +22,10 @@ from ocs.service import changing, session
 EDITORS = ("VISUAL", "EDITOR")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs jobs edit nightly-report --set run.timeout=20m --set retry.max=2")(edit)
-    app.command(epilog="Example:  ocs jobs enable nightly-report")(enable)
-    app.command(epilog="Example:  ocs jobs disable nightly-report")(disable)
-    app.command(epilog="Example:  ocs jobs remove old-report")(remove)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs jobs edit nightly-report --set run.timeout=20m --set retry.max=2")
 def edit(job: JobId, values: Settings = None, no_deploy: NoDeploy = False) -> None:
     """Change a job: values with --set, or its file in $EDITOR. Comments and order stay; a bad edit changes nothing."""
     from deployments import catalogue, yaml_text
@@ -51,16 +47,19 @@ def edit(job: JobId, values: Settings = None, no_deploy: NoDeploy = False) -> No
     _edit_in_editor(found.project, chosen, before, no_deploy=no_deploy)
 
 
+@app.command(epilog="Example:  ocs jobs enable nightly-report")
 def enable(job: JobId, no_deploy: NoDeploy = False) -> None:
     """Let a job's schedule run again, also when it was paused in the UI."""
     _switch(job, enabled=True, no_deploy=no_deploy)
 
 
+@app.command(epilog="Example:  ocs jobs disable nightly-report")
 def disable(job: JobId, no_deploy: NoDeploy = False) -> None:
     """Pause a job's schedule; it can still be run by hand."""
     _switch(job, enabled=False, no_deploy=no_deploy)
 
 
+@app.command(epilog="Example:  ocs jobs remove old-report")
 def remove(job: WholeJobId, yes: Yes = False, no_deploy: NoDeploy = False) -> None:
     """Remove a job: its file and its deployment; what runs or waits of it is ended. Its history stays."""
     found = session.catalogue()

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ocs.cli.commands.jobs import read_text
-from ocs.cli.group import group
 from ocs.cli.importing import Disabled, local_zone, own_crontab
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import NotFound, OcsError, Problem, ServerUnreachable, UsageError
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from deployments.crontab import Crontab, Left
     from deployments.crontab_jobs import Imported
 
-app = group("Take over jobs of other schedulers: each becomes a job file, disabled until you enable it.")
+app = typer.Typer()
 OWN = "crontab -l"
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 ALSO_PROGRAMS = frozenset({"mail", "backup", "sync", "man", "news", "games"})

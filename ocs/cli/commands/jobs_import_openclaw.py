@@ -25,13 +25,13 @@ Replace = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    example = "Example:  ocs jobs import openclaw-scheduler ~/.openclaw/scheduler/scheduler.db --dry-run"
-    app.command(importing.SCHEDULER, epilog=example)(openclaw_scheduler)
-    app.command(importing.OPENCLAW, epilog="Example:  ocs jobs import openclaw automations.json --dry-run")(openclaw)
+app = typer.Typer()
 
 
+@app.command(
+    importing.SCHEDULER,
+    epilog="Example:  ocs jobs import openclaw-scheduler ~/.openclaw/scheduler/scheduler.db --dry-run",
+)
 def openclaw_scheduler(
     database: Annotated[
         Path | None, typer.Argument(help="Its database; by default SCHEDULER_DB, or the usual place.")
@@ -44,6 +44,7 @@ def openclaw_scheduler(
     _import(importing.read(importing.SCHEDULER, database), dry_run=dry_run, replace=replace)
 
 
+@app.command(importing.OPENCLAW, epilog="Example:  ocs jobs import openclaw automations.json --dry-run")
 def openclaw(
     place: Annotated[
         Path | None,

@@ -24,12 +24,10 @@ WAIT = "Follow it and end with its outcome; follow the run that is at work where
 QUEUE = "Begin when the run that is at work has ended, whatever limits.overlap says."
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command("run", epilog="Example:  ocs jobs run nightly-report --wait --set run.timeout=20m")(run_job)
-    app.command("cancel", epilog="Example:  ocs jobs cancel nightly-report")(cancel)
+app = typer.Typer()
 
 
+@app.command("run", epilog="Example:  ocs jobs run nightly-report --wait --set run.timeout=20m")
 def run_job(
     job: JobId,
     values: Settings = None,
@@ -44,6 +42,7 @@ def run_job(
     raise typer.Exit(session.run(_run(job, settings_of(values), wait=wait, queue=queue)))
 
 
+@app.command("cancel", epilog="Example:  ocs jobs cancel nightly-report")
 def cancel(
     job: JobId,
     no_cascade: Annotated[bool, typer.Option("--no-cascade", help="Leave the jobs that run after it alone.")] = False,

@@ -44,11 +44,10 @@ class Carried:
     owed: list[PendingDispatch] = field(default_factory=list["PendingDispatch"])
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs jobs switch openclaw-scheduler")(switch)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs jobs switch openclaw-scheduler")
 def switch(
     program: Annotated[str, typer.Argument(help="From which: crontab, openclaw-scheduler or openclaw.")],
     place: Annotated[

@@ -20,12 +20,10 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs jobs tree")(tree)
-    app.command(epilog="Example:  ocs jobs export nightly-report | ssh other-host ocs jobs add --file -")(export)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs jobs tree")
 def tree() -> None:
     """Show which jobs run after which, and on what condition."""
     found = session.catalogue()
@@ -44,6 +42,7 @@ def tree() -> None:
     answer({"tree": branches}, people)
 
 
+@app.command(epilog="Example:  ocs jobs export nightly-report | ssh other-host ocs jobs add --file -")
 def export(jobs: JobIds = None) -> None:
     """Print job documents as they are written, several with --- between them; what has problems is left out."""
     from deployments import catalogue

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from ocs.cli.arguments import end_of
-from ocs.cli.group import group
 from ocs.cli.render.message_views import show_message, show_messages, show_receipts
 from ocs.cli.render.output import answer, say
 from ocs.errors import Refused, UsageError
@@ -22,7 +21,7 @@ def _name(given: str) -> str:
     return checked_name("name", given)
 
 
-app = group("Messages to agents: their turns are shown what waits for them. Nothing is started because of a message.")
+app = typer.Typer()
 FROM_INPUT = "-"
 MOST_INPUT = 2**24
 """No message is so long; what never ends is not read for ever."""

@@ -22,14 +22,10 @@ By = Annotated[
 ]
 
 
-def register(messages: typer.Typer) -> None:
-    """Add the commands of this module."""
-    messages.command(epilog="Example:  ocs messages ack 3f2a9c1d --detail 'ordered a new disk'")(ack)
-    messages.command(epilog="Example:  ocs messages read 3f2a9c1d")(read)
-    messages.command(epilog="Example:  ocs messages readall main")(readall)
-    messages.command(epilog="Example:  ocs messages unread main")(unread)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs messages ack 3f2a9c1d --detail 'ordered a new disk'")
 def ack(
     message: MessageId,
     by: By = None,
@@ -46,6 +42,7 @@ def ack(
     answer({"message": view}, lambda: say(f"Acknowledged {view['id'][:SHORT]} from {view['from']}."))
 
 
+@app.command(epilog="Example:  ocs messages read 3f2a9c1d")
 def read(message: MessageId, by: By = None) -> None:
     """Mark a message as read: it waits no more."""
 
@@ -58,6 +55,7 @@ def read(message: MessageId, by: By = None) -> None:
     answer({"message": view}, lambda: say(f"Read {view['id'][:SHORT]} from {view['from']}."))
 
 
+@app.command(epilog="Example:  ocs messages readall main")
 def readall(reader: Reader) -> None:
     """Mark as read all that waits for a reader, and what its turns were shown."""
 
@@ -74,6 +72,7 @@ def readall(reader: Reader) -> None:
     )
 
 
+@app.command(epilog="Example:  ocs messages unread main")
 def unread(reader: Reader) -> None:
     """Count what a reader has not read: what waits, and what its turns were shown."""
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli.group import group
 from ocs.cli.person import person
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import ServerUnreachable, UsageError
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from ocs.store import PoolUse, Store
 
 MOST_SLOTS = 10_000
-app = group("Pools: slots that jobs share, named by limits.pool. A pool that nobody has set has one slot.")
+app = typer.Typer()
 
 
 @app.command("list", epilog="Example:  ocs pools list")

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from ocs.cli.group import group
 from ocs.cli.importing import local_zone
 from ocs.cli.render.output import Mode, answer, print_json, say
 from ocs.cli.render.views import run_schema
@@ -30,14 +29,10 @@ timezone: {zone}
 """
 IGNORE = "# Data of the embedded server when OCS_HOME points here\n/.ocs/\n"
 
-schema_app = group("JSON Schemas, for editors and programs.")
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs init my-jobs")(init)
-
-
+@app.command(epilog="Example:  ocs init my-jobs")
 def init(folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Path()) -> None:
     """Make a new project: a folder with prefect.yaml and three commented jobs to learn from."""
     from deployments import catalogue, prefect_yaml, yaml_text
@@ -95,13 +90,13 @@ def _starter() -> list[tuple[str, str]]:
     return [(each.name, each.read_text(encoding="utf-8")) for each in found if each.name.endswith(".yaml")]
 
 
-@schema_app.command("job", epilog="Example:  ocs schema job > job.schema.json")
+@app.command("job", epilog="Example:  ocs schema job > job.schema.json")
 def schema_of_job() -> None:
     """The JSON Schema of a job document."""
     _show(job_schema())
 
 
-@schema_app.command("run", epilog="Example:  ocs schema run")
+@app.command("run", epilog="Example:  ocs schema run")
 def schema_of_run() -> None:
     """The JSON Schema of a run as `--json` shows it."""
     _show(run_schema())

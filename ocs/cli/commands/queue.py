@@ -8,9 +8,7 @@ from uuid import UUID
 import typer
 
 from ocs.cli.arguments import SomeJob
-from ocs.cli.commands import deliveries
 from ocs.cli.commands.deliveries import by_prefix, delivery_view, show_deliveries
-from ocs.cli.group import group
 from ocs.cli.person import person
 from ocs.cli.render.output import answer, say, table
 from ocs.rules.wording import SHORT, local, utc
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
     from ocs.store.tables import DispatchRow
     from ocs.store.tables_delivery import Delivery
 
-app = group("What waits to become a run (by hand, children, retries, turns), and messages that were not sent yet.")
-deliveries.register(app)
+app = typer.Typer()
 
 
 @app.command("list", epilog="Example:  ocs queue list --job nightly-report")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocs.cli.arguments import Last, RunId, SomeJob, moment_of
-from ocs.cli.group import group
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import Mode, answer, out, print_json, say, table, tell
 from ocs.cli.render.story import show_story
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from ocs.store.tables import Run
 
-app = group("Runs: what ran, why, and what it said.")
+app = typer.Typer()
 PAGE = 200
 LOOK_AGAIN = 0.5
 LAST_LINE = "Finished in state "

@@ -12,12 +12,10 @@ from ocs.cli.person import Ear, person
 from ocs.service import running, session
 from ocs.service.which_run import the_run
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs runs retry 3f2a9c1d --wait")(retry)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs runs retry 3f2a9c1d --wait")
 def retry(
     run: RunId = None,
     values: Settings = None,

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 LOOK_AGAIN = 0.5
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs runs watch --job nightly-report")(watch)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs runs watch --job nightly-report")
 def watch(
     job: SomeJob = None,
     count: Annotated[int, typer.Option("-n", min=1, max=200, help="How many of the newest.")] = 15,

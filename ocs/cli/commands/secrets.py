@@ -11,7 +11,6 @@ from uuid import UUID
 import typer
 
 from ocs.cli.care import Yes, ask
-from ocs.cli.group import group
 from ocs.cli.person import person
 from ocs.cli.render.output import Mode, answer, say, table, tell
 from ocs.errors import NotFound, Refused, UsageError
@@ -19,7 +18,7 @@ from ocs.service import session
 from ocs.service.secrets import all_secrets, secrets_of
 from ocs.spec import is_slug
 
-app = group("Secrets: values that a job names in run.shell.secrets and nobody sees.")
+app = typer.Typer()
 Name = Annotated[str, typer.Argument(help="Its name, as in run.shell.secrets.")]
 LARGEST = 1_000_000
 

@@ -27,13 +27,10 @@ TELL_EVERY = 5.0
 LOOK_AGAIN = 0.2
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs up --detach --port 0")(up)
-    app.command(epilog="Example:  ocs down")(down)
-    app.command(epilog="Example:  ocs worker --limit 20 --name second-host")(worker)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs up --detach --port 0")
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 4200,
@@ -61,6 +58,7 @@ def up(
         _drain()
 
 
+@app.command(epilog="Example:  ocs down")
 def down(now: Annotated[bool, typer.Option("--now", help="End running jobs too.")] = False) -> None:
     """End what `ocs up` started, after its running jobs have ended."""
     from ocs.server import stop
@@ -73,6 +71,7 @@ def down(now: Annotated[bool, typer.Option("--now", help="End running jobs too."
     )
 
 
+@app.command(epilog="Example:  ocs worker --limit 20 --name second-host")
 def worker(
     limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 50,
     name: Annotated[str | None, typer.Option(help="How it is called in the UI.")] = None,

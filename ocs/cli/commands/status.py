@@ -28,11 +28,10 @@ MOST_LISTED = 10
 MIB = 2**20
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs status --json")(status)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs status --json")
 def status() -> None:
     """Show the server, its workers, and what runs, waits, comes next and failed."""
     report = session.run(_report())

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 
 import typer
 
-from ocs.cli.group import group
 from ocs.cli.person import person
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import NotFound, OcsError, Problem, Refused, UsageError
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from blocks.target import DeliveryTarget
 
-app = group("Delivery targets: whom jobs tell how they ended. A job names them in deliver.to.")
+app = typer.Typer()
 Name = Annotated[str, typer.Argument(help="Its name, as in deliver.to.")]
 FROM_INPUT = "-"
 LONGEST_LINE = 100_000

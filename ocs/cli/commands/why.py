@@ -30,12 +30,10 @@ AROUND = timedelta(seconds=60)
 WEEK = 7
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs why nightly-report --since 7d")(why)
-    app.command(epilog="Example:  ocs calendar nightly-report")(calendar)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs why nightly-report --since 7d")
 def why(
     job: JobId,
     at: Annotated[str | None, typer.Option(help="What was due at this moment, such as 2026-11-24T03:00.")] = None,
@@ -53,6 +51,7 @@ def why(
     _tell(chosen, found, _nearest(chosen, moment) if moment and not found else [], now)
 
 
+@app.command(epilog="Example:  ocs calendar nightly-report")
 def calendar(
     job: SomeJobId = None,
     week: Annotated[int, typer.Option(help="Which: 0 is this one, -1 the one before.", min=-520, max=520)] = 0,

@@ -44,11 +44,10 @@ class ProblemsFound(OcsError):
     code = "unwell"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example:  ocs doctor --fix")(doctor)
+app = typer.Typer()
 
 
+@app.command(epilog="Example:  ocs doctor --fix")
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended without a risk.")] = False,
 ) -> None:

@@ -1,0 +1,258 @@
+"""Every command: the module it is in, and the line that stands for it in lists. Nothing else is imported for those.
+
+A new command is a function with `@app.command(epilog="Example:  ocs ...")` on the `app = typer.Typer()` of its module
+in `commands/`, and a line here, in the order in which help lists it. Its summary is the first paragraph of the
+function's docstring (a test compares them). A module imports at its top what its arguments and options need; what it
+works with, inside its functions: `ocs ... --help` imports neither job documents nor a network client (a test looks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command and the module whose `app` has it."""
+
+    module: str
+    summary: str
+
+
+class Branch(NamedTuple):
+    """A group of commands."""
+
+    summary: str
+    commands: Mapping[str, Branch | Command]
+
+
+COMMANDS: Mapping[str, Branch | Command] = {
+    "up": Command(
+        "commands.serve", "Start a Prefect server of our own with a worker, and roll out the project one stands in."
+    ),
+    "down": Command("commands.serve", "End what `ocs up` started, after its running jobs have ended."),
+    "worker": Command("commands.serve", "Run a worker against the server that PREFECT_API_URL names, until Ctrl-C."),
+    "ui": Command(
+        "commands.access",
+        "Print a link that opens the UI without asking for the password: good once, for five minutes, and for you only.",
+    ),
+    "env": Command(
+        "commands.access",
+        'Print what stock `prefect` needs to reach what `ocs up` runs, the password too: eval "$(ocs env)".',
+    ),
+    "status": Command("commands.status", "Show the server, its workers, and what runs, waits, comes next and failed."),
+    "doctor": Command(
+        "doctor.command",
+        "Examine everything: versions, data, store, server, workers, jobs. Ends with status 1 when there is a problem.",
+    ),
+    "deploy": Command("commands.deploy", "Roll out what changed in the catalogue, and regenerate prefect.yaml."),
+    "init": Command(
+        "commands.project", "Make a new project: a folder with prefect.yaml and three commented jobs to learn from."
+    ),
+    "why": Command(
+        "commands.why",
+        "Say of every occurrence of a job what became of it, and why: also of those while everything was down.",
+    ),
+    "calendar": Command("commands.why", "Show a week of one job or of all: what ran, what did not, what is to come."),
+    "jobs": Branch(
+        "Jobs: list, add, change, run.",
+        {
+            "list": Command("commands.jobs", "List the jobs: when they run next, and how they ended last."),
+            "show": Command("commands.jobs", "Show one job: its document, how it stands, and its last runs."),
+            "validate": Command("commands.jobs", "Check the whole catalogue, or files. Changes nothing."),
+            "preview": Command("commands.jobs", "Show when a job runs next, in local time and UTC."),
+            "add": Command(
+                "commands.jobs_add", "Add a job: checks the whole catalogue with it, writes its file, and rolls it out."
+            ),
+            "edit": Command(
+                "commands.jobs_edit",
+                "Change a job: values with --set, or its file in $EDITOR. Comments and order stay; a bad edit changes nothing.",
+            ),
+            "enable": Command(
+                "commands.jobs_edit", "Let a job's schedule run again, also when it was paused in the UI."
+            ),
+            "disable": Command("commands.jobs_edit", "Pause a job's schedule; it can still be run by hand."),
+            "remove": Command(
+                "commands.jobs_edit",
+                "Remove a job: its file and its deployment; what runs or waits of it is ended. Its history stays.",
+            ),
+            "run": Command(
+                "commands.jobs_run", "Run a job now, beside its schedule; values of --set are for this run only."
+            ),
+            "cancel": Command(
+                "commands.jobs_run",
+                "End a job's running runs and withdraw its waiting ones. Its schedule goes on; ocs jobs disable ends that.",
+            ),
+            "switch": Command(
+                "commands.jobs_switch",
+                "Enable the jobs that were imported from another scheduler, once that one has let go of them.",
+            ),
+            "tree": Command("commands.jobs_tree", "Show which jobs run after which, and on what condition."),
+            "export": Command(
+                "commands.jobs_tree",
+                "Print job documents as they are written, several with --- between them; what has problems is left out.",
+            ),
+            "import": Branch(
+                "Take over jobs of other schedulers: each becomes a job file, disabled until you enable it.",
+                {
+                    "crontab": Command(
+                        "commands.jobs_import",
+                        "Make a job of each entry of a crontab, and name every line that cannot be one. Again, it changes nothing.",
+                    ),
+                    "openclaw-scheduler": Command(
+                        "commands.jobs_import_openclaw",
+                        "Make a job of each job of openclaw-scheduler, and name what cannot be carried over. Again, it changes nothing.",
+                    ),
+                    "openclaw": Command(
+                        "commands.jobs_import_openclaw",
+                        "Make a job of each automation of OpenClaw, and name what cannot be carried over. Again, it changes nothing.",
+                    ),
+                },
+            ),
+        },
+    ),
+    "runs": Branch(
+        "Runs: what ran, why, and what it said.",
+        {
+            "list": Command("commands.runs", "List runs, newest first."),
+            "show": Command("commands.runs", "Tell the whole story of a run: why it ran, how it ended, what followed."),
+            "logs": Command("commands.runs", "Print a run's log as Prefect has it."),
+            "output": Command(
+                "commands.runs",
+                "Print all a run said, as it said it; from its file when it was too long for the store.",
+            ),
+            "cancel": Command(
+                "commands.runs", "Stop a running run: everything it started is ended, nothing is retried."
+            ),
+            "retry": Command(
+                "commands.runs_retry",
+                "Make a further attempt at what a run failed at, with the job as it is rolled out now. Asking twice makes one.",
+            ),
+            "watch": Command(
+                "commands.runs_watch",
+                "Watch runs begin and end until Ctrl-C: a live table, or one line for each change where there is no terminal.",
+            ),
+        },
+    ),
+    "approvals": Branch(
+        "Approvals: runs that wait until a person agrees (approval.required).",
+        {
+            "list": Command("commands.approvals", "List what waits for a decision, oldest first."),
+            "show": Command("commands.approvals", "Show what would run and why, until when, and what was decided."),
+            "approve": Command(
+                "commands.approvals", "Let a waiting run go on, as exactly what is shown. The first decision counts."
+            ),
+            "reject": Command(
+                "commands.approvals",
+                "End a waiting run: nothing of it is run, and its job's failure children follow. The first decision counts.",
+            ),
+        },
+    ),
+    "messages": Branch(
+        "Messages to agents: their turns are shown what waits for them. Nothing is started because of a message.",
+        {
+            "send": Command(
+                "commands.messages",
+                "Send a message. It waits until a turn of that agent that was shown it has ended well, or until it expires.",
+            ),
+            "inbox": Command(
+                "commands.messages",
+                "List what waits for a reader, broadcasts included, in the order in which turns are shown it.",
+            ),
+            "outbox": Command("commands.messages", "List what somebody has sent, newest first, and how it stands."),
+            "show": Command("commands.messages", "Show a message whole, what became of it, and its answers."),
+            "thread": Command("commands.messages", "List a message and its direct answers, oldest first."),
+            "receipts": Command(
+                "commands.messages",
+                "List what became of a message, oldest first: turns that were shown it, how they ended, who read it.",
+            ),
+            "ack": Command(
+                "commands.messages_read", "Acknowledge a message: it waits no more. Each acknowledgement is kept."
+            ),
+            "read": Command("commands.messages_read", "Mark a message as read: it waits no more."),
+            "readall": Command(
+                "commands.messages_read", "Mark as read all that waits for a reader, and what its turns were shown."
+            ),
+            "unread": Command(
+                "commands.messages_read", "Count what a reader has not read: what waits, and what its turns were shown."
+            ),
+        },
+    ),
+    "queue": Branch(
+        "What waits to become a run (by hand, children, retries, turns), and messages that were not sent yet.",
+        {
+            "retry": Command(
+                "commands.deliveries",
+                "Send a delivery that was given up once more, or a waiting one at once. Parts that arrived are not repeated.",
+            ),
+            "list": Command(
+                "commands.queue",
+                "List what waits, and for what. Occurrences to come of schedules do not wait; see ocs jobs list.",
+            ),
+            "cancel": Command(
+                "commands.queue",
+                "Withdraw one that waits: it never becomes a run, or is never sent. All runs of a job: ocs jobs cancel.",
+            ),
+        },
+    ),
+    "targets": Branch(
+        "Delivery targets: whom jobs tell how they ended. A job names them in deliver.to.",
+        {
+            "list": Command("commands.targets", "List the targets, and the jobs of this project that name them."),
+            "add": Command("commands.targets", "Make a target, or change the one of that name."),
+            "remove": Command(
+                "commands.targets", "Delete a target. What waits to be sent to it waits for one of the same name."
+            ),
+            "test": Command("commands.targets", "Send a message to a target now, and say whether it arrived."),
+        },
+    ),
+    "secrets": Branch(
+        "Secrets: values that a job names in run.shell.secrets and nobody sees.",
+        {
+            "set": Command(
+                "commands.secrets",
+                "Make a secret, or change the one of that name: its value is asked for, or read from standard input or a file.",
+            ),
+            "list": Command(
+                "commands.secrets", "List the secrets by name, and the jobs of this project that name them."
+            ),
+            "remove": Command("commands.secrets", "Delete a secret."),
+        },
+    ),
+    "pools": Branch(
+        "Pools: slots that jobs share, named by limits.pool. A pool that nobody has set has one slot.",
+        {
+            "list": Command(
+                "commands.pools", "List the pools: their slots, and how many runs have one or wait for one."
+            ),
+            "set": Command(
+                "commands.pools", "Set how many runs of a pool's jobs may execute at the same time. Running ones go on."
+            ),
+        },
+    ),
+    "idem": Branch(
+        "The idempotency ledger: which occasions have had their run.",
+        {
+            "list": Command("commands.idem", "List keys, newest first."),
+            "show": Command("commands.idem", "Show one key: whose it is, and until when it blocks."),
+            "release": Command("commands.idem", "Free a key, so that its occasion may run again."),
+            "prune": Command(
+                "commands.idem",
+                "Delete keys that block nothing any more: expired or released ones. Runs stay as they are.",
+            ),
+        },
+    ),
+    "audit": Branch(
+        "The audit trail: who did what, from where. It only ever grows.",
+        {
+            "list": Command("commands.audit", "List what people and the scheduler did, newest first."),
+        },
+    ),
+    "schema": Branch(
+        "JSON Schemas, for editors and programs.",
+        {
+            "job": Command("commands.project", "The JSON Schema of a job document."),
+            "run": Command("commands.project", "The JSON Schema of a run as `--json` shows it."),
+        },
+    ),
+}
