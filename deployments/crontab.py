@@ -13,7 +13,7 @@ from typing import Literal
 
 from ocs.spec.cron import NICKNAMES, check, read, with_seconds_last
 from ocs.spec.cron_fields import not_standard
-from ocs.spec.values import no_control_characters
+from ocs.spec.written import no_control_characters
 
 FIELDS = 5
 MOST_VARIABLES = 100

@@ -34,7 +34,7 @@ from ocs.errors import InvalidJob, NotFound, Problem, Refused
 from ocs.rules.occurrences import why_over
 from ocs.spec import Job, unsupported
 from ocs.spec.braces import guard
-from ocs.spec.values import on_a_line
+from ocs.spec.written import on_a_line
 from tasks.adapter.deployed import delete_deployment, project_in, tagged_deployments
 from tasks.adapter.reading import document_in
 

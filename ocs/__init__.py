@@ -13,8 +13,9 @@ Example:
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ocs.exports import lazily
 
 if TYPE_CHECKING:
     from deployments.rollout import Plan
@@ -110,13 +111,4 @@ __all__ = [
     "start",
 ]
 
-
-def __getattr__(name: str) -> object:
-    for home, names in HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, HOMES)

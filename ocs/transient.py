@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-import httpx
-
 from ocs.errors import StoreAway
 
 FIRST_PAUSE = 0.5
@@ -27,6 +25,8 @@ def is_transient(error: BaseException) -> bool:
 
     The one rule for everything that tells "away" from "wrong". Of several failures at once each has to pass.
     """
+    import httpx
+
     match error:
         case BaseExceptionGroup():
             failures = cast("tuple[BaseException, ...]", error.exceptions)

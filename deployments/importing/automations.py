@@ -15,7 +15,7 @@ from deployments.importing.foreign import Address, Found, Left, Source
 from deployments.importing.naming import free, slug
 from deployments.reading import decoded, read_bytes, unreadable
 from ocs.errors import NotFound
-from ocs.spec.values import on_a_line
+from ocs.spec.written import on_a_line
 
 PROGRAM = "openclaw"
 FILES = (Path("state") / "openclaw.sqlite", Path("cron") / "jobs.json")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ocs.cli.render.output import answer, say, tell
 from ocs.cli.render.views import job_view
 from ocs.service import session
-from ocs.service.changing import Changed
+
+if TYPE_CHECKING:
+    from ocs.service.changing import Changed
 
 NOT_ASKED = "--no-deploy was given."
 

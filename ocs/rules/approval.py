@@ -8,14 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ocs.errors import Refused
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.rules.plain_text import revealed
-from ocs.spec import Job, Run, format_duration
-from ocs.spec.strategy import STRATEGIES
-from ocs.spec.values import no_control_characters
+from ocs.spec import format_duration
+from ocs.spec.written import no_control_characters
+
+if TYPE_CHECKING:
+    from ocs.spec import Job, Run
 
 LONGEST_NAME = 256
 LONGEST_REASON = 2000
@@ -139,6 +141,9 @@ def what_runs(job: Job) -> str:
 
 def _described(run: Run) -> str:
     """In the strategy's words; where it has none, or cannot be asked, as the document says it: never nothing."""
+
+    from ocs.spec.strategy import STRATEGIES
+
     try:
         said: object = STRATEGIES.get(run.strategy).describe(run.work)
     except Exception:  # of a package that is not ours, while a person waits to be asked

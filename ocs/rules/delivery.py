@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.rules.markdown import cut_between, lines_of
 from ocs.rules.plain_text import one_line, uncoloured, without_blank_ends
 from ocs.rules.silence import asks_for_silence, without_words
-from ocs.spec import Deliver, Job
+
+if TYPE_CHECKING:
+    from ocs.spec import Deliver, Job
 
 LONGEST_NAME = 100
 LONGEST_BODY = 64 * 1024

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 from ocs.rules import approval, cooldown, misfire
 from ocs.rules.approval import ApprovalStatus, Recorded
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.rules.left_out import why_left_out
-from ocs.rules.misfire import Newer
-from ocs.spec import Job
+
+if TYPE_CHECKING:
+    from ocs.rules.misfire import Newer
+    from ocs.spec import Job
 
 
 class SkipReason(StrEnum):
@@ -110,7 +113,7 @@ class Snapshot:
 
 
 Objection = Skip | Wait | Ask | Refuse
-Guard = Callable[[Job, Dispatch, Snapshot, datetime], Objection | None]
+Guard: TypeAlias = "Callable[[Job, Dispatch, Snapshot, datetime], Objection | None]"
 
 
 def decide(job: Job, dispatch: Dispatch, snapshot: Snapshot, now: datetime) -> Verdict:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ocs.rules.dispatch import Dispatch, DispatchKind
-from ocs.spec import Job
+
+if TYPE_CHECKING:
+    from ocs.spec import Job
 
 KEY_LENGTH = 32
 RESULT_HASH_LENGTH = 16

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from ocs.spec import Schedule
 from ocs.spec.left_out import holidays_of
+
+if TYPE_CHECKING:
+    from ocs.spec import Schedule
 
 
 def why_left_out(schedule: Schedule, due: datetime) -> str | None:

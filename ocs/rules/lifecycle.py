@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from ocs.rules.dispatch import RunStatus
-from ocs.spec import Job
+
+if TYPE_CHECKING:
+    from ocs.spec import Job
 
 ENDED = (RunStatus.OK, RunStatus.ERROR, RunStatus.TIMEOUT)
 

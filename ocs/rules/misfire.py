@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from ocs.spec import Schedule, format_duration
+from ocs.spec import format_duration
 from ocs.timing import timing
+
+if TYPE_CHECKING:
+    from ocs.spec import Schedule
 
 
 @dataclass(frozen=True, slots=True)

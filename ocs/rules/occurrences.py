@@ -7,11 +7,15 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from heapq import merge
 from itertools import islice, takewhile
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ocs.rules.left_out import why_left_out
-from ocs.spec import Schedule, Times, cron, rrule
+from ocs.spec import cron, rrule
 from ocs.spec.recurrence import FARTHEST
+
+if TYPE_CHECKING:
+    from ocs.spec import Schedule, Times
 
 EVERY_ANCHOR = datetime(2020, 1, 1, tzinfo=UTC)
 """Intervals are counted from here, so that a new rollout does not move them."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ocs.rules.dispatch import RunStatus, StreamOutput
 from ocs.rules.fence import NOTICE, fenced
 from ocs.rules.messages import InboxMessage, told
 from ocs.rules.plain_text import without_blank_ends
-from ocs.rules.retrieval import Earlier
 from ocs.rules.shell_result import cut
-from ocs.spec import Agent, Job
+
+if TYPE_CHECKING:
+    from ocs.rules.retrieval import Earlier
+    from ocs.spec import Agent, Job
 
 OUTPUT_OF_PARENT = 3000
 REPLY_OF_PARENT = 5000

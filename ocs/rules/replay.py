@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from ocs.rules.retry import Again, GiveUp
-from ocs.spec import Run
+
+if TYPE_CHECKING:
+    from ocs.spec import Run
 
 
 def after_crash(run: Run, *, attempt: int, replays: int, queue_free: int) -> Again | GiveUp:

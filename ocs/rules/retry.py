@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from ocs.rules.dispatch import RunStatus
-from ocs.spec import Retry
+
+if TYPE_CHECKING:
+    from ocs.spec import Retry
 
 
 @dataclass(frozen=True, slots=True)

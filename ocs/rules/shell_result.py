@@ -8,10 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from ocs.rules.dispatch import RunStatus, StreamOutput
 from ocs.rules.plain_text import without_blank_ends
-from ocs.spec import Output, format_duration
+from ocs.spec import format_duration
+
+if TYPE_CHECKING:
+    from ocs.spec import Output
 
 MARK = "\n[... cut ...]\n"
 ALL_ENDED = "all processes of its session were ended."

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.matching import How
-from ocs.spec import Job, Match
+
+if TYPE_CHECKING:
+    from ocs.spec import Job, Match
 
 FAILURES = (RunStatus.ERROR, RunStatus.TIMEOUT, RunStatus.CRASHED)
 NOT_EVALUATED = "its condition was not evaluated"

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.rules.triggers import follows
 from ocs.rules.wording import SHORT
-from ocs.spec import After, Job
+
+if TYPE_CHECKING:
+    from ocs.spec import After, Job
 
 PUNCTUAL = timedelta(seconds=60)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import difflib
 import getpass
@@ -32,6 +31,8 @@ SHUT = "ocs down && ocs up --detach"
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Do something asynchronous from a command."""
+    import asyncio
+
     return asyncio.run(work)
 
 

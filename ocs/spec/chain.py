@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from ocs.spec.values import ALSO, Count, Duration, Part, Slug, Text256, Text1024, broken, on_a_line, quoted
+from ocs.spec.values import ALSO, Count, Duration, Part, Slug, Text256, Text1024, broken
+from ocs.spec.written import on_a_line, quoted
 
 CONDITIONS = ("contains", "regex", "jsonpath")
 MOST_REPEATS = 10_000

@@ -24,7 +24,7 @@ from ocs.spec.cron_fields import (
     read_field,
 )
 from ocs.spec.recurrence import FARTHEST
-from ocs.spec.values import quoted
+from ocs.spec.written import quoted
 
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",

@@ -13,7 +13,8 @@ from ocs.spec.policies import Approval, Deliver, Lifecycle, Limits, Output, Retr
 from ocs.spec.run import Run
 from ocs.spec.schedule import Schedule
 from ocs.spec.trust import Authorization, Contract, Evidence, Identity
-from ocs.spec.values import Maybe200, Maybe256, Maybe4096, Part, Slug, Text200, Text256, broken, quoted
+from ocs.spec.values import Maybe200, Maybe256, Maybe4096, Part, Slug, Text200, Text256, broken
+from ocs.spec.written import quoted
 
 OUR_TAGS = ("job:", "after:", "project:", "kind:", "parent-run:", "retry-of:", "ocs:")
 """What deployments and runs are found by; a job that took one for itself would be taken for another."""

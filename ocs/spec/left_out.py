@@ -8,7 +8,8 @@ from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from ocs.spec.values import BLANK_IS_NONE, Part, on_a_line, quoted
+from ocs.spec.values import BLANK_IS_NONE, Part
+from ocs.spec.written import on_a_line, quoted
 
 MOST_DATES = 1000
 

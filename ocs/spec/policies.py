@@ -30,9 +30,8 @@ from ocs.spec.values import (
     SizeFrom64,
     SizeFrom128,
     broken,
-    format_duration,
-    quoted,
 )
+from ocs.spec.written import format_duration, quoted
 
 
 class Limits(Part):

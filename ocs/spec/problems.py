@@ -14,7 +14,8 @@ from ocs.errors import InvalidJob, Problem
 from ocs.spec.job import Job
 from ocs.spec.run import Run
 from ocs.spec.strategy import STRATEGIES, Unavailable
-from ocs.spec.values import CROSS_FIELD, on_a_line, quoted
+from ocs.spec.values import CROSS_FIELD
+from ocs.spec.written import on_a_line, quoted
 
 Location = tuple[int | str, ...]
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from ocs.spec.recurrence import LAST_YEAR, MONTHS, UNITS, Recurrence, Rule
-from ocs.spec.values import on_a_line, quoted
+from ocs.spec.written import on_a_line, quoted
 
 LONGEST = 6500
 """Prefect's own limit."""

@@ -39,9 +39,8 @@ from ocs.spec.values import (
     Text512,
     Text4096,
     broken,
-    no_control_characters,
-    quoted,
 )
+from ocs.spec.written import no_control_characters, quoted
 
 LONGEST_COMMAND = 100_000
 LONGEST_CHECK = 4096

@@ -24,7 +24,8 @@ from ocs.spec.cron import check as check_cron
 from ocs.spec.left_out import LeftOut
 from ocs.spec.rrule import check as check_rrule
 from ocs.spec.rrule import in_utc
-from ocs.spec.values import Duration, Part, PositiveDuration, Text128, broken, on_a_line, quoted
+from ocs.spec.values import Duration, Part, PositiveDuration, Text128, broken
+from ocs.spec.written import on_a_line, quoted
 
 TIMES = ("cron", "every", "rrule", "at")
 FURTHER = ("cron", "every", "rrule")

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from ocs.errors import Problem
 from ocs.spec.job import Job
 from ocs.spec.run import RESERVED_SESSIONS, Agent
-from ocs.spec.values import Part, quoted
+from ocs.spec.values import Part
+from ocs.spec.written import quoted
 
 _WITH_PROFILE = re.compile(r"@[^/@:]+:")
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ocs.spec.values import ALSO, BLANK_IS_NONE, no_control_characters, quoted
+from ocs.spec.values import ALSO, BLANK_IS_NONE
+from ocs.spec.written import no_control_characters, quoted
 
 LONGEST_CHANNEL = 64
 LONGEST_TARGET = 256

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
-from ocs.spec.values import Maybe128, Maybe256, Maybe512, Part, Text4096, on_a_line
+from ocs.spec.values import Maybe128, Maybe256, Maybe512, Part, Text4096
+from ocs.spec.written import on_a_line
 
 LARGEST_BLOB = 32768
 JsonT = TypeVar("JsonT")

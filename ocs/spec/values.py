@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -22,37 +21,54 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-LONGEST = timedelta(days=3650)
+from ocs.spec.docstrings import below_attributes
+from ocs.spec.written import (
+    LONGEST_SLUG,
+    SLUG,
+    format_duration,
+    no_control_characters,
+    on_a_line,
+    parse_duration,
+    parse_size,
+    span_of,
+)
+
 LARGEST = 100 * 1024**2
 """What is kept of an output passes through memory and one row of the store."""
 CROSS_FIELD = "across_fields"
 ALSO = "x-also"
 """Keyword for what a document may say too, beside what a form in the Prefect UI should offer."""
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])", re.IGNORECASE)
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(" + "|".join(SIZES) + ")")
-LONGEST_QUOTE = 130
-_NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class Part(BaseModel):
     """A group of the job document: immutable, and strict about its keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> JsonSchemaValue:
-        """Defaults as the document writes them: forms are filled with them, and pydantic would write PT5M."""
+        """Defaults as the document writes them: forms are filled with them, and pydantic would write PT5M.
+
+        A field is described by what stands below it.
+        """
         reference = handler(core_schema)
         written = cls.model_construct().model_dump(mode="json", by_alias=True, warnings=False)
+        descriptions = cls._descriptions()
         for key, schema in handler.resolve_ref_schema(reference).get("properties", {}).items():
             if isinstance(written.get(key), dict):
                 schema.pop("default", None)
             elif "default" in schema:
                 schema["default"] = written[key]
+            if (told := descriptions.get(key)) is not None:
+                schema.setdefault("description", told)
         return reference
+
+    @classmethod
+    def _descriptions(cls) -> dict[str, str]:
+        told: dict[str, str] = {}
+        for each in reversed(cls.__mro__):
+            told |= below_attributes(each) if issubclass(each, Part) else {}
+        return {field.alias or name: told[name] for name, field in cls.model_fields.items() if name in told}
 
 
 def broken(rules: Mapping[str, str]) -> PydanticCustomError:
@@ -61,81 +77,16 @@ def broken(rules: Mapping[str, str]) -> PydanticCustomError:
     return PydanticCustomError(CROSS_FIELD, "{told}", {"told": told, "paths": dict(rules)})
 
 
-def on_a_line(text: object) -> str:
-    """What others wrote, as our messages show it: on one line, not endless, and printable everywhere."""
-    given = str(text)
-    shown = given if len(given) <= LONGEST_QUOTE else given[:LONGEST_QUOTE] + "..."
-    return _NOT_SHOWN.sub(lambda found: repr(found[0])[1:-1], shown)
-
-
-def quoted(text: str) -> str:
-    """What the author of a document wrote, in quotes."""
-    return f'"{on_a_line(text)}"'
-
-
-def parse_duration(text: str) -> timedelta:
-    """A decimal number and one of s, m, h, d: `30s`, `1.5h`.
-
-    Raises:
-        ValueError: it is not of that form, or longer than ten years.
-    """
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        number = text.strip()
-        bare = number.isdecimal() and len(number) < 10
-        hint = f"write {number}s or {number}m" if bare else "write 30s, 15m, 2h, 1d or 1.5h"
-        raise ValueError(f"{quoted(text)} is not a duration; {hint}")
-    return _seconds(Decimal(found[1]) * UNITS[found[2].lower()])
-
-
-def format_duration(value: timedelta) -> str:
-    """The shortest form that `parse_duration` reads back to the same."""
-    for unit in ("d", "h", "m"):
-        count, rest = divmod(value, timedelta(seconds=UNITS[unit]))
-        if count and not rest:
-            return f"{count}{unit}"
-    whole, fraction = divmod(value, timedelta(seconds=1))
-    return f"{whole}.{fraction.microseconds:06d}".rstrip("0").rstrip(".") + "s"
-
-
-def parse_size(text: str) -> int:
-    """Bytes from `64KiB`, `2KB` or `512B`.
-
-    Raises:
-        ValueError: it is not of that form.
-    """
-    found = _SIZE.fullmatch(text.strip())
-    size = Decimal(found[1]) * SIZES[found[2]] if found else None
-    if size is None or size != size.to_integral_value():
-        raise ValueError(f"{quoted(text)} is not a size; write 64KiB, 2KB or a number of bytes")
-    return int(size)
-
-
-def format_size(value: int) -> str:
-    """The shortest form that `parse_size` reads back to the same."""
-    divisible = [unit for unit, factor in SIZES.items() if value and value % factor == 0]
-    unit = max(divisible, key=lambda unit: SIZES[unit], default="B")
-    return f"{value // SIZES[unit]}{unit}"
-
-
-def _seconds(count: Decimal | float) -> timedelta:
-    if count > LONGEST.total_seconds():
-        raise ValueError(f"must be at most {format_duration(LONGEST)}")
-    if count < 0:
-        raise ValueError("must not be negative")
-    return timedelta(microseconds=round(count * 1_000_000))
-
-
 def _duration(value: Any) -> Any:
     if isinstance(value, timedelta):
-        return _seconds(Decimal(value // timedelta(microseconds=1)) / 1_000_000)
+        return span_of(Decimal(value // timedelta(microseconds=1)) / 1_000_000)
     if isinstance(value, str):
         return parse_duration(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"must be a duration such as 30s, not {on_a_line(repr(value))}")
     if isinstance(value, float) and not value.is_integer():
         raise ValueError(f"a number means whole seconds, not {value:g}; write a text such as 1.5s")
-    return _seconds(value)
+    return span_of(value)
 
 
 def _size(value: Any) -> Any:
@@ -160,13 +111,6 @@ def _printable(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be blank")
     return no_control_characters(value)
-
-
-def no_control_characters(value: str) -> str:
-    """The text, if it has no control characters but tab and the ends of lines."""
-    if found := _CONTROL.search(value):
-        raise ValueError(f"contains the control character {found[0]!r}; take it out")
-    return value
 
 
 def _blank_is_none(value: Any) -> Any:
@@ -229,15 +173,8 @@ Maybe256 = Annotated[Text256 | None, BLANK_IS_NONE]
 Maybe512 = Annotated[Text512 | None, BLANK_IS_NONE]
 Maybe4096 = Annotated[Text4096 | None, BLANK_IS_NONE]
 
-LONGEST_SLUG = 64
-_SLUG = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
-Slug = Annotated[str, StringConstraints(max_length=LONGEST_SLUG, pattern=_SLUG)]
+Slug = Annotated[str, StringConstraints(max_length=LONGEST_SLUG, pattern=SLUG)]
 """A job's id: small letters, digits and dashes inside."""
-
-
-def is_slug(text: str) -> bool:
-    """Whether a text can be a job's id."""
-    return len(text) <= LONGEST_SLUG and re.fullmatch(_SLUG, text) is not None
 
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]

@@ -36,6 +36,33 @@ def imported(ocs: Ocs, *arguments: str, **env: str) -> set[str]:
     return set(json.loads(ended.stderr.splitlines()[-1]))
 
 
+DOCUMENTS = ("ocs.spec.job", "ocs.spec.run", "ocs.spec.schedule", "deployments", "ruamel.yaml")
+SLOW = (*HEAVY, *STORE, *DOCUMENTS, "httpx", "asyncio")
+ALL_COMMANDS = """
+import json, sys
+from ocs.cli.group import load_all
+from ocs.cli.main import command_line
+load_all(command_line())
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_the_list_of_commands_imports_none_of_them(ocs: Ocs) -> None:
+    modules = imported(ocs, "--help")
+    assert not modules & {*SLOW, "pydantic"}
+    assert not [module for module in modules if module.startswith(("ocs.cli.commands", "ocs.cli.doctor"))]
+
+
+def test_the_help_of_no_command_needs_what_it_works_with() -> None:
+    ended = subprocess.run([sys.executable, "-c", ALL_COMMANDS], capture_output=True, text=True, check=True)
+    assert not {*json.loads(ended.stdout)} & set(SLOW)
+
+
+def test_a_command_is_imported_without_the_others(ocs: Ocs) -> None:
+    modules = imported(ocs, "pools", "list", "--help")
+    assert {module for module in modules if module.startswith("ocs.cli.commands.")} == {"ocs.cli.commands.pools"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

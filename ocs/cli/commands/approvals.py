@@ -11,7 +11,6 @@ from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, say, table
 from ocs.rules.wording import SHORT, first_line, local
 from ocs.service import reading, session
-from ocs.service.deciding import decide
 from ocs.service.records import approval_record, as_json
 
 if TYPE_CHECKING:
@@ -77,6 +76,8 @@ def reject(approval: Given, by: By = None, reason: Reason = None) -> None:
 
 
 def _decide(given: str, by: str | None, reason: str | None, *, approve: bool) -> None:
+    from ocs.service.deciding import decide
+
     async def decided() -> Approval:
         async with session.store() as store:
             return await decide(store, given, approve=approve, by=person(), listener=Ear(), name=by, reason=reason)

@@ -14,8 +14,7 @@ from ocs.cli.arguments import JobIds
 from ocs.cli.person import Ear, person
 from ocs.cli.render.difference import changed_paths, diff, show_diff
 from ocs.cli.render.output import Mode, answer, err, fail, say, table, tell
-from ocs.service import rollout, session
-from ocs.service.rollout import not_rolled_out
+from ocs.service import session
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue
@@ -61,6 +60,8 @@ def _check(found: Catalogue, chosen: Sequence[str]) -> None:
 
 
 async def _plan(found: Catalogue, only: Sequence[str]) -> Plan:
+    from ocs.service import rollout
+
     async with session.server() as client, session.store() as store:
         return await rollout.plan(client, store, found, only)
 
@@ -74,6 +75,9 @@ async def roll_out(
     api_url: str | None = None,
 ) -> Plan:
     """Roll out with a progress bar."""
+
+    from ocs.service import rollout
+
     async with session.server(api_url) as client, session.store() as store:
         with _progress() as show:
             return await rollout.roll_out(
@@ -91,7 +95,9 @@ async def roll_out(
 
 def _show(planned: Plan, *, done: bool, prune: bool) -> None:
     """Say what was, or would be, done to each job."""
+
     from deployments.rollout import Action
+    from ocs.service.rollout import not_rolled_out
 
     changed = [step for step in planned.steps if step.action is not Action.UNCHANGED]
     steps = [
@@ -147,6 +153,7 @@ def _remark(step: Step, *, prune: bool) -> str:
 @contextlib.contextmanager
 def _progress() -> Generator[Callable[[int, int], None]]:
     """A progress bar on standard error, where a rollout is long enough to need one."""
+
     from rich.progress import Progress
 
     with Progress(console=err, transient=True, disable=Mode.json or not err.is_terminal) as bar:

@@ -15,16 +15,14 @@ from ocs.cli.arguments import JobId, SomeJobId
 from ocs.cli.render.output import answer, fail, say, table, tell
 from ocs.cli.render.views import job_view, schedule_text
 from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable, UsageError
-from ocs.rules.approval import values_by_path
-from ocs.rules.occurrences import occurrences, why_over
 from ocs.rules.wording import count_of, in_zone, local, utc
 from ocs.service import session
-from ocs.spec import Job, Shell, Watchdog, unsupported, with_defaults
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
     from deployments.catalogue import Catalogue
+    from ocs.spec import Job
     from ocs.store.tables import JobState
 
 UTC = "UTC"
@@ -101,6 +99,10 @@ def show(job: JobId) -> None:
 @app.command(epilog="Example:  ocs jobs validate deployments/jobs/nightly-report.yaml")
 def validate(files: Annotated[list[str] | None, typer.Argument(help="Files, or - for standard input.")] = None) -> None:
     """Check the whole catalogue, or files. Changes nothing."""
+
+    from ocs.rules.occurrences import why_over
+    from ocs.spec import unsupported
+
     found = _of_files(files) if files else session.catalogue()
     try:
         found.checked()
@@ -130,6 +132,9 @@ def preview(
     source: Annotated[Path | None, typer.Option(help="With --against: its file; by default the usual one.")] = None,
 ) -> None:
     """Show when a job runs next, in local time and UTC."""
+
+    from ocs.rules.occurrences import occurrences
+
     if against is not None:
         from ocs.cli.commands.jobs_against import compare
 
@@ -155,6 +160,9 @@ def preview(
 
 def _starts_in(job: Job, deployed: DeploymentResponse | None) -> str | None:
     """The folder that its command starts in on this host, once it is rolled out from here."""
+
+    from ocs.spec import Shell, Watchdog
+
     work = job.run.work
     shell = work.check if isinstance(work, Watchdog) else work
     if not isinstance(shell, Shell):
@@ -204,6 +212,10 @@ def _find(given: str) -> tuple[Job, str, dict[str, Any]]:
 
 def _inherited(written: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """What of a job's values comes from the defaults, by path."""
+
+    from ocs.rules.approval import values_by_path
+    from ocs.spec import with_defaults
+
     own, merged = (values_by_path(each) for each in (written, with_defaults(written, defaults)))
     return {path: value for path, value in merged.items() if path not in own and not _opened(path, value, own)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,8 +19,10 @@ from ocs.cli.render.output import answer, say
 from ocs.cli.render.views import next_run
 from ocs.errors import UsageError
 from ocs.rules.wording import in_zone, local
-from ocs.service import changing, session
-from ocs.spec import Job, parse_duration
+from ocs.service import session
+
+if TYPE_CHECKING:
+    from ocs.spec import Job
 
 ZONE = "The zone of the schedule, such as Europe/Vienna; by default the project's, else this machine's."
 ANY = f"Any other value of the document: {SETTING}"
@@ -75,6 +77,8 @@ def add(  # noqa: PLR0917  each is an option that people type
 
 
 def _add(text: str, *, dry_run: bool, no_deploy: bool) -> None:
+    from ocs.service import changing
+
     project = settings.project_dir()
     if dry_run:
         job = changing.new_job(project, text, deploy=not no_deploy)
@@ -160,6 +164,8 @@ def _text_of_file(name: str, job: str | None, options: Mapping[str, Any]) -> str
 
 
 def _moment_in(wait: str, at: str | None) -> str:
+    from ocs.spec import parse_duration
+
     if at is not None:
         raise UsageError("--in and --at both say when; give one of them.")
     try:

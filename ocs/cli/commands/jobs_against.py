@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from ocs.cli import importing
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import NotFound
-from ocs.rules.occurrences import occurrences
 from ocs.rules.wording import count_of, local, utc
 from ocs.service import session
 
@@ -50,6 +49,7 @@ def compare(program: str, place: Path | None, job: str | None, count: int) -> No
 
 def _view(twin: Twin, count: int) -> dict[str, Any]:
     from deployments.importing.twins import difference, theirs
+    from ocs.rules.occurrences import occurrences
 
     now = session.now()
     their = theirs(twin.found, now, count)

@@ -17,7 +17,7 @@ from ocs.cli.changing import NOT_ASKED, tell_changed
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import Mode, answer, say, tell
 from ocs.errors import InvalidJob, Refused, UsageError
-from ocs.service import changing, session
+from ocs.service import session
 
 EDITORS = ("VISUAL", "EDITOR")
 
@@ -62,6 +62,9 @@ def disable(job: JobId, no_deploy: NoDeploy = False) -> None:
 @app.command(epilog="Example:  ocs jobs remove old-report")
 def remove(job: WholeJobId, yes: Yes = False, no_deploy: NoDeploy = False) -> None:
     """Remove a job: its file and its deployment; what runs or waits of it is ended. Its history stays."""
+
+    from ocs.service import changing
+
     found = session.catalogue()
     chosen = whole(job, session.pick(job, session.ids_of(found), session.aliases_of(found)), "ocs jobs remove")
     ask(f"Remove {chosen}: its file and its deployment?", yes=yes)
@@ -78,6 +81,8 @@ def remove(job: WholeJobId, yes: Yes = False, no_deploy: NoDeploy = False) -> No
 
 
 def _switch(given: str, *, enabled: bool, no_deploy: bool) -> None:
+    from ocs.service import changing
+
     work = changing.switch(
         session.catalogue(), given, enabled=enabled, deploy=not no_deploy, by=person(), listener=Ear()
     )
@@ -85,6 +90,8 @@ def _switch(given: str, *, enabled: bool, no_deploy: bool) -> None:
 
 
 def _write(project: Path, job_id: str, text: str, *, no_deploy: bool) -> None:
+    from ocs.service import changing
+
     work = changing.rewrite(project, job_id, text, deploy=not no_deploy, by=person(), listener=Ear())
     tell_changed("Changed", session.run(work))
 

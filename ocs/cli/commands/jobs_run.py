@@ -14,10 +14,9 @@ from ocs.cli.render.output import answer, fail, say
 from ocs.cli.render.views import run_views
 from ocs.rules.wording import count_of
 from ocs.service import session
-from ocs.service.running import Outcome, Started, in_the_way, run_now
-from ocs.service.stopping import cancel_job
 
 if TYPE_CHECKING:
+    from ocs.service.running import Started
     from ocs.store import Store
 
 WAIT = "Follow it and end with its outcome; follow the run that is at work where that keeps this one from beginning."
@@ -60,6 +59,8 @@ def cancel(
 
 
 async def _run(given: str, changes: Mapping[str, Any], *, wait: bool, queue: bool) -> int:
+    from ocs.service.running import run_now
+
     async with session.server() as client, session.store() as store:
         started = await run_now(client, store, given, changes, wait=wait, queue=queue, by=person(), listener=Ear())
         return await answer_started(store, started)
@@ -67,6 +68,9 @@ async def _run(given: str, changes: Mapping[str, Any], *, wait: bool, queue: boo
 
 async def answer_started(store: Store, started: Started) -> int:
     """Tell what became of a wish that a job runs; returns the exit status."""
+
+    from ocs.service.running import Outcome, in_the_way
+
     said = {
         "job": started.job,
         "dispatch": str(started.dispatch) if started.dispatch else None,
@@ -86,6 +90,8 @@ async def answer_started(store: Store, started: Started) -> int:
 
 
 async def _cancel(given: str, *, cascade: bool) -> dict[str, Any]:
+    from ocs.service.stopping import cancel_job
+
     async with session.server() as client, session.store() as store:
         ended = await cancel_job(client, store, given, cascade=cascade, by=person())
         cancelled = [str(flow_run_id) for flow_run_id in ended.flow_runs]

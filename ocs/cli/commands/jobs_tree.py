@@ -14,10 +14,11 @@ from ocs.cli.render.views import schedule_text
 from ocs.errors import InvalidJob
 from ocs.rules.wording import count_of
 from ocs.service import session
-from ocs.spec import Job, format_duration
 
 if TYPE_CHECKING:
     from rich.tree import Tree
+
+    from ocs.spec import Job
 
 
 app = typer.Typer()
@@ -74,6 +75,9 @@ def _branch(job: Job, jobs: Mapping[str, Job], last: Mapping[str, str]) -> dict[
 
 def _condition(job: Job) -> str | None:
     """What has to be true of the parent's end."""
+
+    from ocs.spec import format_duration
+
     after = job.after
     if after is None:
         return None

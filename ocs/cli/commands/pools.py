@@ -12,7 +12,6 @@ from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import ServerUnreachable, UsageError
 from ocs.rules.wording import count_of
 from ocs.service import session
-from ocs.spec import violations
 
 if TYPE_CHECKING:
     from ocs.store import PoolUse, Store
@@ -65,6 +64,9 @@ def _check_name(pool: str) -> None:
     Raises:
         UsageError: no job can be in a pool called so.
     """
+
+    from ocs.spec import violations
+
     if not pool.strip():
         raise UsageError("Give the pool a name.", hint="Such as: ocs pools set database 2")
     wrong = violations({"id": "any", "run": "any", "limits": {"pool": pool}})

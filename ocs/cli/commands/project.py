@@ -15,7 +15,6 @@ from ocs.cli.render.output import Mode, answer, print_json, say
 from ocs.cli.render.views import run_schema
 from ocs.errors import Refused
 from ocs.files import READABLE, make_folder, open_file
-from ocs.spec import job_schema
 
 SCHEMA_FILE = "job.schema.json"
 DEFAULTS = """\
@@ -35,7 +34,9 @@ app = typer.Typer()
 @app.command(epilog="Example:  ocs init my-jobs")
 def init(folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Path()) -> None:
     """Make a new project: a folder with prefect.yaml and three commented jobs to learn from."""
+
     from deployments import catalogue, prefect_yaml, yaml_text
+    from ocs.spec import job_schema
 
     root, jobs = _new_project(folder)
     files = {
@@ -93,6 +94,9 @@ def _starter() -> list[tuple[str, str]]:
 @app.command("job", epilog="Example:  ocs schema job > job.schema.json")
 def schema_of_job() -> None:
     """The JSON Schema of a job document."""
+
+    from ocs.spec import job_schema
+
     _show(job_schema())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sys
 from collections.abc import Mapping
@@ -19,7 +18,6 @@ from ocs.cli.render.story import show_story
 from ocs.cli.render.views import run_views, said
 from ocs.rules.wording import SHORT, first_line, local, took
 from ocs.service import reading, session
-from ocs.service.contact import contact
 from ocs.service.records import Status, as_json
 from ocs.service.story import story_of
 from ocs.service.which_run import the_run
@@ -164,6 +162,11 @@ async def _cancel(given: str | None, *, last: bool) -> dict[str, Any]:
 
 async def _follow_log(client: PrefectClient, run: Run) -> list[dict[str, Any]]:
     """Show a log until its run has ended."""
+
+    import asyncio
+
+    from ocs.service.contact import contact
+
     lines: list[dict[str, Any]] = []
     looks_left = LAST_LOOKS
     with contact(client, f"See later: ocs runs show {str(run.id)[:SHORT]}", Ear()) as server:

@@ -9,7 +9,7 @@ import typer
 from ocs.cli.arguments import Last, RunId, Settings, settings_of
 from ocs.cli.commands.jobs_run import answer_started
 from ocs.cli.person import Ear, person
-from ocs.service import running, session
+from ocs.service import session
 from ocs.service.which_run import the_run
 
 app = typer.Typer()
@@ -27,6 +27,8 @@ def retry(
 
 
 async def _retry(given: str | None, changes: dict[str, Any], *, wait: bool, last: bool) -> int:
+    from ocs.service import running
+
     async with session.store() as store:
         failed = await running.retryable(store, str((await the_run(store, given, last=last)).id))
         async with session.server() as client:

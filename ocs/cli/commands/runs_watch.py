@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,6 +42,8 @@ async def _watch(job: str | None, count: int) -> None:
 
 
 async def _live_table(store: Store, job: str | None, count: int) -> None:
+    import asyncio
+
     from rich.live import Live
 
     with Live(console=out, auto_refresh=False) as live:
@@ -52,6 +53,8 @@ async def _live_table(store: Store, job: str | None, count: int) -> None:
 
 
 async def _lines(store: Store, job: str | None, count: int) -> None:
+    import asyncio
+
     seen: dict[str, str] = {}
     while True:
         for run in reversed(await _newest(store, job, count)):

@@ -15,7 +15,6 @@ from ocs.cli.person import person
 from ocs.cli.render.output import Mode, answer, say, table, tell
 from ocs.errors import NotFound, Refused, UsageError
 from ocs.service import session
-from ocs.service.secrets import all_secrets, secrets_of
 from ocs.spec import is_slug
 
 app = typer.Typer()
@@ -51,6 +50,8 @@ def set_secret(
 def list_secrets() -> None:
     """List the secrets by name, and the jobs of this project that name them."""
 
+    from ocs.service.secrets import all_secrets
+
     async def found() -> list[str]:
         async with session.server() as client:
             return await all_secrets(client)
@@ -69,6 +70,9 @@ def list_secrets() -> None:
 @app.command(epilog="Example:  ocs secrets remove pg-report --yes")
 def remove(name: Name, yes: Yes = False) -> None:
     """Delete a secret."""
+
+    from ocs.service.secrets import all_secrets
+
     jobs = named_by(name)
     ask(f"Remove {name}" + (f", which {', '.join(jobs)} need" if jobs else "") + "?", yes=yes)
 
@@ -91,6 +95,9 @@ def remove(name: Name, yes: Yes = False) -> None:
 
 def named_by(name: str) -> list[str]:
     """The jobs of the project one stands in that name it."""
+
+    from ocs.service.secrets import secrets_of
+
     if not session.has_project():
         return []
     return sorted(job.id for job in session.catalogue().jobs.values() if name in secrets_of(job))

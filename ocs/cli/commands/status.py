@@ -16,11 +16,12 @@ from ocs.cli.render.output import answer, say, table, tell
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.wording import SHORT, count_of, local, utc
 from ocs.service import session
-from ocs.spec import Job, Limits
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
+
+    from ocs.spec import Job
 
 DAY = timedelta(days=1)
 FAILED = (RunStatus.ERROR, RunStatus.TIMEOUT, RunStatus.CRASHED)
@@ -144,6 +145,8 @@ def _known(deployed: Mapping[str, DeploymentResponse]) -> dict[str, Job]:
 
 def _full_queues(deployed: Mapping[str, DeploymentResponse], waiting: Mapping[str, int]) -> list[dict[str, Any]]:
     """Jobs that take no further run until one of those that wait has begun."""
+
+    from ocs.spec import Limits
     from tasks.adapter.deployed import job_in
 
     found: list[dict[str, Any]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,6 @@ from ocs.cli.arguments import JobId, SomeJobId, moment_of
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.cli.render.views import schedule_text
 from ocs.errors import UsageError
-from ocs.rules.occurrences import newest_between, next_occurrence
 from ocs.rules.why import Line, Past, What, lines, not_followed
 from ocs.rules.wording import SHORT, first_line, local, utc
 from ocs.service import session
@@ -107,6 +105,11 @@ async def _told(jobs: Sequence[Job], begins: datetime, ends: datetime, now: date
 
 async def _due(job: Job, begins: datetime, ends: datetime, now: datetime) -> list[datetime]:
     """Computed beside the event loop: a schedule may have very many times."""
+
+    import asyncio
+
+    from ocs.rules.occurrences import newest_between
+
     if job.schedule is None:
         return []
     after, turn = begins - timedelta(microseconds=1), min(max(now, begins), ends)
@@ -116,6 +119,9 @@ async def _due(job: Job, begins: datetime, ends: datetime, now: datetime) -> lis
 
 def _nearest(job: Job, moment: datetime) -> list[datetime]:
     """What was due just before and is due just after a moment at which nothing is."""
+
+    from ocs.rules.occurrences import newest_between, next_occurrence
+
     if job.schedule is None:
         return []
     before = newest_between(job.schedule, moment - timedelta(days=40), moment, 1)
@@ -124,6 +130,8 @@ def _nearest(job: Job, moment: datetime) -> list[datetime]:
 
 
 def _tell(job: Job, found: Sequence[Line], nearest: Sequence[datetime], now: datetime) -> None:
+    from ocs.rules.occurrences import next_occurrence
+
     coming = next_occurrence(job.schedule, now) if job.schedule and job.enabled else None
 
     def people() -> None:

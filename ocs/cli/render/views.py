@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ocs.cli.render.output import tell
 from ocs.rules.dispatch import DispatchKind
-from ocs.rules.occurrences import next_occurrence
 from ocs.rules.shell_result import without_labels
 from ocs.rules.wording import local, utc
 from ocs.service.records import Status, as_json, run_records
-from ocs.spec import Job, Times, format_duration
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
+    from ocs.spec import Job, Times
     from ocs.store import Store
     from ocs.store.tables import JobState, Run
 
@@ -81,6 +80,9 @@ def job_view(
 
 def next_run(job: Job, now: datetime) -> datetime | None:
     """When a job runs next by itself. Where that cannot be said, the job is named and the others are shown."""
+
+    from ocs.rules.occurrences import next_occurrence
+
     if job.schedule is None or not job.enabled:
         return None
     try:
@@ -107,6 +109,8 @@ def schedule_text(job: Job) -> str | None:
 
 
 def _times_text(times: Times) -> str:
+    from ocs.spec import format_duration
+
     if times.every is not None:
         return f"every {format_duration(times.every)}"
     zone = "" if times.timezone == "UTC" else f" {times.timezone}"

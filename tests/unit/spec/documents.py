@@ -27,7 +27,7 @@ from hypothesis.strategies import (
 
 from ocs.errors import InvalidJob, Problem
 from ocs.spec import format_duration, parse
-from ocs.spec.values import parse_duration
+from ocs.spec.written import parse_duration
 
 SMALLEST: dict[str, Any] = {"id": "disk-space", "run": "df -h /"}
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis.strategies import floats, integers, text, timedeltas
 
 from ocs.spec import Retry, format_duration, format_size, is_slug, parse_duration, parse_size
-from ocs.spec.values import LARGEST, LONGEST
+from ocs.spec.values import LARGEST
+from ocs.spec.written import LONGEST
 from tests.unit.spec.documents import problems_of
 
 
