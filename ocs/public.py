@@ -14,7 +14,7 @@ from uuid import UUID
 from ocs.errors import Refused, UsageError
 from ocs.rules.attribution import Attribution
 from ocs.rules.messages import Draft, Kind, Priority
-from ocs.service import deciding, reading, rollout, running, session, stopping
+from ocs.service import deciding, messages, reading, rollout, running, session, stopping
 from ocs.service.listener import Deaf
 from ocs.service.records import Approval, Run, Status, approval_record, run_records
 from ocs.service.running import Outcome, Started
@@ -289,11 +289,8 @@ async def send_message(
         Refused: a part of it cannot be kept.
         UsageError: there is no such kind or priority.
     """
-    from ocs.store import messages
-
-    me = _me()
     draft = Draft(
-        sender=me.actor if sender is None else sender,
+        sender=session.user() if sender is None else sender,
         recipient=to,
         body=body,
         kind=_one_of(Kind, kind),
@@ -303,7 +300,7 @@ async def send_message(
         expires_at=expires_at,
     )
     async with session.store() as store:
-        return (await messages.send(store, draft, now=me.now)).id
+        return UUID((await messages.send(store, draft))["id"])
 
 
 async def _run_now(job: str, changes: Mapping[str, Any] | None, *, wait: bool, queue: bool) -> Started:

@@ -182,7 +182,7 @@ COMMANDS: Mapping[str, Branch | Command] = {
         "What waits to become a run (by hand, children, retries, turns), and messages that were not sent yet.",
         {
             "retry": Command(
-                "commands.deliveries",
+                "commands.queue",
                 "Send a delivery that was given up once more, or a waiting one at once. Parts that arrived are not repeated.",
             ),
             "list": Command(

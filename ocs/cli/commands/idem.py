@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ocs.cli.arguments import SomeJob
 from ocs.cli.person import person
 from ocs.cli.render.output import answer, say, table
-from ocs.rules.wording import count_of, local, utc
-from ocs.service import session
-
-if TYPE_CHECKING:
-    from ocs.store.tables import IdempotencyKey
+from ocs.rules.wording import SHORT, count_of, local
+from ocs.service import ledger, session
+from ocs.service.ledger import Key
+from ocs.service.records import as_json
 
 app = typer.Typer()
-Key = Annotated[str, typer.Argument(help="The key, or the beginning of it.")]
+Given = Annotated[str, typer.Argument(help="The key, or the beginning of it.")]
 
 
 @app.command("list", epilog="Example:  ocs idem list --job nightly-report")
@@ -26,12 +25,9 @@ def list_keys(
 ) -> None:
     """List keys, newest first."""
 
-    async def found() -> list[IdempotencyKey]:
-        from ocs.store import ledger
-
+    async def found() -> list[Key]:
         async with session.store() as store:
-            chosen = await session.pick_ever_run(store, job) if job else None
-            return await ledger.keys(store, job=chosen, limit=count)
+            return await ledger.keys(store, job, limit=count)
 
     keys = session.run(found())
 
@@ -39,23 +35,21 @@ def list_keys(
         if not keys:
             say("The ledger is empty; a key is claimed with every run.")
             return
-        rows = [(key.key[:12], key.job_id, key.status, str(key.run_id)[:8], local(key.expires_at)) for key in keys]
+        rows = [(key.key[:12], key.job, key.status, str(key.run)[:SHORT], local(key.expires_at)) for key in keys]
         table(("KEY", "JOB", "STATUS", "RUN", "UNTIL"), rows, spare=("RUN",))
 
-    answer({"keys": [_view(key) for key in keys]}, people)
+    answer({"keys": [as_json(key) for key in keys]}, people)
 
 
 @app.command(epilog="Example:  ocs idem show 9f743cb7")
-def show(key: Key) -> None:
+def show(key: Given) -> None:
     """Show one key: whose it is, and until when it blocks."""
 
-    async def found() -> IdempotencyKey:
-        from ocs.store import ledger
-
+    async def found() -> Key:
         async with session.store() as store:
-            return await ledger.key_by_prefix(store, key)
+            return await ledger.key(store, key)
 
-    view = _view(session.run(found()))
+    view = as_json(session.run(found()))
     answer(
         {"key": view},
         lambda: table(("", ""), [(name.replace("_", " "), value) for name, value in view.items() if value]),
@@ -63,18 +57,15 @@ def show(key: Key) -> None:
 
 
 @app.command(epilog="Example:  ocs idem release 9f743cb7")
-def release(key: Key) -> None:
+def release(key: Given) -> None:
     """Free a key, so that its occasion may run again."""
 
-    async def released() -> IdempotencyKey:
-        from ocs.store import ledger
-
+    async def released() -> Key:
         async with session.store() as store:
-            chosen = await ledger.key_by_prefix(store, key)
-            return await ledger.release_key(store, chosen.key, by=person())
+            return await ledger.release(store, key, by=person())
 
-    view = _view(session.run(released()))
-    answer({"key": view}, lambda: say(f"Released {view['key']} of {view['job']}; its occasion may run again."))
+    freed = session.run(released())
+    answer({"key": as_json(freed)}, lambda: say(f"Released {freed.key} of {freed.job}; its occasion may run again."))
 
 
 @app.command(epilog="Example:  ocs idem prune")
@@ -82,23 +73,8 @@ def prune() -> None:
     """Delete keys that block nothing any more: expired or released ones. Runs stay as they are."""
 
     async def pruned() -> int:
-        from ocs.store import ledger
-
         async with session.store() as store:
-            return await ledger.prune_keys(store, now=session.now())
+            return await ledger.prune(store)
 
     gone = session.run(pruned())
     answer({"pruned": gone}, lambda: say(f"Deleted {count_of(gone, 'key')} that blocked nothing any more."))
-
-
-def _view(key: IdempotencyKey) -> dict[str, Any]:
-    return {
-        "key": key.key,
-        "job": key.job_id,
-        "status": str(key.status),
-        "run": str(key.run_id),
-        "claimed_at": utc(key.claimed_at),
-        "released_at": utc(key.released_at),
-        "expires_at": utc(key.expires_at),
-        "result_hash": key.result_hash,
-    }

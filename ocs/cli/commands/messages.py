@@ -13,8 +13,7 @@ from ocs.cli.render.output import answer, say
 from ocs.errors import Refused, UsageError
 from ocs.rules.messages import BROADCAST, Draft, Kind, Priority, checked_name, metadata_of
 from ocs.rules.wording import SHORT, local
-from ocs.service import session
-from ocs.service.message_views import message_views, receipt_view
+from ocs.service import messages, session
 
 
 def _name(given: str) -> str:
@@ -57,25 +56,21 @@ def send(
     ends = end_of(expires)
     about = metadata_of(metadata) if metadata is not None else {}
 
-    async def sent() -> dict[str, Any]:
-        from ocs.store import messages
+    draft = Draft(
+        sender=session.user() if sender is None else sender,
+        recipient=to,
+        body=said,
+        kind=kind,
+        priority=priority,
+        subject=subject,
+        owner=owner,
+        metadata=about,
+        expires_at=ends,
+    )
 
+    async def sent() -> dict[str, Any]:
         async with session.store() as store:
-            answered = (await messages.by_prefix(store, reply_to)).id if reply_to is not None else None
-            draft = Draft(
-                sender=session.user() if sender is None else sender,
-                recipient=to,
-                body=said,
-                kind=kind,
-                priority=priority,
-                subject=subject,
-                owner=owner,
-                metadata=about,
-                reply_to=answered,
-                expires_at=ends,
-            )
-            message = await messages.send(store, draft, now=session.now())
-            return (await message_views(store, [message], now=session.now()))[0]
+            return await messages.send(store, draft, reply_to=reply_to)
 
     view = session.run(sent())
     whom = "everyone" if view["to"] == BROADCAST else view["to"]
@@ -93,12 +88,8 @@ def inbox(
     """List what waits for a reader, broadcasts included, in the order in which turns are shown it."""
 
     async def found() -> list[dict[str, Any]]:
-        from ocs.store import inbox
-
-        now = session.now()
         async with session.store() as store:
-            rows = await inbox.inbox(store, reader, now=now, delivered=delivered, everything=everything, limit=count)
-            return await message_views(store, rows, now=now, reader=reader)
+            return await messages.inbox(store, reader, delivered=delivered, everything=everything, limit=count)
 
     views = session.run(found())
     answer({"messages": views}, lambda: show_messages(views) if views else say(f"Nothing waits for {reader}."))
@@ -109,11 +100,8 @@ def outbox(sender: Sender, count: Count = 50) -> None:
     """List what somebody has sent, newest first, and how it stands."""
 
     async def found() -> list[dict[str, Any]]:
-        from ocs.store import messages
-
         async with session.store() as store:
-            rows = await messages.outbox(store, sender, limit=count)
-            return await message_views(store, rows, now=session.now())
+            return await messages.outbox(store, sender, limit=count)
 
     views = session.run(found())
     answer({"messages": views}, lambda: show_messages(views) if views else say(f"{sender} has sent nothing."))
@@ -124,15 +112,8 @@ def show(message: MessageId) -> None:
     """Show a message whole, what became of it, and its answers."""
 
     async def found() -> dict[str, Any]:
-        from ocs.store import messages
-
-        now = session.now()
         async with session.store() as store:
-            chosen = await messages.by_prefix(store, message)
-            (view,) = await message_views(store, [chosen], now=now)
-            replies = await message_views(store, await messages.replies_to(store, chosen.id), now=now)
-            receipts = (await messages.receipts_of(store, [chosen]))[chosen.id]
-            return {**view, "receipts": [receipt_view(receipt) for receipt in receipts], "replies": replies}
+            return await messages.whole(store, message)
 
     view = session.run(found())
 
@@ -153,12 +134,8 @@ def thread(message: MessageId) -> None:
     """List a message and its direct answers, oldest first."""
 
     async def found() -> list[dict[str, Any]]:
-        from ocs.store import messages
-
         async with session.store() as store:
-            chosen = await messages.by_prefix(store, message)
-            line = [chosen, *await messages.replies_to(store, chosen.id)]
-            return await message_views(store, line, now=session.now())
+            return await messages.thread(store, message)
 
     views = session.run(found())
     answer({"messages": views}, lambda: show_messages(views))
@@ -169,11 +146,8 @@ def receipts(message: MessageId) -> None:
     """List what became of a message, oldest first: turns that were shown it, how they ended, who read it."""
 
     async def found() -> list[dict[str, Any]]:
-        from ocs.store import messages
-
         async with session.store() as store:
-            chosen = await messages.by_prefix(store, message)
-            return [receipt_view(receipt) for receipt in (await messages.receipts_of(store, [chosen]))[chosen.id]]
+            return await messages.receipts(store, message)
 
     views = session.run(found())
     answer({"receipts": views}, lambda: show_receipts(views) if views else say("Nobody has seen it yet."))

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ocs.cli.commands.messages import MessageId, Reader
 from ocs.cli.render.output import answer, say
 from ocs.rules.wording import SHORT, count_of
-from ocs.service import session
-from ocs.service.message_views import message_views
-
-if TYPE_CHECKING:
-    from ocs.store import Store
-    from ocs.store.tables_messages import Message
+from ocs.service import messages, session
 
 By = Annotated[
     str | None, typer.Option("--by", help="Who says so, by default who is logged in; of a broadcast, its reader.")
@@ -33,12 +27,11 @@ def ack(
 ) -> None:
     """Acknowledge a message: it waits no more. Each acknowledgement is kept."""
 
-    async def acknowledged(store: Store, chosen: Message) -> str:
-        from ocs.store import messages
+    async def acknowledged() -> dict[str, Any]:
+        async with session.store() as store:
+            return await messages.acknowledge(store, message, by=by, detail=detail)
 
-        return await messages.acknowledge(store, chosen, by=by, login=session.user(), detail=detail, now=session.now())
-
-    view = session.run(_noted(message, acknowledged))
+    view = session.run(acknowledged())
     answer({"message": view}, lambda: say(f"Acknowledged {view['id'][:SHORT]} from {view['from']}."))
 
 
@@ -46,12 +39,11 @@ def ack(
 def read(message: MessageId, by: By = None) -> None:
     """Mark a message as read: it waits no more."""
 
-    async def marked(store: Store, chosen: Message) -> str:
-        from ocs.store import messages
+    async def marked() -> dict[str, Any]:
+        async with session.store() as store:
+            return await messages.read(store, message, by=by)
 
-        return await messages.read(store, chosen, by=by, login=session.user(), now=session.now())
-
-    view = session.run(_noted(message, marked))
+    view = session.run(marked())
     answer({"message": view}, lambda: say(f"Read {view['id'][:SHORT]} from {view['from']}."))
 
 
@@ -60,10 +52,8 @@ def readall(reader: Reader) -> None:
     """Mark as read all that waits for a reader, and what its turns were shown."""
 
     async def marked() -> int:
-        from ocs.store import inbox
-
         async with session.store() as store:
-            return await inbox.read_all(store, reader, login=session.user(), now=session.now())
+            return await messages.read_all(store, reader)
 
     changes = session.run(marked())
     answer(
@@ -77,20 +67,8 @@ def unread(reader: Reader) -> None:
     """Count what a reader has not read: what waits, and what its turns were shown."""
 
     async def counted() -> int:
-        from ocs.store import inbox
-
         async with session.store() as store:
-            return await inbox.unread(store, reader, now=session.now())
+            return await messages.unread(store, reader)
 
     count = session.run(counted())
     answer({"agent": reader, "unread": count}, lambda: say(f"{reader} has {count_of(count, 'unread message')}."))
-
-
-async def _noted(given: str, note: Callable[[Store, Message], Awaitable[str]]) -> dict[str, Any]:
-    """Note something about the message that is meant, and show how it stands then for whom that was noted."""
-    from ocs.store import messages
-
-    async with session.store() as store:
-        chosen = await messages.by_prefix(store, given)
-        reader = await note(store, chosen)
-        return (await message_views(store, [chosen], now=session.now(), reader=reader))[0]

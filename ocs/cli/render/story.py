@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ocs.cli.commands.deliveries import show_deliveries
+from ocs.cli.render.deliveries import show_deliveries
 from ocs.cli.render.output import say, table
 from ocs.rules.wording import SHORT, local, took
 
