@@ -35,7 +35,8 @@ async def withdraw_waiting(session: AsyncSession, job: Job, now: datetime, *, be
     for row in list(await session.scalars(queued)):
         if row.id == besides:
             continue
-        if row.status is DispatchStatus.QUEUED and row.flow_run_id is not None:
+        # One that was published has a flow run to come, which will say so itself.
+        if row.status is not DispatchStatus.PUBLISHED and row.flow_run_id is not None:
             dispatch = Dispatch(
                 row.kind, row.scheduled_for, row.id, row.source_run, row.retry_of, row.attempt, row.replays
             )

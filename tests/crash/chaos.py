@@ -52,7 +52,7 @@ STALLS = 40.0
 WORKERS = ("one", "two")
 WITH_REAPERS = ("worker and reaper", "all", "survivors")
 APART = ("apart-a", "apart-b")
-BY_HAND = ("first", "flaky", "pooled-a", "pooled-b", "queued", "sure", *APART)
+BY_HAND = ("first", "flaky", "pooled-a", "pooled-b", "queued", "newest", "sure", *APART)
 SCHEDULED = ("tick", "beat")
 UNBOUNDED = {"backoff": False, "limits": {"max_queued": 10_000}, "lifecycle": {"keep_runs": 100_000}}
 """Nothing is held back, and no record of a long run is pruned before it is looked at."""
@@ -90,6 +90,7 @@ class Chaos:
             "pooled-a": (LONGER, pooled),
             "pooled-b": (SOMETIMES, pooled),
             "queued": (LONGER, overlap),
+            "newest": (LONGER, {"limits": {**UNBOUNDED["limits"], "overlap": "replace"}}),
             # What is left of one must be gone before the next begins: survivors.
             "apart-a": (self.rig.scene.alone("pool", LONGER), {**sure, **apart}),
             "apart-b": (self.rig.scene.alone("pool", SOMETIMES), {**sure, **apart}),

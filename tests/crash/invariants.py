@@ -149,7 +149,8 @@ def _every_scope_has_its_run(seen: Seen) -> Iterator[Violation]:
     for row in seen.dispatches:
         if row.status is DispatchStatus.DONE and row.id not in with_run:
             yield Violation(Harm.LOST, f"the dispatch {row.id} of {row.job_id} is done and has no run")
-        if row.status is DispatchStatus.CANCELLED:
+        was_replaced = _is_replaced(seen, row.job_id) and row.id in with_run
+        if row.status is DispatchStatus.CANCELLED and not was_replaced:
             yield Violation(Harm.LOST, f"the dispatch {row.id} of {row.job_id} was given up")
     known = {row.id for row in seen.dispatches}
     for dispatch in seen.asked:
@@ -244,8 +245,14 @@ def _both_say_the_same(seen: Seen) -> Iterator[Violation]:
     states = {flow_run.id: flow_run.state for flow_run in seen.flow_runs}
     for flow_run_id, run in newest.items():
         state = states.get(flow_run_id)
+        if run.skip_reason is SkipReason.OVERLAP and _is_replaced(seen, run.job_id):
+            continue  # it was queued, and Prefect shows that
         if state is not None and state.is_final() and state.name != state_of(run.status, "").name:
             yield Violation(Harm.LOST, f"{_name(run)} is {run.status} in the store and {state.name} in Prefect")
+
+
+def _is_replaced(seen: Seen, job_id: str) -> bool:
+    return seen.jobs[job_id].limits.overlap == "replace"
 
 
 def _name(run: Run) -> str:

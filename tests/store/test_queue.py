@@ -291,6 +291,10 @@ async def test_of_those_that_wait_the_newest_replaces_the_others(store: Store) -
         (occurrence(1).scheduled_for, SkipReason.OVERLAP)
     ]
     latest = await claimed(store, job, occurrence(3))
+    assert {run.dispatch_id for run in await queries.runs(store) if run.status is RunStatus.SKIPPED} == {
+        waited.dispatch_id,
+        newest.dispatch_id,
+    }, "what was released and not published yet has its record, too"
     overtaken = await asked(store, job, await gone_on(store, newest))
     assert isinstance(overtaken, Rejected)
     assert overtaken.skip.reason is SkipReason.WITHDRAWN
