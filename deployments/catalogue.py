@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from uuid import uuid4
 from ruamel.yaml.error import YAMLError
 
 from deployments import yaml_text
-from deployments.reading import read_text, unreadable
+from deployments.reading import read_beginning, read_text, unreadable
+from deployments.yaml_cache import Documents
 from ocs.errors import InvalidJob, NotFound, Problem
 from ocs.files import READABLE, make_folder, open_file
 from ocs.spec import Job, check_catalogue, defaults_problems, format_size, violations, with_defaults
@@ -22,6 +23,8 @@ from ocs.spec import Job, check_catalogue, defaults_problems, format_size, viola
 JOBS = Path("deployments") / "jobs"
 DEFAULTS = Path("deployments") / "defaults.yaml"
 SETTINGS = "prefect.yaml"
+NO_NAME = ("", "~", "null")
+LONGEST_NAME = 255
 MOST_FILES = 10_000
 MOST_TEXT = 64 * 2**20
 
@@ -165,6 +168,7 @@ def _examine(project: Path, files: Mapping[str, Path | str]) -> Catalogue:
     defaults, wrong = read_defaults(project)
     problems = [*wrong]
     left = MOST_TEXT
+    documents = Documents(project)
     for number, (name, source) in enumerate(sorted(files.items()), start=1):
         shown = str(JOBS / name)
         try:
@@ -173,7 +177,7 @@ def _examine(project: Path, files: Mapping[str, Path | str]) -> Catalogue:
                 raise unreadable(shown, f"is not read: of a project at most {bound}")
             texts[shown] = source if isinstance(source, str) else read_text(source, shown)
             left -= len(texts[shown])
-            job, found = _job(texts[shown], shown, name, {} if wrong else defaults)
+            job, found = _job(texts[shown], shown, name, {} if wrong else defaults, documents.load)
         except InvalidJob as unread:
             job, found = None, unread.problems
         problems += found
@@ -182,6 +186,7 @@ def _examine(project: Path, files: Mapping[str, Path | str]) -> Catalogue:
             problems.append(Problem("id", twice, shown, yaml_text.line_of(texts[shown], "id")))
         elif job is not None:
             jobs[job.id] = job
+    documents.keep()
     broken = {Path(name).stem for name in files} - set(jobs)
     for job_id, problem in check_catalogue(jobs):
         after = jobs[job_id].after
@@ -213,10 +218,16 @@ def read_defaults(project: Path) -> tuple[dict[str, Any], list[Problem]]:
     return defaults, [Problem(each.path, each.message, shown, yaml_text.line_of(text, each.path)) for each in found]
 
 
-def _job(text: str, shown: str, name: str | None, defaults: Mapping[str, Any]) -> tuple[Job | None, Sequence[Problem]]:
+def _job(
+    text: str,
+    shown: str,
+    name: str | None,
+    defaults: Mapping[str, Any],
+    load: Callable[[str], Any] = yaml_text.load,
+) -> tuple[Job | None, Sequence[Problem]]:
     """The job of one file with the project's defaults, or what is wrong with it."""
     try:
-        document: Any = yaml_text.load(text)
+        document: Any = load(text)
     except YAMLError as broken:
         return None, [yaml_text.problem_of(broken, shown)]
     if not isinstance(document, dict):
@@ -233,10 +244,11 @@ def _job(text: str, shown: str, name: str | None, defaults: Mapping[str, Any]) -
 
 
 def _project_name(project: Path) -> str:
+    """As prefect.yaml says it, of which a rollout writes what follows: megabytes, in a project of thousands of jobs."""
     with contextlib.suppress(InvalidJob, YAMLError):
-        document: Any = yaml_text.load(read_text(project / SETTINGS, SETTINGS))
-        if isinstance(document, dict) and (name := cast("dict[str, Any]", document).get("name")):
-            return str(name)
+        name = yaml_text.first_text(read_beginning(project / SETTINGS, SETTINGS), "name")
+        if name is not None and name not in NO_NAME and len(name) <= LONGEST_NAME:
+            return name
     return project.resolve().name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
@@ -31,13 +32,38 @@ def read_bytes(path: Path, shown: str) -> bytes:
     Raises:
         InvalidJob: it cannot be read, is no regular file, or too large.
     """
+    raw = _beginning(path, shown)
+    if len(raw) > LARGEST:
+        raise _too_large(shown)
+    return raw
+
+
+def read_beginning(path: Path, shown: str) -> str:
+    """The first megabyte of a file's text, however long that is.
+
+    Raises:
+        InvalidJob: it cannot be read, is no regular file, or not UTF-8 text.
+    """
+    raw = _beginning(path, shown)
+    return decoded(raw, shown) if len(raw) <= LARGEST else _decoded_up_to_a_cut(raw, shown)
+
+
+def _decoded_up_to_a_cut(raw: bytes, shown: str) -> str:
+    """The cut may have halved the last character."""
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(raw)
+    except UnicodeDecodeError as binary:
+        raise _binary(shown) from binary
+
+
+def _beginning(path: Path, shown: str) -> bytes:
     try:
         # A device is not even opened, and a pipe that nobody writes to is not waited for.
         _refuse_special(path.stat().st_mode, shown)
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
             _refuse_special(os.fstat(handle).st_mode, shown)
-            return _bounded(file, shown)
+            return file.read(LARGEST + 1)
     except OSError as failed:
         raise unreadable(shown, f"cannot be read: {failed.strerror}") from failed
     except ValueError as wrong:  # a name with a NUL in it
@@ -62,7 +88,7 @@ def decoded(raw: bytes, shown: str) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as binary:
-        raise unreadable(shown, "is not UTF-8 text; save it as UTF-8", 1) from binary
+        raise _binary(shown) from binary
 
 
 def unreadable(shown: str, why: str, line: int | None = None) -> InvalidJob:
@@ -73,8 +99,16 @@ def unreadable(shown: str, why: str, line: int | None = None) -> InvalidJob:
 def _bounded(file: BinaryIO, shown: str) -> bytes:
     raw = file.read(LARGEST + 1)
     if len(raw) > LARGEST:
-        raise unreadable(shown, f"is larger than {format_size(LARGEST)}")
+        raise _too_large(shown)
     return raw
+
+
+def _binary(shown: str) -> InvalidJob:
+    return unreadable(shown, "is not UTF-8 text; save it as UTF-8", 1)
+
+
+def _too_large(shown: str) -> InvalidJob:
+    return unreadable(shown, f"is larger than {format_size(LARGEST)}")
 
 
 def _refuse_special(mode: int, shown: str) -> None:

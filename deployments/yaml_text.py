@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent, ScalarEvent, SequenceStartEvent
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from deployments import yaml_bounds
@@ -119,6 +120,32 @@ def written_at(text: str, dotted: str) -> str | None:
             return None
         here = next((value for key, value in here.value if getattr(key, "value", None) == step), None)
     return str(here.value) if isinstance(here, ScalarNode) else None
+
+
+def first_text(text: str, key: str) -> str | None:
+    """The text of one key of the document itself. Nothing behind it is read, however much that is.
+
+    Raises:
+        YAMLError: what stands before it is not YAML.
+    """
+    depth, here = 0, None
+    for event in _plain().parse(text):
+        match event:
+            case SequenceStartEvent() if depth == 0:
+                return None
+            case CollectionStartEvent():
+                depth, here = depth + 1, None
+            case CollectionEndEvent():
+                depth -= 1
+            case ScalarEvent() if depth == 1 and here is None:
+                here = str(event.value)
+            case ScalarEvent() if depth == 1:
+                if here == key:
+                    return str(event.value)
+                here = None
+            case _:
+                pass
+    return None
 
 
 def _set(document: Any, path: list[str], value: Any) -> None:
