@@ -18,6 +18,7 @@ from deployments.reading import read_beginning, read_text, unreadable
 from deployments.yaml_cache import Documents
 from ocs.errors import InvalidJob, NotFound, Problem
 from ocs.files import READABLE, make_folder, open_file
+from ocs.rules.expectation import impossible
 from ocs.spec import Job, check_catalogue, defaults_problems, format_size, violations, with_defaults
 
 JOBS = Path("deployments") / "jobs"
@@ -234,9 +235,9 @@ def _job(
         return None, [Problem("", "is not a job; it has to be keys and values such as  id: my-job", shown, 1)]
     document = with_defaults(cast("dict[str, Any]", document), defaults)
     found = violations(document, partial(yaml_text.written_at, text))
-    if found:
+    job = None if found else Job.model_validate(document)
+    if job is None or (found := list(impossible(job))):
         return None, [Problem(each.path, each.message, shown, yaml_text.line_of(text, each.path)) for each in found]
-    job = Job.model_validate(document)
     if name is not None and Path(name).stem != job.id:
         wrong = f'is "{job.id}", but the file is called {name}; they have to be the same'
         return None, [Problem("id", wrong, shown, yaml_text.line_of(text, "id"))]

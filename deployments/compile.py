@@ -101,7 +101,8 @@ def project_tag(project: str) -> str:
 
 def _tags(job: Job, project: str) -> list[str]:
     family = [f"after:{job.after.job}"] if job.after else []
-    return ["ocs", project_tag(project), f"job:{job.id}", *family, *job.tags]
+    watched = [settings.WATCHED] if job.is_watched else []
+    return ["ocs", project_tag(project), f"job:{job.id}", *family, *watched, *job.tags]
 
 
 def is_trigger_of(job_id: str | None, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The maintenance flow: recovers, catches up, ends jobs that are done, and prunes."""
+"""The maintenance flow: recovers, catches up, looks for jobs that are quiet, ends jobs that are done, and prunes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from prefect.states import Completed, Failed
 
 from ocs import settings
 from tasks.adapter.publish import publish_leftovers
+from tasks.delivery.watch import watch
 from tasks.recovery.catch_up import catch_up
 from tasks.recovery.lifecycle import end_jobs
 from tasks.recovery.recover import recover
@@ -33,6 +34,12 @@ async def caught_up() -> Done:
     return {"missed occurrences dispatched": await catch_up()}
 
 
+@task(name="watch", task_run_name="watch", cache_policy=NO_CACHE, persist_result=False)
+async def watched() -> Done:
+    """Tell of jobs that are quiet, late or still not well."""
+    return {"incidents told": await watch()}
+
+
 @task(name="lifecycle", task_run_name="lifecycle", cache_policy=NO_CACHE, persist_result=False)
 async def ended() -> Done:
     """Pause or remove jobs that are done."""
@@ -48,6 +55,7 @@ async def pruned() -> Done:
 CHORES: dict[str, Callable[[], Awaitable[Done]]] = {
     "recover": recovered,
     "catch-up": caught_up,
+    "watch": watched,
     "lifecycle": ended,
     "prune": pruned,
 }
@@ -59,7 +67,7 @@ CHORES: dict[str, Callable[[], Awaitable[Done]]] = {
     persist_result=False,
 )
 async def maintain() -> State:
-    """One round. Our workers do the first two by themselves as well; repeating any of it is harmless.
+    """One round. Our workers do the first three by themselves as well; repeating any of it is harmless.
 
     It does every chore, even when another one fails; the task of each says what went wrong.
     """

@@ -20,6 +20,9 @@ FLOW_NAME = "job"
 MAINTENANCE_FLOW = "maintenance"
 """The flow that keeps the house; it has one deployment."""
 
+WATCHED = "ocs:watched"
+"""The tag of jobs that can have an incident, so that looking at those costs nothing for the others."""
+
 MAINTAINED_FILES = ("prefect.yaml", "deployments/jobs")
 """What makes a folder a project."""
 

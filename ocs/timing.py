@@ -85,6 +85,8 @@ class Timing:
     """A worker holds an occurrence that it first sees late for so long: newer ones may be on their way."""
     catch_up_every: timedelta = timedelta(minutes=5)
     """From one look of a worker for missed occurrences to the next."""
+    watch_every: timedelta = timedelta(minutes=1)
+    """From one look of a worker for jobs that are quiet, late or still not well to the next."""
     catch_up_after: timedelta = timedelta(seconds=30)
     """An occurrence younger than this is not missed: Prefect makes its run a few seconds after a schedule changes."""
 

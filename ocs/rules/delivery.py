@@ -67,6 +67,15 @@ def of_run(job: Job, result: DispatchResult, why: str, link: str | None = None) 
     return Notification(targets, subject, body, result.images, kind) if body else None
 
 
+def belongs_to_incident(job: Job, result: DispatchResult) -> bool:
+    """Whether an end that is told belongs to the job's incident, and not to a message of its own.
+
+    What a strategy says to targets of its own (a watchdog's alert) is told as it says.
+    """
+    own = result.delivery_targets or result.delivery_override is not None
+    return result.status is not RunStatus.OK and not own and job.deliver is not None and job.deliver.is_by_incident
+
+
 def cleaned(text: str) -> str:
     """What a person wants to read of an output that is good: no word for silence, no label, no log lines.
 

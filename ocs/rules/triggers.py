@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,3 +72,11 @@ def _wants(on: str, status: RunStatus) -> bool:
 def _condition(match: Match) -> tuple[How, str]:
     given = {How.CONTAINS: match.contains, How.REGEX: match.regex, How.JSONPATH: match.jsonpath}
     return next((how, wanted) for how, wanted in given.items() if wanted is not None)
+
+
+def is_unheard(job: Job, others: Iterable[Job]) -> bool:
+    """Whether nobody hears of its failures, though it does not say so: no delivery, and no child for all of them."""
+    if job.deliver is not None:
+        return False
+    children = (other for other in others if other.enabled and other.after and other.after.job == job.id)
+    return not any(child.after and child.after.on == "failure" and child.after.match is None for child in children)

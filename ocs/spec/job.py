@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ocs.spec.braces import unguard
 from ocs.spec.chain import After, EventTrigger
+from ocs.spec.expect import Expect, expectation_rules
 from ocs.spec.policies import Approval, Deliver, Lifecycle, Limits, Output, Retry
 from ocs.spec.run import Run
 from ocs.spec.schedule import Schedule
@@ -61,6 +62,8 @@ class Job(Part):
     """A person has to agree."""
     deliver: Deliver | None = None
     """Who hears how it ended; nobody when absent."""
+    expect: Expect | None = None
+    """What has to have succeeded, and by when; else somebody is told."""
     output: Output = Output()
     """How much of its output is kept."""
     lifecycle: Lifecycle = Lifecycle()
@@ -87,6 +90,11 @@ class Job(Part):
             raise broken(rules)
         return self
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether it can have an incident: something is expected of it, or its failures are told as one."""
+        return self.expect is not None or (self.deliver is not None and self.deliver.is_by_incident)
+
     def document(self) -> dict[str, Any]:
         """The smallest JSON form that reads back to an equal job."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -104,6 +112,7 @@ def _across_fields(job: Job) -> Iterator[tuple[str, str]]:
         if job.after.job == job.id:
             yield "after.job", "a job cannot run after itself; name another job"
     yield from _delivery(job)
+    yield from expectation_rules(job)
     blob = (job.identity.document if job.identity else None) or {}
     if job.run.strategy != "shell":
         for key in ("presentation", "credential_handoff"):

@@ -140,8 +140,19 @@ class Deliver(Part):
     """Whom: delivery targets (ops), channel:target of the gateway, or notification blocks (slack-webhook/ops)."""
     on_failure: Targets = ()
     """Who hears of failures, where that is somebody else."""
+    after: Count = 1
+    """Failures are told from so many in a row on; retries belong to the failure that they follow."""
+    recovery: bool = False
+    """Tells once when the job is well again."""
+    repeat: Annotated[PositiveDuration, AfterValidator(AtLeast("5m"))] | None = None
+    """Tells again, so often, while the job is not well."""
     opt_out_reason: Maybe256 = None
     """Why an agent's job delivers never."""
+
+    @property
+    def is_by_incident(self) -> bool:
+        """Whether failures in a row are told as one incident, and not each by itself."""
+        return self.when != "never" and (self.after > 1 or self.recovery or self.repeat is not None)
 
     @property
     def of_failures(self) -> tuple[str, ...]:

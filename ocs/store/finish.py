@@ -16,7 +16,7 @@ from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, Snooze, next_attempt, same_attempt
 from ocs.rules.triggers import Answer
 from ocs.spec import Agent, Job, Main
-from ocs.store import deliveries, inbox
+from ocs.store import deliveries, inbox, incidents
 from ocs.store.engine import Store
 from ocs.store.leases import Lease, last_heartbeat_of
 from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
@@ -80,13 +80,16 @@ async def finish(
         await _resolve_key(session, context.idempotency_key, result, now)
         if isinstance(job.run.work, Agent | Main):
             await inbox.note_outcome(session, run.id, result, now)
-        failed = run.status in FAILED and isinstance(following, GiveUp) and result.retry_in is None
-        await _update_state(session, job.id, run, now, failed=failed)
+        is_final = isinstance(following, GiveUp) and result.retry_in is None
+        await _update_state(session, job.id, run, now, failed=is_final and run.status in FAILED)
         session.add_all(rows)
         # A snooze is nothing to notify anybody of.
-        notification = None if isinstance(following, Snooze) else delivery.of_run(job, result, why, link)
-        if notification is not None:
-            _notify(session, run, notification, now)
+        message = None if isinstance(following, Snooze) else delivery.of_run(job, result, why, link)
+        belongs = message is not None and delivery.belongs_to_incident(job, result)
+        if message is not None and not belongs:
+            _notify(session, run, message, now)
+        ended = incidents.Ended(run, is_final and belongs, message, link)
+        told = await incidents.of_end(session, job, ended, now)
         await session.flush()
         released = await release_waiting(session, job.id, run.pool, now)
         return Outcome(
@@ -94,7 +97,7 @@ async def finish(
             why,
             tuple(pending(row) for row in rows),
             tuple(pending(row) for row in released),
-            targets=notification.targets if notification else (),
+            targets=(*(message.targets if message and not belongs else ()), *told),
         )
 
 
@@ -262,6 +265,6 @@ async def _update_state(session: AsyncSession, job_id: str, run: Run, now: datet
         session.add(state)
     state.last_run_id, state.last_status, state.last_finished_at = run.id, run.status, now
     if run.status is RunStatus.OK:
-        state.consecutive_errors = 0
+        state.consecutive_errors, state.last_ok_at = 0, now
     elif failed:
         state.consecutive_errors += 1

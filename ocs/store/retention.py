@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from ocs.rules.dispatch import RunStatus
 from ocs.store.deliveries import prune_deliveries
 from ocs.store.engine import Store
+from ocs.store.incidents import prune_incidents
 from ocs.store.ledger import prune_keys
 from ocs.store.messages import prune_messages
 from ocs.store.occurrences import behind, caught_up_until
@@ -23,6 +24,7 @@ from ocs.store.tables import Approval, DispatchRow, Run
 DISPATCHES_KEPT = timedelta(days=30)
 APPROVALS_KEPT = timedelta(days=30)
 DELIVERIES_KEPT = timedelta(days=30)
+INCIDENTS_KEPT = timedelta(days=90)
 AT_ONCE = 500
 
 
@@ -36,6 +38,7 @@ class Pruned:
     approvals: int = 0
     deliveries: int = 0
     messages: int = 0
+    incidents: int = 0
 
     @property
     def total(self) -> int:
@@ -59,6 +62,7 @@ async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: date
         await _prune_approvals(store, now),
         await prune_deliveries(store, before=now - DELIVERIES_KEPT),
         await prune_messages(store, now=now),
+        await prune_incidents(store, before=now - INCIDENTS_KEPT),
     )
 
 

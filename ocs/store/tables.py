@@ -60,7 +60,7 @@ class Run(SQLModel, table=True):
     retry_of: UUID | None = Field(default=None, index=True)
     scheduled_for: datetime = _instant(null=False)
     started_at: datetime = _instant(null=False, index=True)
-    finished_at: datetime | None = _instant()
+    finished_at: datetime | None = _instant(index=True)
     owner: str | None = Field(default=None, max_length=256)
     lease_until: datetime | None = _instant()
     pid: int | None = None
@@ -159,6 +159,7 @@ class JobState(SQLModel, table=True):
     last_status: RunStatus = Field(sa_column=Column(choice(RunStatus, "job_last_status"), nullable=False))
     last_finished_at: datetime = _instant(null=False)
     consecutive_errors: int = 0
+    last_ok_at: datetime | None = _instant()
     # What was rolled out when its lifecycle removed it: a rollout does not bring the same back.
     retired_version: str | None = Field(default=None, max_length=64)
 

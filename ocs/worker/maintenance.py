@@ -43,6 +43,7 @@ class JobMaintenance:
     def __init__(self) -> None:
         self._has_begun = False
         self._caught_up_at: float | None = None
+        self._watched_at: float | None = None
 
     def begin(self, limit: int | None) -> None:
         from tasks.adapter.runtime import expect_runs
@@ -55,7 +56,14 @@ class JobMaintenance:
         from tasks.delivery.send import deliver_leftovers
         from tasks.recovery.recover import recover
 
-        chores = (self._publish(), deliver_leftovers(), reconcile_approvals(), recover(), self._catch_up())
+        chores = (
+            self._publish(),
+            deliver_leftovers(),
+            reconcile_approvals(),
+            recover(),
+            self._catch_up(),
+            self._watch(),
+        )
         done = await asyncio.gather(*chores, return_exceptions=True)
         if failed := [end for end in done if isinstance(end, Exception)]:
             raise ExceptionGroup("some periodic maintenance failed", failed)
@@ -75,6 +83,15 @@ class JobMaintenance:
         if self._caught_up_at is None or time.monotonic() - self._caught_up_at > every:
             await catch_up()
             self._caught_up_at = time.monotonic()
+
+    async def _watch(self) -> None:
+        """At the start, since nobody has looked while everything was down, and every minute."""
+        from tasks.delivery.watch import watch
+
+        every = timing().watch_every.total_seconds()
+        if self._watched_at is None or time.monotonic() - self._watched_at > every:
+            await watch()
+            self._watched_at = time.monotonic()
 
     async def skip_superseded(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:
         from tasks.recovery.superseded import skip_superseded_runs

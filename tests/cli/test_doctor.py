@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from ocs.cli.render.output import Mode
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store import open_store
 from ocs.store.tables import DispatchRow, DispatchStatus, Run
+from ocs.store.tables_incidents import IncidentRow
 from tasks.recovery import owner
 from tasks.strategies import sessions
 from tests.cli.command import Ocs
@@ -49,7 +51,7 @@ def states(found: dict[str, list[dict[str, Any]]], name: str) -> set[str]:
     return {check["state"] for check in found[name]}
 
 
-async def write_rows(home: Path, *rows: Run | DispatchRow) -> None:
+async def write_rows(home: Path, *rows: Run | DispatchRow | IncidentRow) -> None:
     """Rows as a program that died has left them."""
     store = open_store(f"sqlite+aiosqlite:///{home / 'store.db'}")
     await store.migrate()
@@ -315,6 +317,27 @@ def test_a_check_or_a_fix_that_fails_is_a_finding_and_the_rest_goes_on(
         assert words in said
 
 
+def test_jobs_of_whose_failures_nobody_hears_are_named_until_the_project_has_a_target(ocs: Ocs) -> None:
+    ocs.write("hello", "id: hello\nrun: echo hello\n")
+    ocs.write("silent", "id: silent\nrun: echo hello\ndeliver: {when: never}\n")
+    (found,) = findings(ocs)["failures"]
+    assert found["state"] == "warning"
+    assert found["finding"].startswith("Nobody hears when they fail: hello. ")
+    (ocs.folder / "deployments" / "defaults.yaml").write_text("deliver: {to: ops}\n")
+    assert states(findings(ocs), "failures") == {"ok"}
+
+
+def test_an_incident_that_goes_on_is_named_with_what_to_type(ocs: Ocs) -> None:
+    begun = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    row = IncidentRow(job_id="load", opened_at=begun, failures=3, troubles=["failing"], told_at=begun, times_told=1)
+    ocs.home.mkdir(mode=0o700)
+    asyncio.run(write_rows(ocs.home, row))
+    (found,) = findings(ocs)["incidents"]
+    assert (found["state"], found["mend"]) == ("warning", "ocs why load")
+    assert found["finding"].startswith("load is failing since ")
+    assert "3 failures; told 1 time" in found["finding"]
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Path], Path]) -> Iterator[Ocs]:
     """A project on a server of its own, with which nothing is wrong."""
@@ -323,6 +346,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Pat
     (root / "project" / "prefect.yaml").write_text("name: doctor\n")
     ocs = Ocs(root / "project", with_database(root / "home"))
     ocs.home.chmod(0o700)
+    (root / "project" / "deployments" / "defaults.yaml").write_text("deliver: {when: never}\n")
     ocs.write("hello", "id: hello\nrun: echo hello\n")
     ocs.write("drifts", 'id: drifts\nschedule: "@yearly"\nrun: echo 1\n')
     try:

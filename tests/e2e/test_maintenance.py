@@ -24,10 +24,11 @@ from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch, DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.rules.misfire import CatchUp
-from ocs.store import audit, claim, enqueue, lifecycle, occurrences, queries
+from ocs.store import audit, claim, deliveries, enqueue, incidents, lifecycle, occurrences, queries
 from tasks.adapter import pages, runtime
 from tasks.adapter.publish import publish
 from tasks.adapter.states import state_of
+from tasks.delivery import watch
 from tasks.recovery import catch_up, owner, reconcile, recover
 from tasks.recovery.lifecycle import end_jobs
 from tests.conftest import Times
@@ -350,6 +351,29 @@ async def test_a_crashed_run_that_a_late_taker_called_skipped_is_crashed_in_pref
     assert (run.status, state.name) == (RunStatus.CRASHED, "Crashed")
 
 
+async def test_a_quiet_job_is_told_once_and_forgotten_while_somebody_has_paused_it(
+    here: RunningSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = {"expect": {"success_every": "1d"}, "deliver": {"to": "ops"}}
+    here.write("parent", schedule="0 2 29 2 *", run="true", **expected)
+    child = here.write("child", after={"job": "parent"}, run="true", **expected)
+    await here.deploy()
+    assert await watch.watch() == 0
+    now = here.now() + timedelta(days=2)
+    monkeypatch.setattr(runtime, "clock", lambda: now)
+    assert await watch.watch() == 1, "the other one was not due"
+    assert await watch.watch() == 0
+    assert [row.subject for row in await deliveries.unsent(here.store, job=child)] == [f"{child}: quiet"]
+    deployment = await here.client.read_deployment_by_name(f"{settings.FLOW_NAME}/{child}")
+    await here.client.pause_deployment(deployment.id)
+    now += timedelta(hours=1)
+    assert await watch.watch() == 0
+    assert await incidents.open_incidents(here.store, job=child) == []
+    await here.client.resume_deployment(deployment.id)
+    assert await watch.watch() == 0, "it counts anew"
+    assert len(await deliveries.unsent(here.store, job=child)) == 1
+
+
 async def test_maintenance_is_a_flow_of_its_own_that_everybody_sees(ocs: RunningSystem) -> None:
     ocs.write("any", run="true")
     await ocs.deploy()
@@ -367,6 +391,6 @@ async def test_maintenance_is_a_flow_of_its_own_that_everybody_sees(ocs: Running
 
     async def all_tasks() -> bool:
         names = {run.name for run in await ocs.client.read_task_runs(flow_run_filter=only)}
-        return names == {"recover", "catch-up", "lifecycle", "prune"}
+        return names == {"recover", "catch-up", "watch", "lifecycle", "prune"}
 
     assert await ocs.eventually(all_tasks)

@@ -17,6 +17,7 @@ from ocs.cli.render.views import job_view, schedule_text
 from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable, UsageError
 from ocs.rules.wording import count_of, in_zone, local, utc
 from ocs.service import session
+from ocs.service.incidents import in_words, incident_views
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
@@ -73,7 +74,7 @@ def list_jobs(
 def show(job: JobId) -> None:
     """Show one job: its document, how it stands, and its last runs."""
     chosen, text, inherited = _find(job)
-    state, runs, deployed = session.run(_live(chosen.id))
+    state, runs, deployed, incident = session.run(_live(chosen.id))
     view = {**job_view(chosen, state, session.now(), deployed), "starts_in": _starts_in(chosen, deployed)}
 
     def people() -> None:
@@ -88,12 +89,14 @@ def show(job: JobId) -> None:
         table(("", ""), [row for row in rows if row[1] not in (None, "")])
         if view["paused_in_ui"]:
             tell(f"It was paused in the UI; go on with: ocs jobs enable {chosen.id}", style="yellow")
+        if incident:
+            tell(f"It is {in_words(incident)}.  ocs why {chosen.id}", style="yellow")
         if runs:
             say("\nLast runs", style="bold")
             rows = [(run["id"][:8], run["status"], run["kind"], local(run["started_at"])) for run in runs]
             table(("RUN", "STATUS", "KIND", "STARTED"), rows)
 
-    answer({"job": {**view, "document": chosen.document()}, "runs": runs}, people)
+    answer({"job": {**view, "incident": incident, "document": chosen.document()}, "runs": runs}, people)
 
 
 @app.command(epilog="Example:  ocs jobs validate deployments/jobs/nightly-report.yaml")
@@ -242,17 +245,22 @@ async def states_of_jobs() -> dict[str, JobState]:
         return await queries.job_states(store)
 
 
-async def _live(job_id: str) -> tuple[JobState | None, list[dict[str, Any]], DeploymentResponse | None]:
+Live = tuple["JobState | None", list[dict[str, Any]], "DeploymentResponse | None", dict[str, Any] | None]
+"""A job's state, its last runs, its deployment, its open incident."""
+
+
+async def _live(job_id: str) -> Live:
     """What the store and, where there is one, the server know of a job."""
     from ocs.cli.render.views import run_views
 
-    state, runs, deployed = None, list[dict[str, Any]](), None
+    state, runs, deployed, incident = None, list[dict[str, Any]](), None, None
     if session.has_store():
         from ocs.store import queries
 
         async with session.store() as store:
             state = (await queries.job_states(store)).get(job_id)
             runs = await run_views(store, await queries.runs(store, job=job_id, limit=5))
+            incident = next(iter(await incident_views(store, job=job_id)), None)
     if settings.api_url() is not None:
         from ocs.service.deployed import by_id
 
@@ -261,7 +269,7 @@ async def _live(job_id: str) -> tuple[JobState | None, list[dict[str, Any]], Dep
                 deployed = await by_id(client, job_id)
         except ServerUnreachable as away:
             tell(away.message)
-    return state, runs, deployed
+    return state, runs, deployed, incident
 
 
 async def _live_of_all() -> tuple[dict[str, JobState], dict[str, DeploymentResponse]]:

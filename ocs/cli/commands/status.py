@@ -16,6 +16,7 @@ from ocs.cli.render.output import answer, say, table, tell
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.wording import SHORT, count_of, local, utc
 from ocs.service import session
+from ocs.service.incidents import in_words, incident_views
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -61,6 +62,9 @@ def status() -> None:
             tell(f"{session.OPEN}  Shut it: {session.SHUT}", style="yellow")
         for queue in report["budget_hotspots"]:
             tell(f"The queue of {queue['job']} is full: {queue['waiting']} wait.  See: ocs queue list", style="yellow")
+        if report["incidents"]:
+            say("\nNot well", style="bold")
+            table(("JOB", "WHAT"), [(each["job"], in_words(each)) for each in report["incidents"]])
         if report["failures"]:
             say("\nFailed in the last day", style="bold")
             table(("JOB", "TIMES"), [(failure["job"], failure["times"]) for failure in report["failures"]])
@@ -120,6 +124,7 @@ async def _report() -> dict[str, Any]:
             "waiting": waiting,
             "approvals": asked,
             "next": await _next(client),
+            "incidents": (await incident_views(store))[:MOST_LISTED],
             "failures": [
                 {"job": job, "times": times}
                 for job, times in Counter(run.job_id for run in failed).most_common(MOST_LISTED)

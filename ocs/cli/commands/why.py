@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from ocs.errors import UsageError
 from ocs.rules.why import Line, Past, What, lines, not_followed
 from ocs.rules.wording import SHORT, first_line, local, utc
 from ocs.service import session
+from ocs.service.incidents import in_words, incident_views
 
 if TYPE_CHECKING:
     from ocs.spec import Job
@@ -46,7 +47,7 @@ def why(
     begins, ends = (moment - AROUND, moment + AROUND) if moment else (moment_of(since or "1d") or now - DAY, now)
     begins = begins.astimezone(UTC)
     found = session.run(_told([chosen], begins, ends, now))[chosen.id]
-    _tell(chosen, found, _nearest(chosen, moment) if moment and not found else [], now)
+    _tell(chosen, found, _nearest(chosen, moment) if moment and not found else [], now, session.run(_incident(chosen)))
 
 
 @app.command(epilog="Example:  ocs calendar nightly-report")
@@ -84,6 +85,14 @@ def _moment(text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(f'--at "{text}": write a moment such as 2026-11-24T03:00') from None
+
+
+async def _incident(job: Job) -> dict[str, Any] | None:
+    """Its open incident; it has one at most."""
+    if not session.has_store():
+        return None
+    async with session.store() as store:
+        return next(iter(await incident_views(store, job=job.id)), None)
 
 
 async def _told(jobs: Sequence[Job], begins: datetime, ends: datetime, now: datetime) -> dict[str, list[Line]]:
@@ -129,7 +138,9 @@ def _nearest(job: Job, moment: datetime) -> list[datetime]:
     return [*before, *([after] if after else [])]
 
 
-def _tell(job: Job, found: Sequence[Line], nearest: Sequence[datetime], now: datetime) -> None:
+def _tell(
+    job: Job, found: Sequence[Line], nearest: Sequence[datetime], now: datetime, incident: Mapping[str, Any] | None
+) -> None:
     from ocs.rules.occurrences import next_occurrence
 
     coming = next_occurrence(job.schedule, now) if job.schedule and job.enabled else None
@@ -141,6 +152,8 @@ def _tell(job: Job, found: Sequence[Line], nearest: Sequence[datetime], now: dat
             say(f"Nothing of {job.id} was due then; nearest: {', '.join(local(moment) for moment in nearest)}.")
         else:
             say(f"Nothing of {job.id} was due: it runs {schedule_text(job) or 'only by hand'}.")
+        if incident:
+            tell(f"{job.id} is {in_words(incident)}.", style="yellow")
         if not job.enabled:
             tell(f"{job.id} is off now.  ocs jobs enable {job.id}", style="yellow")
         elif coming:
@@ -151,6 +164,7 @@ def _tell(job: Job, found: Sequence[Line], nearest: Sequence[datetime], now: dat
         "occurrences": [_view(line) for line in found],
         "nearest": [utc(moment) for moment in nearest],
         "next": utc(coming),
+        "incident": incident,
     }
     answer(payload, people)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocs.cli.doctor import live, others, project, timetable
+from ocs.cli.doctor import delivery, live, others, project, timetable
 from ocs.cli.doctor.project import Finding, State, failure
 from ocs.cli.render.output import Mode, answer, fail, say, table
 from ocs.errors import OcsError
@@ -25,6 +25,7 @@ ON_THIS_MACHINE: dict[str, Callable[[], Iterator[Finding]]] = {
     "history": project.prefect_file,
     "gateway": project.gateway,
     "project": project.job_files,
+    "failures": delivery.unheard,
     "extensions": project.extensions,
     "others": others.others,
     "server": live.embedded_server,

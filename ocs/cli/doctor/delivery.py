@@ -1,19 +1,54 @@
-"""What `ocs doctor` asks about deliveries: messages that were given up, and targets that jobs name and nobody made."""
+"""What `ocs doctor` asks about telling somebody: who hears of failures, what goes on, was given up, and to whom."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 from ocs.cli.doctor.project import Finding, State
 from ocs.rules.wording import count_of
 from ocs.service import session
+from ocs.service.incidents import in_words, incident_views
 from ocs.service.targets import unusable_targets
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
     from ocs.store import Store
+
+
+NAMED = 5
+TELL = "ocs targets add ops --to telegram:12345; then  deliver: {to: ops}  in deployments/defaults.yaml"
+
+
+def unheard() -> Iterator[Finding]:
+    """Jobs of whose failures nobody hears, though they do not say that nobody has to."""
+    if not session.has_project() or not (jobs := session.catalogue().jobs):
+        return
+    from ocs.rules.triggers import is_unheard
+
+    silent = [job_id for job_id, job in jobs.items() if job.enabled and is_unheard(job, jobs.values())]
+    if not silent:
+        yield Finding("failures", State.OK, "Somebody hears of every failure, or the job says that nobody has to.")
+        return
+    more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
+    said = (
+        f"Nobody hears when they fail: {', '.join(silent[:NAMED])}{more}. One that may says  deliver: {{when: never}}"
+    )
+    yield Finding("failures", State.WARNING, said, TELL)
+
+
+async def ongoing(store: Store) -> list[Finding]:
+    """Incidents that go on."""
+    found = await incident_views(store)
+    findings = [
+        Finding("incidents", State.WARNING, f"{each['job']} is {in_words(each)}.", f"ocs why {each['job']}")
+        for each in found[:NAMED]
+    ]
+    if len(found) > NAMED:
+        more = count_of(len(found) - NAMED, "further job")
+        findings.append(Finding("incidents", State.WARNING, f"Not well: {more}.", "ocs status"))
+    return findings
 
 
 async def dead_letters(store: Store) -> Finding:

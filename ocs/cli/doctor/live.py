@@ -63,6 +63,8 @@ async def store_content() -> AsyncIterator[Finding]:
             yield finding
         yield await _outbox(store)
         yield await delivery.dead_letters(store)
+        for finding in await delivery.ongoing(store):
+            yield finding
 
 
 async def server() -> AsyncIterator[Finding]:

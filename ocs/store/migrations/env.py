@@ -5,6 +5,7 @@ from sqlmodel import SQLModel
 
 import ocs.store.tables  # pyright: ignore[reportUnusedImport]  its tables are migrated to
 import ocs.store.tables_delivery  # pyright: ignore[reportUnusedImport]  its tables are migrated to
+import ocs.store.tables_incidents  # pyright: ignore[reportUnusedImport]  its tables are migrated to
 import ocs.store.tables_messages  # noqa: F401  # pyright: ignore[reportUnusedImport]  its tables are migrated to
 
 context.configure(

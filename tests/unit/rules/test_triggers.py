@@ -8,7 +8,7 @@ import pytest
 
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.matching import TOO_DEEP, How, matches
-from ocs.rules.triggers import children_to_fire, conditions
+from ocs.rules.triggers import children_to_fire, conditions, is_unheard
 from ocs.spec import Job
 
 
@@ -91,3 +91,22 @@ def test_disabled_children_and_strangers_are_left_alone() -> None:
     disabled = Job.model_validate({**child("d").document(), "enabled": False})
     root = Job.model_validate({"id": "root", "run": "true"})
     assert children_to_fire([disabled, root], RunStatus.OK, {}, 25).jobs == ()
+
+
+@pytest.mark.parametrize(
+    ("deliver", "children", "unheard"),
+    [
+        (None, [], True),
+        ({"to": "ops"}, [], False),
+        ({"when": "never"}, [], False),
+        (None, [child("f", on="failure")], False),
+        (None, [child("f", on="failure", match={"contains": "disk"})], True),
+        (None, [child("c", on="complete"), child("s", on="success")], True),
+        (None, [child("f", on="failure").changed({"enabled": False})], True),
+    ],
+)
+def test_nobody_hears_of_a_failure_that_neither_goes_anywhere_nor_says_so(
+    deliver: Any, children: list[Job], unheard: bool
+) -> None:
+    parent = Job.model_validate({"id": "parent", "run": "true", "deliver": deliver})
+    assert is_unheard(parent, [parent, *children]) is unheard

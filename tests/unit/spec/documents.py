@@ -179,7 +179,13 @@ RUNS = one_of(
 DELIVERIES = one_of(
     _group(
         {"to": one_of(TARGETS, lists(TARGETS, min_size=1, max_size=3))},
-        {"when": sampled_from(["failure", "always"]), "on_failure": one_of(TARGETS, lists(TARGETS, max_size=2))},
+        {
+            "when": sampled_from(["failure", "always"]),
+            "on_failure": one_of(TARGETS, lists(TARGETS, max_size=2)),
+            "after": integers(1, 9),
+            "recovery": booleans(),
+            "repeat": integers(300, 100_000),
+        },
     ),
     _group({"on_failure": TARGETS}, {}),
     just({"when": "never", "opt_out_reason": "nobody reads it"}),

@@ -15,6 +15,7 @@ from tests.unit.spec.documents import SMALLEST, problems_of, problems_of_documen
 
 AGENT: dict[str, Any] = {"agent": {"message": "Summarise."}}
 QUIET = {"when": "never", "opt_out_reason": "its log is read daily"}
+EXPECTED = {"schedule": "@daily", "expect": {"success_every": "1d"}, "deliver": {"to": "ops"}}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,28 @@ def test_is_a_job(changes: dict[str, Any]) -> None:
         pytest.param({"run": {}}, "run", "exactly one of shell, agent, main and watchdog", id="4: no kind"),
         pytest.param({"deliver": {}}, "deliver.to", "name whom to tell", id="5: announce without target"),
         pytest.param({"run": AGENT}, "deliver", "opt_out_reason", id="6: no delivery, no reason"),
+        pytest.param({**EXPECTED, "schedule": None}, "expect", "only runs by hand", id="nothing is ever due"),
+        pytest.param({**EXPECTED, "expect": {}}, "expect", "say success_every or deadline", id="expects nothing"),
+        pytest.param({**EXPECTED, "deliver": None}, "expect", "nobody would be told", id="nobody to tell"),
+        pytest.param({**EXPECTED, "deliver": {"when": "never"}}, "expect", "nobody would be told", id="tells never"),
+        pytest.param(
+            {**EXPECTED, "schedule": None, "after": {"job": "a"}, "expect": {"deadline": "06:30"}},
+            "expect.deadline",
+            "needs a schedule",
+            id="a child with a deadline",
+        ),
+        pytest.param(
+            {**EXPECTED, "schedule": {"at": "2027-02-01T16:00:00Z"}}, "expect.success_every", "succeeds once", id="once"
+        ),
+        pytest.param(
+            {**EXPECTED, "expect": {"deadline": "06:30", "grace": "1h"}}, "expect.grace", "success_every", id="grace"
+        ),
+        pytest.param({**EXPECTED, "expect": {"deadline": "6:30"}}, "expect.deadline", '"06:30"', id="one digit"),
+        pytest.param({**EXPECTED, "expect": {"deadline": "24:00"}}, "expect.deadline", "not a time of day", id="24:00"),
+        pytest.param({**EXPECTED, "expect": {"deadline": 990}}, "expect.deadline", "in quotes", id="a number"),
+        pytest.param({**EXPECTED, "expect": {"success_every": "1s"}}, "expect.success_every", "at least 1m", id="1s"),
+        pytest.param({"deliver": {"to": "ops", "after": 0}}, "deliver.after", "at least 1", id="after no failure"),
+        pytest.param({"deliver": {"to": "ops", "repeat": "1m"}}, "deliver.repeat", "at least 5m", id="repeats"),
         pytest.param({"run": AGENT, "deliver": {"when": "never"}}, "deliver.opt_out_reason", "why", id="6: never"),
         pytest.param({"after": {"on": "success"}}, "after.job", "is missing", id="7: no parent"),
         pytest.param({"after": {"job": "a"}, "schedule": "@daily"}, "schedule", "remove", id="8: child with a time"),
