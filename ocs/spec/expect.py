@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from ocs.spec.values import AtLeast, Duration, Part, PositiveDuration, on_a_line, quoted
+from ocs.spec.values import AtLeast, Duration, Part, PositiveDuration
+from ocs.spec.written import on_a_line, quoted
 
 if TYPE_CHECKING:
     from ocs.spec.job import Job
