@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from deployments import kept
 from deployments.catalogue import SETTINGS, Catalogue, replace_file
 from deployments.compile import compile_job, compile_maintenance
 from ocs.spec import unsupported
@@ -20,7 +23,11 @@ HEADER = """\
 
 def text(catalogue: Catalogue) -> str:
     """The whole file. Jobs that cannot be rolled out yet are left out."""
-    document = {
+    return _written(_document(catalogue))
+
+
+def _document(catalogue: Catalogue) -> dict[str, Any]:
+    return {
         "name": catalogue.name,
         # Nothing to build, push or pull: the flow is in the installed package.
         "build": [],
@@ -35,6 +42,9 @@ def text(catalogue: Catalogue) -> str:
             compile_maintenance().in_yaml(),
         ],
     }
+
+
+def _written(document: dict[str, Any]) -> str:
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
@@ -46,9 +56,19 @@ def text(catalogue: Catalogue) -> str:
 
 
 def regenerate(catalogue: Catalogue) -> Path:
-    """Write the file if it is to change; returns its path."""
+    """Write the file if it is to change; returns its path.
+
+    Writing the YAML of a thousand jobs takes seconds: what the file was made from is kept, with a digest of the file.
+    """
     path = catalogue.project / SETTINGS
-    wanted = text(catalogue)
-    if not path.exists() or path.read_text(encoding="utf-8") != wanted:
+    document = _document(catalogue)
+    made_from = kept.digest(f"{version('ruamel.yaml')}\n{HEADER}{json.dumps(document, default=repr)}")
+    file = kept.file_of(catalogue.project, "prefect-yaml")
+    there = path.read_text(encoding="utf-8") if path.exists() else ""
+    if kept.read(file) == {"made_from": made_from, "file": kept.digest(there)}:
+        return path
+    wanted = _written(document)
+    if there != wanted:
         replace_file(path, wanted)
+    kept.write(file, {"made_from": made_from, "file": kept.digest(wanted)})
     return path

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deployments import catalogue, yaml_cache, yaml_text
+from deployments import catalogue, prefect_yaml, yaml_cache, yaml_text
 from deployments.yaml_cache import Documents
 
 JOB = 'id: hello\nschedule: "0 3 * * *"\nrun: echo hello\n'
@@ -40,7 +40,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def kept(project: Path) -> Path:
-    (found,) = (project.parent / "home" / "cache").iterdir()
+    (found,) = (project.parent / "home" / "cache").glob("*.documents.json")
     return found
 
 
@@ -167,3 +167,42 @@ def test_a_project_keeps_its_name_however_long_its_prefect_yaml_is(project: Path
 def test_where_the_name_of_a_project_stands(project: Path, text: str, name: str) -> None:
     (project / "prefect.yaml").write_text(text)
     assert catalogue.read(project).name == name
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The documents that were written as YAML for prefect.yaml."""
+    documents: list[dict[str, Any]] = []
+    write = prefect_yaml._written
+
+    def noted(document: dict[str, Any]) -> str:
+        documents.append(document)
+        return write(document)
+
+    monkeypatch.setattr(prefect_yaml, "_written", noted)
+    return documents
+
+
+def test_prefect_yaml_is_made_once_of_what_has_not_changed(project: Path, written: list[dict[str, Any]]) -> None:
+    path = prefect_yaml.regenerate(catalogue.read(project))
+    made = path.read_text()
+    prefect_yaml.regenerate(catalogue.read(project))
+    assert len(written) == 1
+    assert path.read_text() == made
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda project: (project / "prefect.yaml").write_text("name: project\n"),
+        lambda project: (project / "prefect.yaml").unlink(),
+        lambda project: (project / "deployments" / "jobs" / "hello.yaml").write_text(JOB.replace("3", "4", 1)),
+        lambda project: next((project.parent / "home" / "cache").glob("*.prefect-yaml.json")).write_text("{}"),
+    ],
+    ids=["edited", "gone", "a job has changed", "nothing is known of it"],
+)
+def test_prefect_yaml_is_made_anew(project: Path, change: Callable[[Path], Any]) -> None:
+    prefect_yaml.regenerate(catalogue.read(project))
+    change(project)
+    found = catalogue.read(project)
+    assert prefect_yaml.regenerate(found).read_text() == prefect_yaml.text(found)
