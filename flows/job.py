@@ -15,7 +15,7 @@ from ocs.signals import on_signals
 from ocs.spec import Job
 from ocs.store import ApprovalRequested, Claimed, Declined, Forbidden, Queued, Rejected
 from tasks import cancellation
-from tasks.adapter import runtime
+from tasks.adapter import log_lines, runtime
 from tasks.adapter.pausing import go_on_when_paused
 from tasks.adapter.states import queued, state_of
 from tasks.approvals.form import suspend
@@ -38,6 +38,7 @@ async def run_job(job: Job) -> State:
     Safe to enter again with the same flow run id: prepare finds what was already recorded.
     """
     go_on_when_paused()
+    log_lines.put_right()
     with cancellation.cancellable(runtime.current_flow_run().id) as scope, _stoppable_by_signal(scope):
         try:
             prepared = await prepare(job)

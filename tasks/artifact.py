@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from uuid import UUID
 
 import httpx
@@ -14,11 +15,14 @@ from prefect.logging import get_logger
 from ocs.rules.dispatch import DispatchContext, DispatchResult, StreamOutput
 from ocs.rules.markdown import code, code_block, sentence
 from ocs.rules.plain_text import without_blank_ends
+from ocs.rules.wording import SHORT
 from ocs.spec import Job
 from ocs.store import Outcome
+from ocs.store.queries import Forebear
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
 from tasks.adapter.naming import page_of
 
+NOTHING: Mapping[UUID, Forebear] = MappingProxyType({})
 EXCERPT_LINES = 40
 FENCE = 4
 """So many marks at least enclose an output."""
@@ -32,6 +36,7 @@ async def show(
     outcome: Outcome,
     sent: Mapping[UUID, FlowRun],
     told: Sequence[Delivery] = (),
+    came_from: Mapping[UUID, Forebear] = NOTHING,
 ) -> None:
     """Attach the outcome to the flow run; its key is the job's id, so the job's artifact page shows the latest.
 
@@ -40,7 +45,7 @@ async def show(
     shown = MarkdownArtifact(
         key=job.id,
         description=sentence(f"{outcome.status}: {outcome.why}"),
-        markdown=markdown_of(job, context, result, outcome, sent, told),
+        markdown=markdown_of(job, context, result, outcome, sent, told, came_from),
         flow_run_id=context.flow_run_id,
     )
     try:
@@ -56,10 +61,11 @@ def markdown_of(
     outcome: Outcome,
     sent: Mapping[UUID, FlowRun],
     told: Sequence[Delivery] = (),
+    came_from: Mapping[UUID, Forebear] = NOTHING,
 ) -> str:
     """What the artifact says. Nothing that a job or an agent has said is markup in it."""
     sections = [
-        _headline(job, context, result, outcome),
+        _headline(job, context, result, outcome, came_from),
         _output("Output", result.stdout),
         _output("Errors", result.stderr),
         _what_follows(outcome, sent),
@@ -68,7 +74,14 @@ def markdown_of(
     return "\n\n".join(section for section in sections if section)
 
 
-def _headline(job: Job, context: DispatchContext, result: DispatchResult, outcome: Outcome) -> str:
+def _headline(
+    job: Job,
+    context: DispatchContext,
+    result: DispatchResult,
+    outcome: Outcome,
+    came_from: Mapping[UUID, Forebear],
+) -> str:
+    dispatch = context.dispatch
     facts = {
         "Status": f"**{outcome.status}**",
         "Exit code": None if result.exit_code is None else str(result.exit_code),
@@ -76,12 +89,23 @@ def _headline(job: Job, context: DispatchContext, result: DispatchResult, outcom
         "Started in": _in_a_cell(result.folder) if result.folder else None,
         "Conversation": _in_a_cell(result.session_key) if result.session_key else None,
         "Found": result.finding,
-        "Why it ran": f"{context.dispatch.kind}, attempt {context.dispatch.attempt}",
+        "Why it ran": f"{dispatch.kind}, attempt {dispatch.attempt}",
         "Run": f"`{context.run_id}`",
-        "Caused by run": f"`{context.dispatch.source_run}`" if context.dispatch.source_run else None,
+        "Caused by": _run_link(dispatch.source_run, came_from),
+        "Attempt before": _run_link(dispatch.retry_of, came_from),
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items() if value)
     return f"## {sentence(job.name or job.id)}\n\n{sentence(outcome.why)}\n\n| | |\n|---|---|\n{rows}"
+
+
+def _run_link(run_id: UUID | None, came_from: Mapping[UUID, Forebear]) -> str | None:
+    """A run of ours, with its page where it is known."""
+    if run_id is None:
+        return None
+    known = came_from.get(run_id)
+    page = page_of(known.flow_run_id) if known else None
+    named = f"{known.job_id}, run {str(run_id)[:SHORT]}" if known else f"run {run_id}"
+    return f"[{named}]({page})" if page else f"`{named}`"
 
 
 def _in_a_cell(text: str) -> str:

@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 
 from ocs.rules.dispatch import DispatchContext, DispatchResult
 from ocs.spec import Job
-from ocs.store import Outcome, finish
+from ocs.store import Outcome, finish, queries
 from tasks import artifact
 from tasks.adapter import runtime
 from tasks.adapter.children import Children, children_of
@@ -73,7 +73,9 @@ async def _follow(
     for delivery in sent_to:
         if delivery.last_error:
             get_run_logger().warning("%s was not told: %s", delivery.target, delivery.last_error)
-    await artifact.show(client, job, context, result, outcome, sent, sent_to)
+    dispatch = context.dispatch
+    came_from = await queries.forebears(await runtime.store(), (dispatch.source_run, dispatch.retry_of))
+    await artifact.show(client, job, context, result, outcome, sent, sent_to, came_from)
     await _end_job(client, job, retire=result.retire_job and not outcome.stale)
 
 

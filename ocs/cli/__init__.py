@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import signal
 
@@ -14,6 +15,7 @@ RARELY = 50_000
 def main() -> None:
     """Run the command line; a Ctrl-C before there is anything to interrupt is as quiet as a later one."""
     _look_for_garbage_rarely()
+    _keep_prefect_quiet()
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda _signum, _frame: os._exit(INTERRUPTED))
@@ -21,6 +23,13 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, before)
     run()
+
+
+def _keep_prefect_quiet() -> None:
+    """What it collects, and what its threads still do while a command ends, is not what the command was asked."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    for thread in ("EventsWorker", "APILogWorker"):
+        logging.getLogger(thread).setLevel(logging.ERROR)
 
 
 def _look_for_garbage_rarely() -> None:

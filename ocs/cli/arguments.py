@@ -24,6 +24,34 @@ def _job_ids(incomplete: str) -> Iterator[str]:
                 yield path.stem
 
 
+def _tags(incomplete: str) -> Iterator[str]:
+    with contextlib.suppress(Exception):  # completion never disturbs what one types
+        jobs = session.catalogue().jobs.values()
+        yield from sorted({tag for job in jobs for tag in job.tags if tag.startswith(incomplete)})
+
+
+def target_names(incomplete: str) -> Iterator[str]:
+    """The delivery targets that begin so."""
+    yield from _blocks("delivery-target", incomplete)
+
+
+def _secrets(incomplete: str) -> Iterator[str]:
+    yield from _blocks("secret", incomplete)
+
+
+def _blocks(kind: str, incomplete: str) -> Iterator[str]:
+    with contextlib.suppress(Exception):  # completion never disturbs what one types
+        from ocs.service import plainly
+
+        yield from (name for name in plainly.blocks(kind) if name.startswith(incomplete))
+
+
+def _pools(incomplete: str) -> Iterator[str]:
+    with contextlib.suppress(Exception):  # completion never disturbs what one types
+        named = {job.limits.pool or "" for job in session.catalogue().jobs.values()}
+        yield from (pool for pool in sorted(named - {""}) if pool.startswith(incomplete))
+
+
 def _run_ids(incomplete: str) -> Iterator[tuple[str, str]]:
     with contextlib.suppress(Exception):  # completion never disturbs what one types
         for run_id, about in session.run(_newest_runs()):
@@ -42,9 +70,13 @@ async def _newest_runs() -> list[tuple[str, str]]:
 
 JobId = Annotated[str, typer.Argument(help="The job's id, or the beginning of it.", autocompletion=_job_ids)]
 SomeJobId = Annotated[str | None, typer.Argument(help="The job's id, or the beginning of it.", autocompletion=_job_ids)]
-WholeJobId = Annotated[str, typer.Argument(help="The job's whole id.", autocompletion=_job_ids)]
 JobIds = Annotated[list[str] | None, typer.Argument(help="Only these jobs; by default all.", autocompletion=_job_ids)]
 SomeJob = Annotated[str | None, typer.Option("--job", help="Only of this job.", autocompletion=_job_ids)]
+SomeWholeJobId = Annotated[str | None, typer.Argument(help="The job's whole id.", autocompletion=_job_ids)]
+Tag = Annotated[str | None, typer.Option("--tag", help="All jobs with this tag.", autocompletion=_tags)]
+TargetName = Annotated[str, typer.Argument(help="Its name, as in deliver.to.", autocompletion=target_names)]
+SecretName = Annotated[str, typer.Argument(help="Its name, as in run.shell.secrets.", autocompletion=_secrets)]
+PoolName = Annotated[str, typer.Argument(help="Its name, as in limits.pool.", autocompletion=_pools)]
 RUN = "A run's id, or its dispatch's or flow run's, or the beginning of one; or a job, for its newest run."
 RunId = Annotated[str | None, typer.Argument(help=RUN, autocompletion=_run_ids)]
 Last = Annotated[bool, typer.Option("--last", help="The newest run of all.")]

@@ -5,14 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ocs.cli.render.output import answer, say, tell
+from ocs.cli.render.output import answer, fail, say, tell
 from ocs.cli.render.views import job_view
 from ocs.service import session
 
 if TYPE_CHECKING:
     from ocs.service.changing import Changed
+    from ocs.service.several import Done
 
 NOT_ASKED = "--no-deploy was given."
+
+
+def tell_each(verb: str, done: Done[Changed]) -> int:
+    """Say what became of several jobs' files; returns the exit status."""
+    views = [
+        {"job": job_view(changed.job, None, session.now()), "deployed": changed.deployed}
+        for changed in done.by_job.values()
+    ]
+    if failure := done.failure():
+        return fail(failure, {"jobs": views})
+
+    def people() -> None:
+        say(f"{verb} {', '.join(done.by_job)}.")
+        if why_not := next((changed.away or NOT_ASKED for changed in done.by_job.values() if not changed.deployed), ""):
+            tell(f"Not rolled out: {why_not}  Do it with: ocs deploy (ocs up does it too)")
+
+    answer({"jobs": views}, people)
+    return 0
 
 
 def tell_changed(verb: str, changed: Changed, remarks: Sequence[str] = ()) -> None:

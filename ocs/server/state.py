@@ -87,7 +87,10 @@ def already_running(home: Path) -> Refused:
     """The refusal to start a second one."""
     state = read(home)
     where = f" at {state.url}" if state else f" with its data in {home}"
-    return Refused(f"An embedded server is already running{where}.", hint="End it with: ocs down")
+    return Refused(
+        f"An embedded server is already running{where}.",
+        hint="Roll a project out on it: ocs deploy   End it with: ocs down",
+    )
 
 
 def _forget_killed(home: Path) -> bool:

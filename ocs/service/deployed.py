@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ocs import settings
 from ocs.errors import NotFound
 from ocs.rules.occurrences import why_over
-from ocs.service import session
+from ocs.service import session, several
 from ocs.spec import Job, is_slug, parse_stored
 
 if TYPE_CHECKING:
@@ -61,6 +61,17 @@ async def all_deployed(client: PrefectClient) -> dict[str, DeploymentResponse]:
     from tasks.adapter.deployed import tagged_deployments
 
     return {deployment.name: deployment async for deployment in tagged_deployments(client, "ocs")}
+
+
+async def tagged_jobs(client: PrefectClient, tag: str) -> list[str]:
+    """The ids of jobs that are rolled out with that tag, of all projects.
+
+    Raises:
+        NotFound: none has it.
+    """
+    from tasks.adapter.deployed import deployed_jobs
+
+    return several.tagged([deployed.job async for deployed in deployed_jobs(client)], tag)
 
 
 def _aliases(rolled_out: Mapping[str, DeploymentResponse]) -> dict[str, str]:

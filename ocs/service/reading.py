@@ -15,6 +15,7 @@ from ocs.rules.dispatch import RunStatus
 from ocs.rules.shell_result import MARK
 from ocs.service import session
 from ocs.service.records import Run, Status, run_records
+from ocs.service.which_run import the_run
 
 if TYPE_CHECKING:
     from ocs.store import Store
@@ -30,6 +31,8 @@ class Output:
     kept: str
     size: int
     path: str | None
+    is_running: bool = False
+    """Whether it is at work still, so that this is not kept yet."""
 
     @property
     def is_cut(self) -> bool:
@@ -78,17 +81,16 @@ async def runs(
     return [record for record in await run_records(store, found) if not status or record.status in status]
 
 
-async def output(store: Store, given: str, stream: str) -> Output:
-    """What the run whose id begins so printed to `stdout` or `stderr`.
+async def output(store: Store, given: str | None, stream: str, *, last: bool = False) -> Output:
+    """What a run printed to `stdout` or `stderr`: the one that `given` names, or the newest of all.
 
     Raises:
+        UsageError: neither or both are asked for.
         NotFound: there is no such run, or there are several.
     """
-    from ocs.store import queries
-
-    run = await queries.run_by_prefix(store, given)
+    run = await the_run(store, given, last=last)
     kept, size, path = (getattr(run, f"{stream}{suffix}") for suffix in ("", "_bytes", "_path"))
-    return Output(run.id, stream, kept, size, path)
+    return Output(run.id, stream, kept, size, path, is_running=not run.status.final)
 
 
 async def approvals(store: Store, *, job: str | None, everything: bool, limit: int) -> list[Approval]:

@@ -182,7 +182,7 @@ def _run(run: RunRow, children: Mapping[UUID, Sequence[UUID]], told: Sequence[De
         scheduled_for=run.scheduled_for,
         started_at=run.started_at,
         finished_at=run.finished_at,
-        duration_s=seconds(run.finished_at - run.started_at) if run.finished_at else None,
+        duration_s=seconds(run.duration),
         exit_code=run.exit_code,
         folder=run.folder,
         summary=run.summary,

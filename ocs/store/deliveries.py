@@ -6,8 +6,8 @@ acknowledged. Should it die, another goes on after the last noted part when the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -19,9 +19,11 @@ from sqlmodel import col, select
 from ocs.errors import Refused
 from ocs.rules.attribution import Attribution
 from ocs.rules.delivery import printable
+from ocs.rules.wording import seconds, utc
 from ocs.store.audit import record
 from ocs.store.clock import database_clock
 from ocs.store.engine import Store
+from ocs.store.tables import Run
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
 from ocs.timing import timing
 
@@ -46,6 +48,8 @@ class Sending:
     parts_sent: int
     attempts: int
     attempt: int
+    how_it_went: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Of its run, for programs: status, exit code, attempt, times; empty where the run is not on record."""
 
 
 def enqueue(
@@ -102,7 +106,7 @@ async def take_due(store: Store, *, now: datetime, limit: int, run_id: UUID | No
             row.attempts, row.lease_until = row.attempts + 1, clock + timing().delivery_lease
             await session.flush()
             taken.append(row)
-        return [_sending(row) for row in taken]
+        return [_sending(row, await session.get(Run, row.run_id) if row.run_id else None) for row in taken]
 
 
 async def note_part(store: Store, sending: Sending, *, sent: int, parts: int) -> bool:
@@ -236,7 +240,7 @@ def _audit(session: AsyncSession, action: str, row: Delivery, by: Attribution) -
     record(session, action, job_id=row.job_id, run_id=row.run_id, by=by, before=before)
 
 
-def _sending(row: Delivery) -> Sending:
+def _sending(row: Delivery, run: Run | None) -> Sending:
     return Sending(
         row.id,
         row.job_id,
@@ -251,4 +255,18 @@ def _sending(row: Delivery) -> Sending:
         row.parts_sent,
         row.attempts,
         row.attempts - row.attempts_before,
+        _how_it_went(run) if run is not None else {},
     )
+
+
+def _how_it_went(run: Run) -> dict[str, object]:
+    return {
+        "status": str(run.status),
+        "exit_code": run.exit_code,
+        "attempt": run.attempt,
+        "scheduled_for": utc(run.scheduled_for),
+        "started_at": utc(run.started_at),
+        "finished_at": utc(run.finished_at),
+        "duration_s": seconds(run.duration),
+        "flow_run": str(run.flow_run_id),
+    }

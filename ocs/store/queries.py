@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -68,6 +69,24 @@ async def run(store: Store, run_id: UUID) -> Run | None:
     """The run of exactly that id."""
     async with store.reading() as session:
         return await session.get(Run, run_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Forebear:
+    """A run that another came from, as Prefect and people know it."""
+
+    job_id: str
+    flow_run_id: UUID
+
+
+async def forebears(store: Store, run_ids: Iterable[UUID | None]) -> dict[UUID, Forebear]:
+    """Those of these runs that are on record."""
+    wanted = {run_id for run_id in run_ids if run_id is not None}
+    if not wanted:
+        return {}
+    columns = select(Run.id, Run.job_id, Run.flow_run_id).where(col(Run.id).in_(wanted))
+    async with store.reading() as session:
+        return {run_id: Forebear(job_id, flow_run_id) for run_id, job_id, flow_run_id in await session.execute(columns)}
 
 
 async def newest_by_flow_run(store: Store, flow_run_ids: Sequence[UUID]) -> dict[UUID, Run]:

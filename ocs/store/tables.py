@@ -5,7 +5,7 @@ History has no foreign key to a job: it survives the job.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
@@ -84,6 +84,13 @@ class Run(SQLModel, table=True):
     stderr_path: str | None = Field(default=None, sa_column=Column(Text))
     session_key: str | None = Field(default=None, sa_column=Column(Text))
     finding: str | None = Field(default=None, max_length=32)
+
+    @property
+    def duration(self) -> timedelta | None:
+        """None while it runs, and where its worker died: known is when that was found, not when it was."""
+        if self.finished_at is None or self.status is RunStatus.CRASHED:
+            return None
+        return self.finished_at - self.started_at
 
 
 class IdempotencyKey(SQLModel, table=True):

@@ -21,9 +21,9 @@ def kind_tag(kind: DispatchKind) -> str:
     return f"kind:{kind}"
 
 
-def lineage_tags(source_run: UUID | None, retry_of: UUID | None) -> list[str]:
-    """What the run came from, as tags."""
-    origins = {"parent-run": source_run, "retry-of": retry_of}
+def lineage_tags(parent: UUID | None, retry_of: UUID | None) -> list[str]:
+    """The flow runs that the run came from, as tags: these ids the UI can follow."""
+    origins = {"parent-run": parent, "retry-of": retry_of}
     return [f"{name}:{run}" for name, run in origins.items() if run]
 
 

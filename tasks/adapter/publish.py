@@ -17,7 +17,7 @@ from prefect.states import Scheduled
 from ocs import settings
 from ocs.errors import StoreAway
 from ocs.rules.origin import key_of
-from ocs.store import PendingDispatch, Store, abandon, mark_published, pending_dispatches, release_all_waiting
+from ocs.store import PendingDispatch, Store, abandon, mark_published, pending_dispatches, queries, release_all_waiting
 from ocs.timing import timing
 from tasks.adapter import runtime
 from tasks.adapter.naming import kind_tag, lineage_tags, run_name
@@ -42,10 +42,12 @@ async def publish(
     made. What the server does not take now stays in the outbox for the next tick.
     """
     gate = asyncio.Semaphore(AT_ONCE)
+    came_from = await _forebears(store, pending)
 
     async def send(dispatch: PendingDispatch) -> FlowRun | None:
+        lineage = lineage_tags(*(came_from.get(run_id) for run_id in (dispatch.source_run, dispatch.retry_of)))
         async with gate:
-            return await _publish_one(client, store, dispatch, (deployments or {}).get(dispatch.job_id))
+            return await _publish_one(client, store, dispatch, (deployments or {}).get(dispatch.job_id), lineage)
 
     flow_runs = await asyncio.gather(*(send(dispatch) for dispatch in pending))
     return {
@@ -68,11 +70,26 @@ async def publish_leftovers(older_than: timedelta | None = None) -> int:
         return len(await publish(client, store, pending))
 
 
+async def _forebears(store: Store, pending: Sequence[PendingDispatch]) -> dict[UUID | None, UUID]:
+    """The flow runs of the runs that these came from."""
+    ids = [run_id for dispatch in pending for run_id in (dispatch.source_run, dispatch.retry_of)]
+    try:
+        found = await queries.forebears(store, ids)
+    except StoreAway:
+        return {}  # tags are for people to read: what is to be sent is sent without
+    return {run_id: forebear.flow_run_id for run_id, forebear in found.items()}
+
+
 async def _publish_one(
-    client: PrefectClient, store: Store, dispatch: PendingDispatch, deployment: UUID | None
+    client: PrefectClient,
+    store: Store,
+    dispatch: PendingDispatch,
+    deployment: UUID | None,
+    lineage: Sequence[str],
 ) -> FlowRun | None:
     try:
-        flow_run = await _create(client, dispatch, deployment or await _deployment_of(client, dispatch.job_id))
+        rolled_out = deployment or await _deployment_of(client, dispatch.job_id)
+        flow_run = await _create(client, dispatch, rolled_out, lineage)
     except ObjectNotFound:
         await _give_up(store, dispatch, f'the job "{dispatch.job_id}" is no longer rolled out')
         return None
@@ -112,12 +129,14 @@ async def _deployment_of(client: PrefectClient, job_id: str) -> UUID:
     return deployment.id
 
 
-async def _create(client: PrefectClient, dispatch: PendingDispatch, deployment: UUID) -> FlowRun:
+async def _create(
+    client: PrefectClient, dispatch: PendingDispatch, deployment: UUID, lineage: Sequence[str]
+) -> FlowRun:
     return await client.create_flow_run_from_deployment(
         deployment,
         parameters=dispatch.parameters,
         state=Scheduled(scheduled_time=dispatch.scheduled_for),
         name=run_name(dispatch.job_id, dispatch.kind, dispatch.attempt, dispatch.scheduled_for),
-        tags=[kind_tag(dispatch.kind), *lineage_tags(dispatch.source_run, dispatch.retry_of)],
+        tags=[kind_tag(dispatch.kind), *lineage],
         idempotency_key=key_of(dispatch.id, dispatch.publication),
     )

@@ -165,6 +165,7 @@ def _about(sending: Sending, number: int, parts: int) -> dict[str, Any]:
         "job": sending.job_id,
         "run": str(sending.run_id) if sending.run_id else None,
         "created_at": sending.created_at.isoformat(),
+        **sending.how_it_went,
         "part": number,
         "parts": parts,
     }

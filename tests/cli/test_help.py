@@ -93,10 +93,17 @@ def test_version(outside: Ocs) -> None:
 
 @pytest.mark.parametrize(
     ("words", "offered"),
-    [("ocs jo", "jobs"), ("ocs jobs va", "validate"), ("ocs jobs show he", "hello"), ("ocs jobs run he", "hello")],
+    [
+        ("ocs jo", "jobs"),
+        ("ocs jobs va", "validate"),
+        ("ocs jobs show he", "hello"),
+        ("ocs jobs run he", "hello"),
+        ("ocs jobs run --tag re", "reports"),
+        ("ocs pools set da", "database"),
+    ],
 )
-def test_a_shell_completes_commands_and_job_ids(ocs: Ocs, words: str, offered: str) -> None:
-    ocs.write("hello", "id: hello\nrun: echo hello\n")
+def test_a_shell_completes_commands_jobs_tags_and_pools(ocs: Ocs, words: str, offered: str) -> None:
+    ocs.write("hello", "id: hello\ntags: [reports]\nlimits: {pool: database}\nrun: echo hello\n")
     typed = str(len(words.split()) - 1)
     said = ocs(_OCS_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=typed)
     assert offered in said.out.split()

@@ -28,7 +28,9 @@ def test_status_has_its_keys(up: Ocs) -> None:
 
 
 def test_a_second_server_is_refused(up: Ocs) -> None:
-    assert "already running" in up.json("up", "--detach", "--port", "0", status=1)["error"]["message"]
+    refused = up.json("up", "--detach", "--port", "0", status=1)["error"]
+    assert "already running" in refused["message"]
+    assert "ocs deploy" in refused["hint"]
 
 
 def test_run_and_wait_shows_the_output_and_the_outcome(up: Ocs) -> None:

@@ -133,12 +133,19 @@ def test_a_run_that_is_waited_for_says_that_it_waits(up: Ocs) -> None:
     up.json("deploy", "patient")
     with up.started("jobs", "run", "patient", "--wait") as following:
         waiting(up, "patient")
+        log = eventually(lambda: _suspended(up))
         up.json("approvals", "approve", "patient")
         said, told = following.communicate(timeout=PATIENCE)
     assert following.returncode == 0
     assert "waits for approval" in told
     assert "patient ran" in said
+    assert {line["level"] for line in log} == {"INFO"}  # that it waits is no error
     up.json("jobs", "remove", "patient")
+
+
+def _suspended(up: Ocs) -> list[dict[str, Any]] | None:
+    lines = up.json("runs", "logs", "patient")["logs"]
+    return lines if any("decision" in line["message"] for line in lines) else None
 
 
 def test_without_a_server_the_decision_is_kept(up: Ocs, job: str, tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ def test_a_persons_pause_stays_until_they_end_it(up: Ocs, way: str) -> None:
     (listed,) = [job for job in up.json("jobs", "list")["jobs"] if job["id"] == "halted"]
     assert (listed["paused_in_ui"], listed["next_run"]) == (True, None)
     assert "paused in the UI" in up("jobs", "list").out
+    assert "halted" not in [each["job"] for each in up.json()["next"]]
     answer = up.json("jobs", "edit", "halted", "--set", "run.timeout=7m", "--set", "schedule=@monthly")
     assert answer["deployed"]
     said = up("deploy")

@@ -147,6 +147,8 @@ def test_logs_are_followed_to_the_end_of_a_run(up: Ocs, tmp_path: Path) -> None:
         line = following.stdout.readline()
         while "begun" not in line:
             line = following.stdout.readline()
+        meanwhile = up("runs", "output", run["id"])
+        assert (meanwhile.status, f"ocs runs logs {run['id'][:8]}" in meanwhile.err) == (0, True)
         gate.touch()
         said, _ = following.communicate(timeout=PATIENCE)
     assert "over" in said

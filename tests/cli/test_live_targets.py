@@ -50,9 +50,12 @@ def test_targets_are_listed_tried_changed_and_removed(up: Ocs, desk: str, hook: 
     (target,) = up.json("targets", "list")["targets"]
     assert (target["name"], target["kind"], target["where"]) == ("desk", "webhook", "http://127.0.0.1/...")
     assert SECRET not in up("targets", "list").out
-    assert "took the message" in up("targets", "test", "desk").out
+    tried = up("targets", "test", "desk")
+    assert ("took the message" in tried.out, tried.err) == (True, "")
     assert hook.received[0].path == f"/{SECRET}"
     assert "webhook-signature" in hook.received[0].headers
+    completed = up(_OCS_COMPLETE="complete_bash", COMP_WORDS="ocs targets test de", COMP_CWORD="3")
+    assert "desk" in completed.out.split()
     (up.folder / "chart.png").write_bytes(PIXEL)
     assert "took the messages" in up("targets", "test", "desk", "--image", "chart.png").out
     assert hook.received.pop().json["image"]["name"] == "chart.png"
@@ -92,6 +95,8 @@ def test_a_failure_is_told_and_seen_everywhere(up: Ocs, desk: str, hook: Receive
     assert (delivery["target"], delivery["status"], delivery["error"]) == ("desk", "sent", None)
     (got,) = hook.received
     assert (got.json["job"], got.json["run"], got.json["subject"]) == ("fails", ran["id"], "fails: failed")
+    assert (got.json["status"], got.json["exit_code"], got.json["attempt"]) == ("error", 3, 1)
+    assert (got.json["duration_s"], got.json["flow_run"]) == (ran["duration_s"], ran["flow_run_id"])
     assert got.json["text"].startswith("Exited with code 3.\n\nbroken\n\nRun: http://127.0.0.1:")
     assert ran["flow_run_id"] in got.json["text"]
     story = up("runs", "show", ran["id"]).out

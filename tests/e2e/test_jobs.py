@@ -128,6 +128,9 @@ async def test_a_chain_of_three_goes_on_where_the_output_matches(ocs: RunningSys
     assert not await ocs.runs_of("alarm")
     assert not await ocs.runs_of("rescue")
     assert ocs.id("analyse") in await artifact_of(ocs, collect.flow_run_id)
+    tags = (await ocs.flow_run(analyse)).tags
+    assert f"parent-run:{collect.flow_run_id}" in tags  # an id that the UI can follow
+    assert f"/runs/flow-run/{collect.flow_run_id})" in await artifact_of(ocs, analyse.flow_run_id)
 
 
 async def test_a_failed_parent_starts_its_failure_child_once_and_after_its_last_attempt(
@@ -167,6 +170,7 @@ async def test_the_execute_task_of_a_failed_job_is_red_and_the_others_are_not(oc
 
     lines = await ocs.eventually(ended_log)
     assert [line for line in lines if "said" in line] == ["said"]  # once, and no result in full
+    assert "Finished in state Completed()" not in lines  # nobody takes the end of prepare for the job's
     assert not any("Traceback" in line or "NoneType" in line for line in lines)
 
 

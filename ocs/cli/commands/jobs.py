@@ -57,7 +57,7 @@ def list_jobs(
             (
                 _marked(job),
                 job["schedule"] or "by hand",
-                "paused in the UI" if job["paused_in_ui"] else local(job["next_run"]),
+                _next(job),
                 job["last_status"],
                 local(job["last_run"]),
             )
@@ -316,6 +316,12 @@ def read_text(name: str) -> str:
     except OSError as failed:
         raise NotFound(f"{name} cannot be read: {failed.strerror}.") from failed
     return reading.read_text(Path(name), name)
+
+
+def _next(job: dict[str, Any]) -> str:
+    if job["paused_in_ui"]:
+        return "paused in the UI"
+    return "done" if job["over"] and job["last_status"] else local(job["next_run"])
 
 
 def _marked(job: dict[str, Any]) -> str:

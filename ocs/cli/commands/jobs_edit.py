@@ -8,16 +8,21 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from ocs.cli.arguments import JobId, NoDeploy, Settings, WholeJobId, settings_of
+from ocs.cli.arguments import JobId, NoDeploy, Settings, SomeJobId, SomeWholeJobId, Tag, settings_of
 from ocs.cli.care import Yes, ask, whole
-from ocs.cli.changing import NOT_ASKED, tell_changed
+from ocs.cli.changing import NOT_ASKED, tell_changed, tell_each
 from ocs.cli.person import Ear, person
-from ocs.cli.render.output import Mode, answer, say, tell
+from ocs.cli.render.output import Mode, answer, fail, say, tell
 from ocs.errors import InvalidJob, Refused, UsageError
-from ocs.service import session
+from ocs.service import session, several
+
+if TYPE_CHECKING:
+    from deployments.catalogue import Catalogue
+    from ocs.service.changing import Changed, Removed
 
 EDITORS = ("VISUAL", "EDITOR")
 
@@ -48,24 +53,26 @@ def edit(job: JobId, values: Settings = None, no_deploy: NoDeploy = False) -> No
 
 
 @app.command(epilog="Example:  ocs jobs enable nightly-report")
-def enable(job: JobId, no_deploy: NoDeploy = False) -> None:
-    """Let a job's schedule run again, also when it was paused in the UI."""
-    _switch(job, enabled=True, no_deploy=no_deploy)
+def enable(job: SomeJobId = None, tag: Tag = None, no_deploy: NoDeploy = False) -> None:
+    """Let a job's schedule run again, also when it was paused in the UI; or those of all jobs with a tag."""
+    _switch(job, tag, enabled=True, no_deploy=no_deploy)
 
 
 @app.command(epilog="Example:  ocs jobs disable nightly-report")
-def disable(job: JobId, no_deploy: NoDeploy = False) -> None:
-    """Pause a job's schedule; it can still be run by hand."""
-    _switch(job, enabled=False, no_deploy=no_deploy)
+def disable(job: SomeJobId = None, tag: Tag = None, no_deploy: NoDeploy = False) -> None:
+    """Pause a job's schedule, or those of all jobs with a tag; they can still be run by hand."""
+    _switch(job, tag, enabled=False, no_deploy=no_deploy)
 
 
 @app.command(epilog="Example:  ocs jobs remove old-report")
-def remove(job: WholeJobId, yes: Yes = False, no_deploy: NoDeploy = False) -> None:
+def remove(job: SomeWholeJobId = None, tag: Tag = None, yes: Yes = False, no_deploy: NoDeploy = False) -> None:
     """Remove a job: its file and its deployment; what runs or waits of it is ended. Its history stays."""
-
     from ocs.service import changing
 
+    several.either(job, tag)
     found = session.catalogue()
+    if job is None:
+        raise typer.Exit(_remove_tagged(found, tag or "", yes=yes, no_deploy=no_deploy))
     chosen = whole(job, session.pick(job, session.ids_of(found), session.aliases_of(found)), "ocs jobs remove")
     ask(f"Remove {chosen}: its file and its deployment?", yes=yes)
     work = changing.remove(found, chosen, deploy=not no_deploy, by=person(), listener=Ear())
@@ -80,13 +87,41 @@ def remove(job: WholeJobId, yes: Yes = False, no_deploy: NoDeploy = False) -> No
     answer({"job": removed.job_id, "removed": True, "deployment_removed": removed.undeployed}, people)
 
 
-def _switch(given: str, *, enabled: bool, no_deploy: bool) -> None:
+def _remove_tagged(found: Catalogue, tag: str, *, yes: bool, no_deploy: bool) -> int:
     from ocs.service import changing
 
-    work = changing.switch(
-        session.catalogue(), given, enabled=enabled, deploy=not no_deploy, by=person(), listener=Ear()
-    )
-    tell_changed("Enabled" if enabled else "Disabled", session.run(work))
+    chosen = several.tagged(found.jobs.values(), tag)
+    ask(f"Remove {', '.join(chosen)}: their files and their deployments?", yes=yes)
+
+    async def removed(job_id: str) -> Removed:
+        return await changing.remove(session.catalogue(), job_id, deploy=not no_deploy, by=person(), listener=Ear())
+
+    done = session.run(several.each(chosen, removed))
+    said = {
+        "jobs": [{"job": each.job_id, "deployment_removed": each.undeployed} for each in done.by_job.values()],
+    }
+    if failure := done.failure():
+        return fail(failure, said)
+    answer(said, lambda: say(f"Removed {', '.join(done.by_job)}; their history stays."))
+    return 0
+
+
+def _switch(job: str | None, tag: str | None, *, enabled: bool, no_deploy: bool) -> None:
+    from ocs.service import changing
+
+    several.either(job, tag)
+    verb = "Enabled" if enabled else "Disabled"
+
+    async def switched(job_id: str) -> Changed:
+        return await changing.switch(
+            session.catalogue(), job_id, enabled=enabled, deploy=not no_deploy, by=person(), listener=Ear()
+        )
+
+    if job is not None:
+        tell_changed(verb, session.run(switched(job)))
+        return
+    chosen = several.tagged(session.catalogue().jobs.values(), tag or "")
+    raise typer.Exit(tell_each(verb, session.run(several.each(chosen, switched))))
 
 
 def _write(project: Path, job_id: str, text: str, *, no_deploy: bool) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli.arguments import JobId, Settings, settings_of
+from ocs.cli.arguments import JobId, Settings, SomeJobId, Tag, settings_of
 from ocs.cli.follow import answer_end
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, fail, say
 from ocs.cli.render.views import run_views
+from ocs.errors import UsageError
 from ocs.rules.wording import count_of
-from ocs.service import session
+from ocs.service import session, several
 
 if TYPE_CHECKING:
     from ocs.service.running import Started
@@ -28,17 +29,24 @@ app = typer.Typer()
 
 @app.command("run", epilog="Example:  ocs jobs run nightly-report --wait --set run.timeout=20m")
 def run_job(
-    job: JobId,
+    job: SomeJobId = None,
+    tag: Tag = None,
     values: Settings = None,
     wait: Annotated[bool, typer.Option("--wait", help=WAIT)] = False,
     queue: Annotated[bool, typer.Option("--queue", help=QUEUE)] = False,
 ) -> None:
-    """Run a job now, beside its schedule; values of --set are for this run only.
+    """Run a job now, or all with a tag, beside its schedule; values of --set are for this run only.
 
     While the job runs already, limits.overlap says what becomes of it; where that is skip, nothing is begun: wait for
     the run that is there (--wait), or have yours begin when that has ended (--queue).
     """
-    raise typer.Exit(session.run(_run(job, settings_of(values), wait=wait, queue=queue)))
+    several.either(job, tag)
+    changes = settings_of(values)
+    if job is not None:
+        raise typer.Exit(session.run(_run(job, changes, wait=wait, queue=queue)))
+    if wait:
+        raise UsageError("--wait follows one job, and --tag may be several.", hint="See them: ocs runs watch")
+    raise typer.Exit(session.run(_run_tagged(tag or "", changes, queue=queue)))
 
 
 @app.command("cancel", epilog="Example:  ocs jobs cancel nightly-report")
@@ -66,18 +74,32 @@ async def _run(given: str, changes: Mapping[str, Any], *, wait: bool, queue: boo
         return await answer_started(store, started)
 
 
+async def _run_tagged(tag: str, changes: Mapping[str, Any], *, queue: bool) -> int:
+    from ocs.service.deployed import tagged_jobs
+    from ocs.service.running import in_the_way, run_now
+
+    async with session.server() as client, session.store() as store:
+
+        async def begun(job_id: str) -> dict[str, Any]:
+            started = await run_now(
+                client, store, job_id, changes, wait=False, queue=queue, by=person(), listener=Ear()
+            )
+            if started.run is not None:
+                raise in_the_way(started.run)
+            return _said(started)
+
+        done = await several.each(await tagged_jobs(client, tag), begun)
+    if failure := done.failure():
+        return fail(failure, {"jobs": list(done.by_job.values())})
+    answer({"jobs": list(done.by_job.values())}, lambda: say(f"Dispatched {', '.join(done.by_job)}."))
+    return 0
+
+
 async def answer_started(store: Store, started: Started) -> int:
     """Tell what became of a wish that a job runs; returns the exit status."""
-
     from ocs.service.running import Outcome, in_the_way
 
-    said = {
-        "job": started.job,
-        "dispatch": str(started.dispatch) if started.dispatch else None,
-        "flow_run_id": str(started.flow_run_id) if started.flow_run_id else None,
-        "ui_url": started.ui_url,
-        "outcome": str(started.outcome),
-    }
+    said = _said(started)
     if started.run is None:
         begins = ", and begins when the run that is at work has ended" if started.outcome is Outcome.QUEUED else ""
         where = started.ui_url or "It is sent later."
@@ -87,6 +109,16 @@ async def answer_started(store: Store, started: Started) -> int:
     if started.outcome is Outcome.SKIPPED:
         return fail(in_the_way(started.run), {**said, "run": view})
     return answer_end(said, started.run, view, session.flow_run_link(started.run.flow_run_id))
+
+
+def _said(started: Started) -> dict[str, Any]:
+    return {
+        "job": started.job,
+        "dispatch": str(started.dispatch) if started.dispatch else None,
+        "flow_run_id": str(started.flow_run_id) if started.flow_run_id else None,
+        "ui_url": started.ui_url,
+        "outcome": str(started.outcome),
+    }
 
 
 async def _cancel(given: str, *, cascade: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ocs.cli.ending import ending_since
 from ocs.cli.render.output import answer, say, table
 from ocs.cli.render.views import next_run
 from ocs.rules.wording import count_of, local, utc
-from ocs.service import session
+from ocs.service import plainly, session
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue
@@ -29,7 +29,7 @@ def show() -> None:
     is_up = address is not None and answers(address)
     found = session.catalogue() if session.has_project() else None
     failed, undecided = session.run(_past())
-    coming = _coming(found) if found else []
+    coming = _coming(found, is_up=is_up) if found else []
     steps = _next_steps(found, is_up=is_up, failed=failed, undecided=undecided)
 
     def people() -> None:
@@ -72,11 +72,17 @@ def _server(address: str | None, *, is_up: bool) -> str:
     return address.removesuffix("/api") if is_up else f"{address} does not answer"
 
 
-def _coming(found: Catalogue) -> list[tuple[str, str]]:
-    """The next occurrences of all enabled jobs together."""
+def _coming(found: Catalogue, *, is_up: bool) -> list[tuple[str, str]]:
+    """The next occurrences of all jobs together that are enabled and that nobody has paused."""
     now = session.now()
-    times = ((moment, job.id) for job in found.jobs.values() if (moment := next_run(job, now)))
-    return [(job, utc(moment) or "") for moment, job in heapq.nsmallest(SOON, times)]
+    times = [(moment, job.id) for job in found.jobs.values() if (moment := next_run(job, now))]
+    heapq.heapify(times)
+    coming: list[tuple[str, str]] = []
+    while times and len(coming) < SOON:
+        nearest = [heapq.heappop(times) for _ in range(min(SOON, len(times)))]
+        paused = plainly.paused(found.name, [job for _, job in nearest]) if is_up else set[str]()
+        coming += [(job, utc(moment) or "") for moment, job in nearest if job not in paused]
+    return coming[:SOON]
 
 
 async def _past() -> tuple[int, int]:

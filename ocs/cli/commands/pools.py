@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ocs.cli.arguments import PoolName
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, say, table
 from ocs.rules.wording import count_of
@@ -36,7 +37,7 @@ def list_pools() -> None:
 
 @app.command("set", epilog="Example:  ocs pools set database 2")
 def set_pool(
-    pool: Annotated[str, typer.Argument(help="Its name, as in limits.pool.")],
+    pool: PoolName,
     slots: Annotated[int, typer.Argument(min=1, max=pools.MOST_SLOTS, help="How many runs at the same time.")],
 ) -> None:
     """Set how many runs of a pool's jobs may execute at the same time. Running ones go on."""

@@ -119,10 +119,12 @@ def output(
 
     async def found() -> reading.Output:
         async with session.store() as store:
-            chosen = await the_run(store, run, last=last)
-            return await reading.output(store, str(chosen.id), "stderr" if stderr else "stdout")
+            return await reading.output(store, run, "stderr" if stderr else "stdout", last=last)
 
     said = session.run(found())
+    if said.is_running:
+        short = str(said.run_id)[:SHORT]
+        tell(f"It has not ended, and this is kept when it has.  As it comes: ocs runs logs {short} --follow")
     if said.is_cut:
         tell(f"Of {said.size} bytes the store kept these; a smaller output.offload in the job keeps all in a file.")
     if Mode.json:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import typer
 
+from ocs.cli.arguments import SecretName
 from ocs.cli.care import Yes, ask
 from ocs.cli.person import person
 from ocs.cli.render.output import Mode, answer, say, table, tell
@@ -18,13 +19,12 @@ from ocs.service import session
 from ocs.spec import is_slug
 
 app = typer.Typer()
-Name = Annotated[str, typer.Argument(help="Its name, as in run.shell.secrets.")]
 LARGEST = 1_000_000
 
 
 @app.command("set", epilog="Example:  ocs secrets set pg-report --file password.txt")
 def set_secret(
-    name: Name,
+    name: SecretName,
     file: Annotated[Path | None, typer.Option(help="Read the value from this file.")] = None,
 ) -> None:
     """Make a secret, or change the one of that name: its value is asked for, or read from standard input or a file."""
@@ -68,7 +68,7 @@ def list_secrets() -> None:
 
 
 @app.command(epilog="Example:  ocs secrets remove pg-report --yes")
-def remove(name: Name, yes: Yes = False) -> None:
+def remove(name: SecretName, yes: Yes = False) -> None:
     """Delete a secret."""
 
     from ocs.service.secrets import all_secrets

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import typer
 
+from ocs.cli.arguments import TargetName, target_names
 from ocs.cli.person import person
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import NotFound, OcsError, Problem, Refused, UsageError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from blocks.target import DeliveryTarget
 
 app = typer.Typer()
-Name = Annotated[str, typer.Argument(help="Its name, as in deliver.to.")]
 FROM_INPUT = "-"
 LONGEST_LINE = 100_000
 
@@ -51,7 +51,7 @@ def list_targets() -> None:
 
 @app.command(epilog="Example:  ocs targets add ops --to telegram:12345 --note 'The team chat'")
 def add(
-    name: Name,
+    name: TargetName,
     to: Annotated[str | None, typer.Option("--to", help="A chat of the OpenClaw gateway: channel:target.")] = None,
     webhook: Annotated[str | None, typer.Option(help="A webhook's URL; - reads it from standard input.")] = None,
     secret_env: Annotated[
@@ -94,7 +94,7 @@ def add(
 
 
 @app.command(epilog="Example:  ocs targets remove ops")
-def remove(name: Name) -> None:
+def remove(name: TargetName) -> None:
     """Delete a target. What waits to be sent to it waits for one of the same name."""
 
     async def removed() -> dict[str, Any]:
@@ -118,7 +118,9 @@ def remove(name: Name) -> None:
 
 @app.command("test", epilog="Example:  ocs targets test ops")
 def try_out(
-    target: Annotated[str, typer.Argument(help="A target, channel:target, or a notification block.")],
+    target: Annotated[
+        str, typer.Argument(help="A target, channel:target, or a notification block.", autocompletion=target_names)
+    ],
     image: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Send this image after it, as a job's would be.")
     ] = None,

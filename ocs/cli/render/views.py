@@ -61,7 +61,7 @@ def job_view(
     job: Job, state: JobState | None, now: datetime, deployed: DeploymentResponse | None = None
 ) -> dict[str, Any]:
     """A job and how it stands; what its deployment adds where a server was asked."""
-    paused = job.enabled and deployed is not None and _is_paused(deployed)
+    paused = job.enabled and deployed is not None and not is_over(job, now) and _is_paused(deployed)
     upcoming = next_run(job, now) if not paused else None
     return {
         "id": job.id,
@@ -75,6 +75,7 @@ def job_view(
         "last_run": utc(state.last_finished_at) if state else None,
         "deployment_id": str(deployed.id) if deployed else None,
         "paused_in_ui": paused,
+        "over": is_over(job, now),
     }
 
 
@@ -90,6 +91,12 @@ def next_run(job: Job, now: datetime) -> datetime | None:
     except Exception as failed:
         tell(f"{job.id}: when it runs next cannot be computed: {failed}", style="yellow")
         return None
+
+
+def is_over(job: Job, now: datetime) -> bool:
+    """Whether it is a one-shot that has had its moment; that is paused then, which nobody has done."""
+    moment = job.schedule.moment if job.schedule else None
+    return moment is not None and moment <= now
 
 
 def _is_paused(deployed: DeploymentResponse) -> bool:
