@@ -12,10 +12,9 @@ from ocs.rules.attribution import Attribution
 from ocs.rules.wording import count_of
 from ocs.service import session
 from ocs.service.listener import Listener
+from ocs.service.missing import missing
 from ocs.service.running import dispatch
-from ocs.service.secrets import missing_secrets
 from ocs.service.stopping import stop_jobs
-from ocs.service.targets import unusable_targets
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -99,7 +98,8 @@ async def roll_out(
     projects.remember(found.name, found.project)
     done = await rollout.apply(client, planned, prune=prune, on_progress=advance)
     changed = [found.jobs[step.job_id] for step in done.having(rollout.Action.CREATE, rollout.Action.UPDATE)]
-    await _warn_of_targets(client, changed, found, listener)
+    for lacking in await missing(client, changed):  # no reason not to roll out: it may be made later
+        listener.note(f"{lacking.what} Mend it with: {lacking.mend}")
     steps = [await _followed(client, store, step, found, by=by, resume=resume) for step in done.steps]
     return replace(done, steps=tuple(steps))
 
@@ -148,12 +148,3 @@ async def _dispatch_near(client: PrefectClient, store: Store, job: Job) -> None:
     moment = job.schedule.moment if job.enabled and job.schedule else None
     if moment is not None and abs(moment - now) < NEAR:
         await publish(client, store, await dispatch_missed(store, job.id, CatchUp((moment,)), now))
-
-
-async def _warn_of_targets(client: PrefectClient, changed: Sequence[Job], found: Catalogue, listener: Listener) -> None:
-    """What is missing is no reason not to roll out: it may be made later, and what waits is sent then."""
-    if any(job.deliver and job.deliver.named for job in changed):
-        async for unusable in unusable_targets(client, found):
-            listener.note(f"{unusable.what} Mend it with: {unusable.mend}")
-    for said, mend in await missing_secrets(client, changed):
-        listener.note(f"{said} Mend it with: {mend}")

@@ -172,7 +172,7 @@ class JobState(SQLModel, table=True):
 
 
 class Mark(SQLModel, table=True):
-    """Up to which instant periodic work is done."""
+    """Up to which instant periodic work is done, or since when a worker drains."""
 
     __tablename__ = "mark"  # pyright: ignore[reportAssignmentType]
 

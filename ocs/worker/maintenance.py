@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -30,6 +30,10 @@ class Maintenance(Protocol):
 
     async def skip_superseded(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:
         """Called with occurrences that newer ones supersede; ends those that need not begin, and names them."""
+        ...
+
+    async def draining(self, worker: str, since: datetime | None) -> None:
+        """Called when a worker of that name begins to drain; without a moment when it begins or ends to work."""
         ...
 
     async def close(self) -> None:
@@ -97,6 +101,12 @@ class JobMaintenance:
         from tasks.recovery.superseded import skip_superseded_runs
 
         return await skip_superseded_runs(flow_runs)
+
+    async def draining(self, worker: str, since: datetime | None) -> None:
+        from ocs.store.draining import note_draining
+        from tasks.adapter import runtime
+
+        await note_draining(await runtime.store(), worker, since)
 
     async def close(self) -> None:
         from tasks.adapter.runtime import close_store

@@ -185,15 +185,26 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
             drop=self._due_queue.drop,
         )
         try:
+            await self._note_draining(None)  # one of its name may have been killed while it did
             async with _running(self._report(), self._listen(stopping), self._sweep(stopping)):
                 async with _running(self._poll(), self._dispatch(), self._tick(), self._skip_superseded()):
                     await self._draining.wait()
                 self._due_queue.clear()
                 if self._executions:
+                    await self._note_draining(datetime.now(UTC))
                     printer(f"Waiting for {self.executing} running runs to end; a second signal ends them.")
                 await self._ends_of_runs()
         finally:
             await self._end_runs()
+            await self._note_draining(None)
+
+    async def _note_draining(self, since: datetime | None) -> None:
+        """For people to see: a store that is away keeps nothing from its end."""
+        try:
+            async with asyncio.timeout(timing().report.total_seconds()):
+                await self._maintenance.draining(self.name, since)
+        except Exception as failed:
+            self._log.warning("That this worker drains, or no longer does, was not noted: %r", failed)
 
     async def _work_once(self) -> None:
         try:

@@ -36,6 +36,7 @@ class CountingUpkeep:
     def __init__(self) -> None:
         self.ticks = 0
         self.closed = False
+        self.drains: list[bool] = []
 
     def begin(self, limit: int | None) -> None:
         pass
@@ -45,6 +46,9 @@ class CountingUpkeep:
 
     async def skip_superseded(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:
         return set()
+
+    async def draining(self, worker: str, since: datetime | None) -> None:
+        self.drains.append(since is not None)
 
     async def close(self) -> None:
         self.closed = True

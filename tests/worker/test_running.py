@@ -219,6 +219,15 @@ async def test_what_is_wrong_with_one_run_is_said_in_its_state_and_the_worker_go
         assert (await rig.ends(await rig.run(await rig.deploy("three_tasks")))).is_completed()
 
 
+async def test_a_worker_that_drains_says_so_until_it_ends(rig: Rig) -> None:
+    async with rig.worker() as worker:
+        await rig.run(await rig.deploy("ticks"))
+        await rig.eventually(rig.notes)
+        worker.drain()
+        await rig.eventually(lambda: rig.maintenance.drains == [False, True])
+    assert rig.maintenance.drains == [False, True, False]
+
+
 async def test_a_result_that_cannot_be_pickled_harms_nobody(rig: Rig) -> None:
     async with rig.worker():
         await rig.ends(await rig.run(await rig.deploy("unpicklable")))

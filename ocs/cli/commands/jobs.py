@@ -14,7 +14,7 @@ from ocs import projects, settings
 from ocs.cli.arguments import JobId, SomeJobId
 from ocs.cli.render.output import answer, fail, say, table, tell
 from ocs.cli.render.views import job_view, schedule_text
-from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable, UsageError
+from ocs.errors import InvalidJob, NotFound, Problem, Refused, ServerUnreachable, UsageError
 from ocs.rules.wording import count_of, in_zone, local, utc
 from ocs.service import session
 from ocs.service.incidents import in_words, incident_views
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
     from deployments.catalogue import Catalogue
+    from ocs.service.targets import Unusable
     from ocs.spec import Job
     from ocs.store.tables import JobState
 
@@ -119,10 +120,17 @@ def validate(files: Annotated[list[str] | None, typer.Argument(help="Files, or -
         if job.schedule and job.enabled and (over := why_over(job.schedule, session.now())):
             tell(f"{job.id} {over}", style="yellow")
 
+    lacking, away = session.run(_lacking(found))
+    for each in lacking:
+        tell(f"{each.what}  Mend it with: {each.mend}", style="yellow")
+
     def people() -> None:
         say(f"{count_of(len(found.jobs), 'job')} in {count_of(found.files, 'file')}: all valid.")
+        if away:
+            tell(f"Whether their targets and secrets exist was not looked at: {away}")
 
-    answer({"jobs": sorted(found.jobs), "errors": []}, people)
+    missing = None if away else [{"what": each.what, "mend": each.mend} for each in lacking]
+    answer({"jobs": sorted(found.jobs), "errors": [], "missing": missing}, people)
 
 
 @app.command(epilog="Example:  ocs jobs preview nightly-report -n 10")
@@ -179,6 +187,17 @@ def _starts_in(job: Job, deployed: DeploymentResponse | None) -> str | None:
 
         folder = projects.folder_of(project_in(deployed.tags))
     return str(environment.folder_of(shell, folder))
+
+
+async def _lacking(found: Catalogue) -> tuple[list[Unusable], str | None]:
+    """What the jobs name and the server does not have, or why it was not asked."""
+    from ocs.service.missing import missing
+
+    try:
+        async with session.server() as client:
+            return await missing(client, found.jobs.values()), None
+    except (ServerUnreachable, Refused) as away:
+        return [], away.message
 
 
 def _refused_by_prefect(found: Catalogue) -> InvalidJob | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DAY = timedelta(days=1)
 FAILED = (RunStatus.ERROR, RunStatus.TIMEOUT, RunStatus.CRASHED)
 MOST_LISTED = 10
+ONLINE = "online"
 MIB = 2**20
 
 
@@ -40,7 +41,7 @@ def status() -> None:
 
     def people() -> None:
         server = report["server"]
-        workers = ", ".join(f"{worker['name']} ({worker['status']})" for worker in report["workers"])
+        workers = ", ".join(f"{worker['name']} ({_how(worker)})" for worker in report["workers"])
         coming = report["next"]
         ending = [("Ending", sentence(report["ending"]))] if report["ending"] else []
         rows = [
@@ -70,10 +71,15 @@ def status() -> None:
             table(("JOB", "TIMES"), [(failure["job"], failure["times"]) for failure in report["failures"]])
         if report["ending"]:
             tell(f"Nothing new begins.  {AGAIN}", style="yellow")
-        elif not any(worker["status"] == "online" for worker in report["workers"]):
+        elif not any(worker["status"] == ONLINE for worker in report["workers"]):
             tell("No worker is online, so nothing will run.  Start one: ocs worker", style="yellow")
 
     answer(report, people)
+
+
+def _how(worker: Mapping[str, Any]) -> str:
+    since = worker["draining_since"]
+    return f"draining since {local(since)}: takes nothing new" if since else str(worker["status"])
 
 
 def _at_work(report: Mapping[str, Any]) -> str:
@@ -102,6 +108,7 @@ async def _report() -> dict[str, Any]:
     from ocs.store import queries
     from ocs.store.approvals import approvals
     from ocs.store.budgets import budgets
+    from ocs.store.draining import draining
 
     now = session.now()
     async with session.server() as client, session.store() as store:
@@ -113,7 +120,7 @@ async def _report() -> dict[str, Any]:
         running = await queries.running(store)
         return {
             "server": await _server(client),
-            "workers": await _workers(client),
+            "workers": await _workers(client, await draining(store)),
             "jobs": len(deployed),
             "running": len(running),
             "runs": [
@@ -184,21 +191,28 @@ def _database() -> str | None:
     return address.partition(":")[0].partition("+")[0]
 
 
-async def _workers(client: PrefectClient) -> list[dict[str, Any]]:
+async def _workers(client: PrefectClient, drain: dict[str, datetime]) -> list[dict[str, Any]]:
     from prefect.exceptions import ObjectNotFound
+
+    from ocs.store.draining import is_draining
 
     try:
         workers = await client.read_workers_for_work_pool(settings.WORK_POOL)
     except ObjectNotFound:
         return []
-    return [
-        {
-            "name": worker.name,
-            "status": str(worker.status.value).lower(),
-            "last_heartbeat": utc(worker.last_heartbeat_time),
-        }
-        for worker in workers
-    ]
+    found: list[dict[str, Any]] = []
+    for worker in workers:
+        status = str(worker.status.value).lower()
+        since = is_draining(worker.name, drain) if status == ONLINE else None
+        found.append(
+            {
+                "name": worker.name,
+                "status": "draining" if since else status,
+                "draining_since": utc(since),
+                "last_heartbeat": utc(worker.last_heartbeat_time),
+            }
+        )
+    return found
 
 
 async def _next(client: PrefectClient) -> dict[str, Any] | None:

@@ -67,5 +67,5 @@ async def dead_letters(store: Store) -> Finding:
 async def targets(client: PrefectClient) -> AsyncIterator[Finding]:
     """Whether the targets that the project's jobs name exist, and the gateway sees those that are its chats."""
     if session.has_project():
-        async for unusable in unusable_targets(client, session.catalogue()):
+        async for unusable in unusable_targets(client, session.catalogue().jobs.values()):
             yield Finding("targets", State.WARNING, unusable.what, unusable.mend)

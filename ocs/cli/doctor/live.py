@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,8 @@ from ocs.cli.doctor import delivery
 from ocs.cli.doctor.gateway import gateway_block
 from ocs.cli.doctor.project import Finding, State, failure
 from ocs.cli.ending import warn_if_ending
-from ocs.errors import ServerUnreachable
-from ocs.rules.wording import count_of
+from ocs.errors import ServerUnreachable, StoreError
+from ocs.rules.wording import count_of, local
 from ocs.service import session
 from ocs.timing import timing
 
@@ -182,6 +183,8 @@ async def _workers(client: PrefectClient) -> AsyncIterator[Finding]:
     from prefect.client.schemas.objects import WorkerStatus
     from prefect.exceptions import ObjectNotFound
 
+    from ocs.store.draining import is_draining
+
     try:
         pool = await client.read_work_pool(settings.WORK_POOL)
         workers = await client.read_workers_for_work_pool(settings.WORK_POOL)
@@ -197,10 +200,25 @@ async def _workers(client: PrefectClient) -> AsyncIterator[Finding]:
         found = f"{_named(sorted(lost))}: in no work pool, so that no run of them is ever executed."
         yield Finding("workers", State.PROBLEM, found, "ocs deploy")
     online = [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
+    drain = await _draining()
+    for name, since in ((name, since) for name in online if (since := is_draining(name, drain))):
+        found = f"{name} drains since {local(since)}: it takes nothing new, and ends when its runs have ended."
+        yield Finding("workers", State.WARNING, found, "ocs worker")
+    online = [name for name in online if not is_draining(name, drain)]
     if online:
         yield Finding("workers", State.OK, f"Online: {', '.join(online)}.")
     else:
         yield Finding("workers", State.PROBLEM, "No worker is online, so nothing runs.", "ocs worker")
+
+
+async def _draining() -> dict[str, datetime]:
+    from ocs.store.draining import draining
+
+    try:
+        async with session.store() as store:
+            return await draining(store)
+    except StoreError:
+        return {}  # which the check of the store has told
 
 
 async def _without_a_pool(client: PrefectClient) -> AsyncIterator[str]:
