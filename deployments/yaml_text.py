@@ -7,6 +7,7 @@ import functools
 import io
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, cast
 
 from ruamel.yaml import YAML
@@ -19,10 +20,19 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode
 from deployments import yaml_bounds
 from deployments.yaml_bounds import TooMuch
 from deployments.yaml_comments import move_comment, reconcile
-from ocs.errors import Problem
+from ocs.errors import Problem, UsageError
 
-SHORT_FORMS = {"run": "shell", "shell": "command", "schedule": "cron", "match": "contains", "approval": "required"}
-"""What a text in the place of a group means."""
+SHORT_FORMS = {
+    "run": "shell",
+    "shell": "command",
+    "agent": "message",
+    "main": "message",
+    "schedule": "cron",
+    "also": "cron",
+    "match": "contains",
+    "approval": "required",
+}
+"""What a single value in the place of a group means."""
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
@@ -58,12 +68,18 @@ def _commentable(document: Mapping[str, Any]) -> Any:
 
 
 def with_values(text: str, values: Mapping[str, Any]) -> str:
-    """The text with dotted paths set to values, or taken away where the value is None; comments and order stay."""
+    """The text with dotted paths set to values, or taken away where the value is None; comments and order stay.
+
+    A number names one of several: schedule.1.cron is the second schedule's.
+
+    Raises:
+        UsageError: a path leads through a value that has no keys, or there are fewer.
+    """
     yaml = _round_trip()
     document: Any = yaml.load(text)
     reconcile(document)
     for dotted, value in values.items():
-        _set(document, dotted.split("."), value)
+        _set(document, dotted, value)
     buffer = io.StringIO()
     yaml.dump(document, buffer)
     return buffer.getvalue()
@@ -148,29 +164,54 @@ def first_text(text: str, key: str) -> str | None:
     return None
 
 
-def _set(document: Any, path: list[str], value: Any) -> None:
+def _set(document: Any, dotted: str, value: Any) -> None:
     """Set a value, making the groups on the way and opening short forms (`run: "..."`); None takes the key away."""
-    *groups, last = path
-    for group in groups:
-        if value is None and document.get(group) is None:
+    *groups, last = dotted.split(".")
+    here, named = document, ""
+    for group, following in pairwise([*groups, last]):
+        there = here.get(group) if isinstance(here, dict) else None
+        if value is None and isinstance(here, dict) and there is None:
             return
-        document = _opened(document, group)
-    if value is None:
-        document.pop(last, None)
+        if isinstance(here, list):
+            here = _opened(here, _index(here, group, dotted), named, dotted)
+        elif isinstance(there, list) and following.isdigit():
+            here = there
+        else:
+            here = _opened(here, group, group, dotted)
+        named = group
+    place: Any = _index(here, last, dotted) if isinstance(here, list) else last
+    if value is not None:
+        here[place] = value
+    elif isinstance(here, list):
+        del here[place]
     else:
-        document[last] = value
+        here.pop(place, None)
 
 
-def _opened(document: Any, group: str) -> Any:
-    """The group of that key, made where there is none; a short form's comment stays with its value."""
-    inner = document.get(group)
+def _index(several: list[Any], given: str, dotted: str) -> int:
+    if not given.isdigit() or int(given) >= len(several):
+        raise UsageError(f"--set {dotted}: of {len(several)} there is no {given}; the first is 0.")
+    return int(given)
+
+
+def _opened(document: Any, place: str | int, name: str, dotted: str) -> Any:
+    """The group there, made where there is none; a short form's comment stays with its value.
+
+    A list of schedules says in its first what holds for all of them; one in the place of days left out is their dates.
+    """
+    inner = document.get(place) if isinstance(document, dict) else document[place]
     if isinstance(inner, dict):
         return inner
-    document[group] = opened = CommentedMap()
-    if inner is not None:
-        short = SHORT_FORMS.get(group, group)
+    if name == "schedule" and isinstance(inner, list) and inner:
+        return _opened(inner, 0, name, dotted)
+    short = "dates" if name == "except" and isinstance(inner, list) else SHORT_FORMS.get(name)
+    if inner is not None and (short is None or (isinstance(inner, list) and short != "dates")):
+        raise UsageError(f"--set {dotted}: {name} has a value, and no keys.", hint=f"Set it whole: --set {name}=...")
+    document[place] = opened = CommentedMap()
+    if inner is not None and short is not None:
         opened[short] = inner
-        move_comment(document, group, opened, short)
+        if isinstance(document, CommentedMap) and isinstance(place, str):
+            move_comment(document, place, opened, short)
     return opened
 
 

@@ -56,7 +56,6 @@ def test_null_takes_a_value_away(hello: Ocs) -> None:
         ("run.timout=20m", "run.timout", "Nearest: timeout"),
         ("retry.max=many", "retry.max", "whole number"),
         ("schedule=0 0 30 2 *", "schedule", "never happens"),
-        ("tags.first=a", "tags", "list"),
         ("after.job=nobody", "after.job", 'no job "nobody"'),
         ("after.job=child", "after.job", "child"),
     ],

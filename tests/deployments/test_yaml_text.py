@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deployments.yaml_text import load, with_values
+from ocs.errors import UsageError
 
 WRITTEN = """\
 # head
@@ -94,3 +95,51 @@ def test_a_short_form_takes_its_comment_along(run: str) -> None:
     for comment in ("# says hi", "# folded", "# flow"):
         assert (comment in changed) is (comment in run)
     assert changed.endswith("\n\n# what follows\nretry: {max: 1}\n# the end\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "path", "value", "after"),
+    [
+        (
+            "schedule: ['0 9 * * *', '0 12 * * 6']   # twice\n",
+            "schedule.timezone",
+            "UTC",
+            [{"cron": "0 9 * * *", "timezone": "UTC"}, "0 12 * * 6"],
+        ),
+        ("schedule: [{every: 5m}, '@daily']\n", "schedule.jitter", "1m", [{"every": "5m", "jitter": "1m"}, "@daily"]),
+        ("schedule: [{every: 5m}, '@daily']\n", "schedule.1", "@hourly", [{"every": "5m"}, "@hourly"]),
+        ("schedule: [{every: 5m}, '@daily']\n", "schedule.1", None, [{"every": "5m"}]),
+        (
+            "schedule: ['@hourly', '@daily']\n",
+            "schedule.1.timezone",
+            "UTC",
+            ["@hourly", {"cron": "@daily", "timezone": "UTC"}],
+        ),
+        (
+            "schedule: {cron: '@daily', except: [2026-12-24]}\n",
+            "schedule.except.holidays",
+            "AT",
+            {"cron": "@daily", "except": {"dates": ["2026-12-24"], "holidays": "AT"}},
+        ),
+        ("schedule: '@daily'\n", "schedule.except.holidays", "AT", {"cron": "@daily", "except": {"holidays": "AT"}}),
+        ("schedule: {also: ['@daily'], every: 5m}\n", "schedule.also.0.timezone", "UTC",
+         {"also": [{"cron": "@daily", "timezone": "UTC"}], "every": "5m"}),
+    ],
+)  # fmt: skip
+def test_a_path_leads_into_lists(before: str, path: str, value: Any, after: Any) -> None:
+    assert load(with_values(before, {path: value}))["schedule"] == after
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("run.timeout.soft", "timeout has a value, and no keys"),
+        ("schedule.7.cron", "of 2 there is no 7"),
+        ("tags.first", "tags has a value"),
+        ("tags.9", "of 1 there is no 9"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_told(path: str, told: str) -> None:
+    text = "run: {shell: ls, timeout: 5m}\nschedule: ['@daily', '@hourly']\ntags: [a]\n"
+    with pytest.raises(UsageError, match=told):
+        with_values(text, {path: "x"})

@@ -191,6 +191,8 @@ def _starts_in(job: Job, deployed: DeploymentResponse | None) -> str | None:
 
 async def _lacking(found: Catalogue) -> tuple[list[Unusable], str | None]:
     """What the jobs name and the server does not have, or why it was not asked."""
+    if settings.api_url() is None:
+        return [], "no Prefect server is running here."
     from ocs.service.missing import missing
 
     try:

@@ -54,13 +54,13 @@ def edit(job: JobId, values: Settings = None, no_deploy: NoDeploy = False) -> No
 
 @app.command(epilog="Example:  ocs jobs enable nightly-report")
 def enable(job: SomeJobId = None, tag: Tag = None, no_deploy: NoDeploy = False) -> None:
-    """Let a job's schedule run again, also when it was paused in the UI; or those of all jobs with a tag."""
+    """Let a job's schedule run again, also when it was paused in the UI."""
     _switch(job, tag, enabled=True, no_deploy=no_deploy)
 
 
 @app.command(epilog="Example:  ocs jobs disable nightly-report")
 def disable(job: SomeJobId = None, tag: Tag = None, no_deploy: NoDeploy = False) -> None:
-    """Pause a job's schedule, or those of all jobs with a tag; they can still be run by hand."""
+    """Pause a job's schedule; it can still be run by hand."""
     _switch(job, tag, enabled=False, no_deploy=no_deploy)
 
 

@@ -35,7 +35,7 @@ def run_job(
     wait: Annotated[bool, typer.Option("--wait", help=WAIT)] = False,
     queue: Annotated[bool, typer.Option("--queue", help=QUEUE)] = False,
 ) -> None:
-    """Run a job now, or all with a tag, beside its schedule; values of --set are for this run only.
+    """Run a job now, beside its schedule; values of --set are for this run only.
 
     While the job runs already, limits.overlap says what becomes of it; where that is skip, nothing is begun: wait for
     the run that is there (--wait), or have yours begin when that has ended (--queue).
