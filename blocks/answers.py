@@ -65,7 +65,7 @@ async def reply(response: httpx.Response, *, hide: str) -> AsyncGenerator[str]:
         if not complete:
             yield ""
     if not finished:
-        raise GatewayError("The connection ended before the reply did.", retryable=True)
+        raise GatewayError("The connection ended before the reply did.", retryable=True, cut_off=True)
 
 
 async def refusal(response: httpx.Response, *, hide: str) -> GatewayError:

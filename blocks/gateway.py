@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 from prefect.blocks.core import Block
@@ -179,6 +179,16 @@ class OpenClawGateway(Block):
             raise answers.not_ok(f"The tool {tool}", answer, hide=_value(self.token))
         result = answer.get("result")
         return cast("dict[str, Any]", result) if isinstance(result, dict) else {"value": result}
+
+    async def history(self, session_key: str, *, limit: int) -> Mapping[str, Any]:
+        """The newest messages of a session, as the gateway shows them (`items`).
+
+        Raises:
+            GatewayError: it is away or refuses, or there is no such session.
+        """
+        path = f"/sessions/{quote(session_key, safe='')}/history?limit={limit}"
+        async with self._response("GET", path, self.token, patience=self.request_timeout) as response:
+            return await answers.document(response, hide=_value(self.token))
 
     async def profile_of_main(self, agent: str) -> str | None:
         """The auth profile that the agent's main session uses now; None when the gateway names none.

@@ -20,7 +20,8 @@ class GatewayError(OcsError):
     """The gateway refused, failed or is away.
 
     `retryable` says that the same request may go well later, `retry_after` when the gateway said it would.
-    `reached` is False when the request was certainly not taken: nothing of it was done.
+    `reached` is False when the request was certainly not taken: nothing of it was done. `cut_off` says that it was
+    taken and its answer broke off: the gateway may have ended, and goes on with the turn when it is back.
     """
 
     code: ClassVar[str] = "gateway"
@@ -33,11 +34,18 @@ class GatewayError(OcsError):
         retryable: bool = False,
         retry_after: timedelta | None = None,
         reached: bool = True,
+        cut_off: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.retryable = retryable
         self.retry_after = retry_after
         self.reached = reached
+        self.cut_off = cut_off
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it says of the gateway that it is not there, and nothing of what was asked."""
+        return self.retryable and (self.cut_off or not self.reached)
 
 
 def unreachable(url: str, failed: httpx.HTTPError) -> GatewayError:
@@ -52,7 +60,9 @@ def unreachable(url: str, failed: httpx.HTTPError) -> GatewayError:
     if isinstance(failed, httpx.TimeoutException):
         return GatewayError(f"The OpenClaw gateway at {url} took too long to answer.", retryable=True)
     why = str(failed) or type(failed).__name__
-    return GatewayError(f"The connection to the OpenClaw gateway at {url} broke off: {why}", retryable=True)
+    return GatewayError(
+        f"The connection to the OpenClaw gateway at {url} broke off: {why}", retryable=True, cut_off=True
+    )
 
 
 def refused(status: int, said: str, retry_after: timedelta | None) -> GatewayError:

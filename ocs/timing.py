@@ -129,6 +129,14 @@ class Timing:
     """A run that found the gateway away is snoozed for so long."""
     gateway_draining: timedelta = timedelta(seconds=90)
     """A run that found the gateway draining is snoozed for so long, unless the gateway says for how long."""
+    gateway_returns: timedelta = timedelta(minutes=3)
+    """A turn that the gateway's end cut off is taken up again by its run, when the gateway is back within this."""
+    gateway_stop: timedelta = timedelta(seconds=10)
+    """Ending what goes on in a session, and its sub-agents, may take so long."""
+    rest_look: timedelta = timedelta(seconds=3)
+    """From one look for a turn's sub-agents, which go on after its reply, to the next."""
+    rest_owed: timedelta = timedelta(minutes=1)
+    """An agent is woken within this by the end of its last sub-agent; otherwise what it has said is its answer."""
     snooze_least: timedelta = timedelta(seconds=5)
     """No snooze is shorter, even when the gateway asks for less: nothing else slows down what counts no attempt."""
 

@@ -8,12 +8,14 @@ from uuid import UUID
 
 from blocks.gateway import ChatTurn, OpenClawGateway, gateway
 from ocs.rules import prompt, retrieval
-from ocs.rules.dispatch import DispatchContext, DispatchResult, StreamOutput
+from ocs.rules import session_key as session
+from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus, StreamOutput
 from ocs.rules.prompt import Parent
 from ocs.rules.retrieval import CANDIDATES, Earlier
-from ocs.rules.session_key import session_key
+from ocs.rules.session_key import Before
 from ocs.spec import Agent, Job, Main
 from ocs.store import Store, inbox, queries, record_session
+from ocs.store.tables import Run
 from tasks.adapter import runtime
 from tasks.adapter.transient import retry_transient
 from tasks.strategies.agent import run_turn, send_event
@@ -37,19 +39,34 @@ async def run_main(task: Main, work: Work) -> DispatchResult:
 
 async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchResult:
     message = await _prompt(work.job, task, work.context)
-    key = _session_key(task, work.context)
+    earlier = session.gone_on_with(await _attempt_before(work.context))
+    key = earlier or _session_key(task, work.context)
     await _remember(work.context.run_id, key)
     # In the main session inheriting its profile is what happens anyway.
     profile = None if task.session == "main" else task.auth_profile
     return await run_turn(
         reached,
-        ChatTurn(task.agent, message, key, task.model, profile),
+        ChatTurn(task.agent, prompt.taken_up(message) if earlier else message, key, task.model, profile),
         idle=task.idle_timeout,
         timeout=work.job.run.timeout,
         output=work.job.output,
         artifacts=work.artifacts,
         on_line=partial(work.show, "stdout"),
+        goes_on=earlier is not None,
     )
+
+
+async def _attempt_before(context: DispatchContext) -> Before | None:
+    """The attempt that this one follows. A crash cuts a turn off, too."""
+    before = context.dispatch.retry_of
+    if before is None:
+        return None
+
+    async def look_up() -> Run | None:
+        return await queries.run(await runtime.store(), before)
+
+    run = await retry_transient("look up the attempt before", look_up)
+    return Before(run.session_key, run.cut_off or run.status is RunStatus.CRASHED) if run else None
 
 
 async def _remember(run_id: UUID, key: str) -> None:
@@ -62,7 +79,7 @@ async def _remember(run_id: UUID, key: str) -> None:
 
 
 def _session_key(task: Agent, context: DispatchContext) -> str:
-    return session_key(task.session, agent=task.agent, job_id=context.job_id, run_id=context.run_id)
+    return session.session_key(task.session, agent=task.agent, job_id=context.job_id, run_id=context.run_id)
 
 
 async def _prompt(job: Job, task: Agent, context: DispatchContext) -> str:

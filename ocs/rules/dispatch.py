@@ -109,6 +109,7 @@ class DispatchResult:
     False when a further attempt would end the same way. `retire_job` says that the job has served its purpose.
     `notes` are sentences on what else a person should know, however it ended.
     `folder` is where its command started, `session_key` the agent's conversation, `finding` what a watchdog found.
+    `cut_off` says that the turn may go on without us: the connection to the gateway broke, and it did not come back.
     `declined` says that a person decided against the run: it never ran, and its failure children follow.
     """
 
@@ -132,6 +133,7 @@ class DispatchResult:
     retire_job: bool = False
     folder: str | None = None
     session_key: str | None = None
+    cut_off: bool = False
     finding: str | None = None
     notes: tuple[str, ...] = ()
 

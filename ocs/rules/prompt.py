@@ -38,6 +38,11 @@ GLOBAL_SCOPE = (
     "Scope: global. Where you list sessions, use the session listing tool without a filter, so that you see the "
     "sessions of all agents."
 )
+TAKEN_UP = (
+    "You were cut off while you worked at this. If it is above, so is your own work, as far as you came: see what of "
+    "it is done and go on from there. Do nothing twice, and answer as if you had not been cut off; IDEMPOTENT_SKIP is "
+    "no answer to what you did yourself. What was asked, once more:"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,11 @@ def build(
         task.message,
     ]
     return "\n\n".join(parts)
+
+
+def taken_up(prompt: str) -> str:
+    """The prompt of a turn that goes on in the conversation of one that was cut off."""
+    return f"{TAKEN_UP}\n\n{prompt}"
 
 
 def _boundary(task: Agent) -> list[str]:

@@ -125,7 +125,8 @@ class Agent(Part):
     """fresh, job (one conversation per job), main, or a key of your own."""
     auth_profile: Annotated[Maybe256, AfterValidator(_auth_profile)] = None
     """Which of the gateway's credentials it uses: provider:label, or inherit, which is that of the main session."""
-    idle_timeout: PositiveDuration = timedelta(seconds=120)
+    # The gateway asks an overloaded model ten times, which takes it up to 158 seconds, and says nothing meanwhile.
+    idle_timeout: PositiveDuration = timedelta(minutes=3)
     """No sign of life for this long ends the turn."""
     scope: Literal["own", "global"] = "own"
     """Its own sessions, or all."""

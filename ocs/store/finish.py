@@ -245,6 +245,7 @@ def _write(run: Run, result: DispatchResult, why: str, notes: Sequence[str], now
     )
     run.folder = result.folder
     run.session_key, run.finding = result.session_key or run.session_key, result.finding
+    run.cut_off = result.cut_off
 
 
 async def _resolve_key(session: AsyncSession, key: str, result: DispatchResult, now: datetime) -> None:

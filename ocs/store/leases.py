@@ -23,7 +23,7 @@ from ocs.timing import timing
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A run that has not ended, who executes it, and which process it is (None before it has started one).
+    """A run that has not ended, who executes it, and which process or conversation it is (None before there is one).
 
     `has_run_out` is by the clock that gave it, at the moment of the question.
     """
@@ -34,6 +34,7 @@ class Lease:
     has_run_out: bool = False
     pid: int | None = None
     pid_started_at: float | None = None
+    session_key: str | None = None
 
 
 async def leases(store: Store) -> list[Lease]:
@@ -87,4 +88,4 @@ def last_heartbeat_of(run: Run) -> datetime:
 
 def _lease(run: Run, now: datetime) -> Lease:
     until = last_heartbeat_of(run)
-    return Lease(context_of(run), run.owner or "", until, until < now, run.pid, run.pid_started_at)
+    return Lease(context_of(run), run.owner or "", until, until < now, run.pid, run.pid_started_at, run.session_key)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from ocs.errors import StoreError
 
-CURRENT = "0011"
+CURRENT = "0012"
 """The revision this program works with; the head of `migrations`."""
 
 

@@ -83,6 +83,8 @@ class Run(SQLModel, table=True):
     stderr_bytes: int = Field(default=0, sa_type=BigInteger)
     stderr_path: str | None = Field(default=None, sa_column=Column(Text))
     session_key: str | None = Field(default=None, sa_column=Column(Text))
+    # The gateway may go on with its turn by itself: it was lost in the middle of it.
+    cut_off: bool = False
     finding: str | None = Field(default=None, max_length=32)
 
     @property

@@ -7,7 +7,12 @@ import shutil
 from collections.abc import Sequence
 from uuid import UUID
 
+from prefect.logging import get_logger
+
+from blocks.gateway import GatewayError, gateway
+from blocks.gateway_sessions import stop
 from ocs import settings
+from ocs.rules.session_key import is_of_one_run
 from ocs.store import Lease
 from ocs.timing import timing
 from tasks.recovery import owner
@@ -24,6 +29,26 @@ async def end_leftovers(lost: Sequence[Lease]) -> dict[UUID, list[Process]]:
     grace, kill = timing().orphan_grace.total_seconds(), timing().kill.total_seconds()
     living = await asyncio.to_thread(sessions.end, left, grace, kill)
     return {UUID(session.run): processes for session, processes in living.items() if processes}
+
+
+async def stop_turns(lost: Sequence[Lease]) -> None:
+    """End what a gateway goes on with of turns that nobody listens to any more, sub-agents first of all.
+
+    One that was killed with the worker finishes the turn when it is back; it cannot be told to before. Conversations
+    that others speak in are left alone: nobody knows any more what in them is the run's.
+    """
+    keys = [lease.session_key for lease in lost if lease.session_key and is_of_one_run(lease.session_key)]
+    if not keys:
+        return
+    logger = get_logger(__name__)
+    try:
+        reached = await gateway()
+    except GatewayError as failed:
+        logger.warning("Turns that were cut off could not be ended in the gateway: %s", failed.message)
+        return
+    stopped = await asyncio.gather(*(stop(reached, key, archive=True) for key in keys))
+    for key in (key for key, done in zip(keys, stopped, strict=True) if not done):
+        logger.warning("The gateway could not be asked to end what goes on in %s", key)
 
 
 def living(lease: Lease) -> list[Process]:

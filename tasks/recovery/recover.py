@@ -24,7 +24,7 @@ from tasks.adapter.publish import publish
 from tasks.adapter.states import state_of
 from tasks.conditions import evaluate
 from tasks.recovery import owner, reconcile
-from tasks.recovery.leftovers import end_leftovers, remove_outputs
+from tasks.recovery.leftovers import end_leftovers, remove_outputs, stop_turns
 from tasks.strategies.sessions import Process
 
 CUT_OFF = "Its worker was cut off while it ran."
@@ -62,7 +62,7 @@ async def _end_all(client: PrefectClient, store: Store, lost: list[Lease]) -> in
 
     A run that cannot end now harms no other, and recovery tries it again.
     """
-    survivors = await end_leftovers(lost)
+    survivors, _ = await asyncio.gather(end_leftovers(lost), stop_turns(lost))
     ended = 0
     for lease in lost:
         try:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
+from blocks.gateway_sessions import reopen
 from ocs.rules import auth_profile, reply
 from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
 from ocs.rules.masking import Masking
 from ocs.rules.plain_text import without_blank_ends
+from ocs.rules.session_key import is_of_one_run
 from ocs.rules.shell_result import cut
 from ocs.spec import Output, format_duration
 from ocs.timing import timing
 from tasks.strategies.capture import Capture
+from tasks.strategies.conversation import Conversation, Silent
 
 ENDED = "; the turn was ended."
-
-
-class Silent(Exception):
-    """Nothing came for too long."""
 
 
 async def run_turn(
@@ -35,37 +34,51 @@ async def run_turn(
     output: Output,
     artifacts: Path,
     on_line: Callable[[str], None],
+    goes_on: bool = False,
 ) -> DispatchResult:
     """Have the turn done, and say how it went. `on_line` gets what is to be known of it, and each line of the reply.
 
-    Silence for `idle` ends the turn, and so does `timeout` however lively it is. Cancelling the task closes the
-    connection, which cancels the turn in the gateway. A gateway that is away or about to restart is no failure of
-    the job: nothing was done, so the run is snoozed, and nobody hears of it.
+    Silence for `idle` ends the turn, and so does `timeout` however lively it is. A turn that is ended, or fails, is
+    ended in the gateway with the sub-agents that it has spawned; so is one whose task is cancelled. A gateway that is
+    away or about to restart is no failure of the job: nothing was done, so the run is snoozed, and nobody hears of it.
+    With `goes_on` the turn goes on with one that was cut off, in its session.
     """
     result = _begun(turn.session_key)
     if not await gateway.wait_until_up(timing().gateway_wait):
-        return _snoozed(result, f"The OpenClaw gateway at {gateway.url} does not answer.", timing().gateway_away)
-    token = gateway.token.get_secret_value()
-    said = Capture(
-        artifacts / "stdout.txt",
-        output,
-        secrets=Masking(filter(None, (token, gateway.hooks_token.get_secret_value()))),
-        show=on_line,
-    )
+        why = f"The OpenClaw gateway at {gateway.url} does not answer."
+        return replace(_snoozed(result, why, timing().gateway_away), cut_off=goes_on)
+    token, hooks_token = gateway.token.get_secret_value(), gateway.hooks_token.get_secret_value()
+    secrets = Masking(filter(None, (token, hooks_token)))
+    capture = partial(Capture, artifacts / "stdout.txt", output, secrets=secrets, show=on_line)
+    talk = Conversation(gateway, turn, idle, capture, on_line)
+    try:
+        result = await _held(talk, result, timeout, goes_on=goes_on)
+    except asyncio.CancelledError:
+        await talk.stop()
+        raise
+    finally:
+        talk.end()
+    if result.status is not RunStatus.OK and not result.cut_off:
+        await talk.stop()
+    return _judged(result, talk.said, output)
+
+
+async def _held(talk: Conversation, result: DispatchResult, timeout: timedelta, *, goes_on: bool) -> DispatchResult:
     try:
         async with asyncio.timeout(timeout.total_seconds()):
-            await _choose_profile(gateway, turn, on_line)
-            await _listen(gateway.chat(turn), idle, said)
+            if goes_on and is_of_one_run(talk.turn.session_key):
+                await reopen(talk.gateway, talk.turn.session_key)
+            await _choose_profile(talk.gateway, talk.turn, talk.note)
+            await talk.hold()
     except TimeoutError:
-        result = replace(result, status=RunStatus.TIMEOUT, error=f"Timed out after {format_duration(timeout)}{ENDED}")
+        return replace(result, status=RunStatus.TIMEOUT, error=f"Timed out after {format_duration(timeout)}{ENDED}")
     except Silent:
-        silence = f"It gave no sign of life for {format_duration(idle)}{ENDED}"
-        result = replace(result, status=RunStatus.TIMEOUT, error=silence)
+        silence = f"It gave no sign of life for {format_duration(talk.idle)}{ENDED}"
+        return replace(result, status=RunStatus.TIMEOUT, error=silence)
     except GatewayError as failed:
-        result = _failed(result, failed)
-    finally:
-        said.finish()
-    return _judged(result, said, output)
+        lost = failed.cut_off or (goes_on and not failed.reached)
+        return replace(_failed(result, failed), cut_off=lost)
+    return result
 
 
 async def send_event(gateway: OpenClawGateway, text: str, *, session_key: str) -> DispatchResult:
@@ -106,26 +119,6 @@ async def _choose_profile(gateway: OpenClawGateway, turn: ChatTurn, note: Callab
             note(f"The main session of {turn.agent} uses no auth profile for {model}: the gateway's order decides.")
             return
     await gateway.choose_profile(turn, profile)
-
-
-async def _listen(pieces: AsyncGenerator[str], idle: timedelta, said: Capture) -> None:
-    """Take in the reply to its end.
-
-    Raises:
-        Silent: nothing came for `idle`.
-        GatewayError: as `OpenClawGateway.chat` does.
-    """
-    async with aclosing(pieces):
-        while (piece := await _next(pieces, idle)) is not None:
-            said.feed(piece.encode())
-
-
-async def _next(pieces: AsyncGenerator[str], idle: timedelta) -> str | None:
-    try:
-        async with asyncio.timeout(idle.total_seconds()):
-            return await anext(pieces, None)
-    except TimeoutError:
-        raise Silent from None
 
 
 def _judged(result: DispatchResult, said: Capture, output: Output) -> DispatchResult:

@@ -11,7 +11,7 @@ from ocs.rules.dispatch import RunStatus
 from ocs.rules.messages import Draft, Event
 from ocs.store import inbox, messages
 from tests.crash.rig import Rig
-from tests.gateway.server import Connection, serving, well
+from tests.gateway.server import CHAT, Connection, serving, well
 
 pytestmark = pytest.mark.e2e
 NOBODY = {"when": "never", "opt_out_reason": "a test"}
@@ -21,7 +21,7 @@ async def test_a_worker_killed_during_a_turn_loses_no_message(rig: Rig) -> None:
     system, agent = rig.system, rig.system.id("scribe")
 
     async def think(connection: Connection) -> None:
-        if connection.request.path == "/health":
+        if connection.request.path != CHAT:
             await well(connection)
             return
         await connection.stream()

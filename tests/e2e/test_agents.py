@@ -20,7 +20,7 @@ from ocs.store import inbox, messages, queries
 from tests.cli.command import OCS
 from tests.e2e.system import RunningSystem
 from tests.e2e.test_jobs import artifact_of, log_lines
-from tests.gateway.server import Connection, Server, serving, well
+from tests.gateway.server import CHAT, Connection, Server, serving, well
 
 pytestmark = pytest.mark.e2e
 TOKEN = "token-of-the-gateway-block"
@@ -78,7 +78,7 @@ async def test_a_draining_gateway_costs_no_attempt(ocs: RunningSystem, server: S
 
     async def drain(connection: Connection) -> None:
         nonlocal refusals
-        if connection.request.path == "/health" or not refusals:
+        if connection.request.path != CHAT or not refusals:
             await well(connection)
             return
         refusals -= 1
@@ -108,7 +108,7 @@ async def test_a_cancel_in_prefect_ends_the_turn(ocs: RunningSystem, server: Ser
     left: list[str] = []
 
     async def think(connection: Connection) -> None:
-        if connection.request.path == "/health":
+        if connection.request.path != CHAT:
             await well(connection)
             return
         await connection.stream()
@@ -154,7 +154,7 @@ async def test_a_repetition_is_told_the_key_of_the_first_attempt(ocs: RunningSys
     replies = ["TASK_FAILED: the disk was full", "IDEMPOTENT_SKIP"]
 
     async def say(connection: Connection) -> None:
-        if connection.request.path == "/health":
+        if connection.request.path != CHAT:
             await well(connection)
             return
         await connection.stream()
@@ -180,7 +180,7 @@ async def test_an_agent_sees_what_its_earlier_runs_said(ocs: RunningSystem, serv
     replies = ["The disk is nearly full.", "Orders rose.", "done"]
 
     async def say(connection: Connection) -> None:
-        if connection.request.path == "/health":
+        if connection.request.path != CHAT:
             await well(connection)
             return
         await connection.stream()
@@ -208,7 +208,7 @@ async def test_a_message_from_a_shell_job_is_shown_until_a_turn_ends_well(
     replies = ["TASK_FAILED: not now", "All well.", "All well."]
 
     async def say(connection: Connection) -> None:
-        if connection.request.path == "/health":
+        if connection.request.path != CHAT:
             await well(connection)
             return
         await connection.stream()

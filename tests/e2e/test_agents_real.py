@@ -64,8 +64,8 @@ async def test_runs_outlive_the_gateway_and_each_is_done_once(
         assert len(model.prompts(f"{word} [[say")) == 1
         assert (await queries.job_states(ocs.store))[ocs.id(f"brief-{number}")].consecutive_errors == 0
 
-    # In the middle of a turn: half of it may have been done, so the job decides whether to try again.
-    ocs.write("broken", run={"agent": "[[hang]]"}, deliver=NOBODY)
+    word = ocs.id("word")
+    ocs.write("broken", run={"agent": f"[[once: {word} is done]]", "timeout": "10m"}, deliver=NOBODY)
     ocs.write("cancelled", run={"agent": "[[hang]]"}, deliver=NOBODY)
     await ocs.deploy()
     await ocs.run("cancelled")
@@ -80,10 +80,11 @@ async def test_runs_outlive_the_gateway_and_each_is_done_once(
     model.hanging.clear()
     await ocs.run("broken")
     await ocs.eventually(lambda: _is_set(model))
-    gateway.stop()
+    gateway.kill()
+    gateway.start()
     run = await ocs.ended_run("broken")
-    assert run.status is RunStatus.ERROR
-    assert run.stdout == "Let me think."
+    assert (run.status, run.stdout) == (RunStatus.OK, f"{word} is done")
+    assert len(model.prompts(f"[[once: {word}")) == 2
 
 
 async def test_a_message_is_in_the_prompt_of_the_next_turn_and_not_in_the_one_after(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import select
 import threading
 import time
@@ -13,7 +14,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
-_ASKED = re.compile(r"\[\[(say|slow|hang|fail)(?:: ([^\]]*))?\]\]")
+_ASKED = re.compile(r"\[\[(say|slow|hang|once|spawn|fail)(?:: ([^\]]*))?\]\]")
+_OF_THE_GATEWAY = re.compile(r"<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>.*?<<<END_OPENCLAW_INTERNAL_CONTEXT>>>", re.DOTALL)
+"""What the gateway itself tells of sub-agents, among it the tasks that they were given."""
 
 
 @dataclass
@@ -35,6 +38,24 @@ def _text(request: dict[str, Any]) -> str:
     return json.dumps(request.get("messages", []), ensure_ascii=False)
 
 
+def _words(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    parts = [{"text": content}] if isinstance(content, str) else content or []
+    return _OF_THE_GATEWAY.sub("", " ".join(part.get("text", "") for part in parts))
+
+
+def _wish(request: dict[str, Any]) -> tuple[str, str, int]:
+    """What the last wish asks for, with its value, and how many tools were called for it."""
+    messages = request["messages"]
+    users = [(number, _words(message)) for number, message in enumerate(messages) if message["role"] == "user"]
+    # What wakes an agent names the wish of its sub-agent.
+    own = [(number, words) for number, words in users if "[[spawn:" in words] or users
+    for number, words in reversed(own):
+        if asked := _ASKED.findall(words):
+            return *asked[-1], sum(bool(message.get("tool_calls")) for message in messages[number:])
+    return "say", "nothing was asked", 0
+
+
 class _Handler(BaseHTTPRequestHandler):
     model: Model
 
@@ -42,10 +63,12 @@ class _Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.model.asked.append(request)
         self.model.keys.append((self.headers.get("Authorization") or "").removeprefix("Bearer "))
-        asked = _ASKED.findall(_text(request))
-        action, value = asked[-1] if asked else ("say", "nothing was asked")
+        action, value, calls = _wish(request)
         try:
-            getattr(self, f"_{action}")(value)
+            if action == "spawn":
+                self._spawn(value, calls)
+            else:
+                getattr(self, f"_{action}")(value)
         except OSError:
             self.model.left.set()
 
@@ -71,6 +94,31 @@ class _Handler(BaseHTTPRequestHandler):
         select.select([self.connection], [], [], 120)
         self.model.left.set()
 
+    def _once(self, text: str) -> None:
+        """Hang when it is asked first, and say it when it is asked again."""
+        if len(self.model.prompts(f"[[once: {text}]]")) > 1:
+            self._say(text)
+        else:
+            self._hang(text)
+
+    def _spawn(self, wish: str, calls: int) -> None:
+        """Give a sub-agent a wish, wait for it, and say so."""
+        match calls:
+            case 0:
+                task = f"[[{wish.replace(' ', ': ', 1)}]]"
+                self._call("tool_call", {"id": "sessions_spawn", "args": {"task": task}})
+            case 1:
+                self._call("sessions_yield", {})
+            case _:
+                self._say("The sub-agent has ended.")
+
+    def _call(self, tool: str, arguments: dict[str, Any]) -> None:
+        called = {"name": tool, "arguments": json.dumps(arguments)}
+        call = {"index": 0, "id": f"call_{secrets.token_hex(4)}", "type": "function", "function": called}
+        self._begin()
+        self._event({"tool_calls": [call]})
+        self._end("tool_calls")
+
     def _fail(self, status: str) -> None:
         body = json.dumps({"error": {"message": "the model is overloaded", "type": "overloaded"}}).encode()
         self.send_response(int(status))
@@ -88,11 +136,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _chunk(self, text: str) -> None:
         self._event({"content": text})
 
-    def _end(self) -> None:
-        self._event({}, "stop")
+    def _end(self, finish: str = "stop") -> None:
+        self._event({}, finish)
         self.wfile.write(b"data: [DONE]\n\n")
 
-    def _event(self, delta: dict[str, str], finish: str | None = None) -> None:
+    def _event(self, delta: dict[str, Any], finish: str | None = None) -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
         event = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "echo", "choices": [choice]}
         self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())

@@ -89,13 +89,21 @@ class RealGateway:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self._end(patience=0)
+
     def stop(self) -> None:
         """End it, and the helpers that it started. While a turn goes on it would wait for that."""
+        self._end(patience=GRACE)
+
+    def _end(self, patience: float) -> None:
         if self._process is None:
             return
         family = [psutil.Process(self._process.pid), *psutil.Process(self._process.pid).children(recursive=True)]
-        self._process.terminate()
-        _, left = psutil.wait_procs(family, timeout=GRACE)
+        if patience:
+            self._process.terminate()
+        _, left = psutil.wait_procs(family, timeout=patience)
         for process in left:
             with suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+CHAT = "/v1/chat/completions"
+INVOKE = "/tools/invoke"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -66,6 +69,9 @@ async def well(connection: Connection) -> None:
     if connection.request.path == "/health":
         await connection.json(200, {"ok": True, "status": "live"})
         return
+    if connection.request.path == INVOKE:
+        await connection.json(200, {"ok": True, "result": {"details": {"tasks": [], "active": []}}})
+        return
     await connection.stream()
     await connection.say("All ")
     await connection.say("well.")
@@ -79,7 +85,11 @@ class Server:
     requests: list[Request] = field(default_factory=list)
 
     def turns(self) -> list[Request]:
-        return [request for request in self.requests if request.path == "/v1/chat/completions"]
+        return [request for request in self.requests if request.path == CHAT]
+
+    def invoked(self, tool: str) -> list[Request]:
+        """What was asked of one of the gateway's tools."""
+        return [request for request in self.requests if request.path == INVOKE and request.body["tool"] == tool]
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -70,6 +71,11 @@ async def say(
 ) -> DispatchResult:
     turn = ChatTurn("main", message, key or f"agent:main:scheduler:{secrets.token_hex(4)}", **fields)
     return await run_turn(gateway, turn, idle=idle, timeout=LONG, output=Output(), artifacts=artifacts, on_line=on_line)
+
+
+def own_key() -> str:
+    """A key of the form that a run's own conversation has."""
+    return f"agent:main:scheduler:check:{uuid4()}"
 
 
 async def eventually(look: Callable[[], Any]) -> Any:
@@ -190,6 +196,44 @@ async def test_a_cancelled_turn_is_cancelled_in_the_gateway(
     turn.cancel()
     await asyncio.wait({turn})
     await eventually(model.left.is_set)
+
+
+async def test_an_agent_that_waits_for_its_sub_agent_is_heard_to_the_end(
+    gateway: OpenClawGateway, tmp_path: Path
+) -> None:
+    """The gateway itself answers the turn with "No response from OpenClaw." meanwhile."""
+    result = await say(gateway, "[[spawn: slow 3]]", artifacts=tmp_path)
+    assert (result.status, result.content) == (RunStatus.OK, "The sub-agent has ended.")
+
+
+async def test_a_turn_that_is_cut_off_or_cancelled_is_done_once_and_by_nobody_else(
+    gateway: OpenClawGateway, real: RealGateway, model: Model, word: str, tmp_path: Path
+) -> None:
+    """A gateway that was killed goes on with its turns by itself; the end of a sub-agent wakes a cancelled turn."""
+    model.hanging.clear()
+    model.left.clear()
+    waiting = asyncio.create_task(say(gateway, f"{word}-cancelled [[spawn: hang]]", own_key(), artifacts=tmp_path))
+    await eventually(model.hanging.is_set)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    await eventually(model.left.is_set)
+    asked_for_cancelled = len(model.prompts(f"{word}-cancelled"))
+
+    model.hanging.clear()
+    message = f"[[once: {word} is done]]"
+    lines: list[str] = []
+    turn = asyncio.create_task(say(gateway, message, own_key(), artifacts=tmp_path, on_line=lines.append))
+    await eventually(model.hanging.is_set)
+    await asyncio.to_thread(real.kill)
+    await asyncio.to_thread(real.start)
+    result = await turn
+    assert (result.status, result.content) == (RunStatus.OK, f"{word} is done"), (result, lines)
+
+    # Its own recovery, and a wake, come up to half a minute later.
+    result = await say(gateway, "[[slow: 40]]", artifacts=tmp_path)
+    assert result.status is RunStatus.OK
+    assert len(model.prompts(message)) == 2
+    assert len(model.prompts(f"{word}-cancelled")) == asked_for_cancelled
 
 
 async def test_sessions_are_listed_under_their_keys(gateway: OpenClawGateway, word: str, tmp_path: Path) -> None:

@@ -12,15 +12,17 @@ from pydantic import SecretStr
 
 from blocks.gateway import ChatTurn, OpenClawGateway
 from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
+from ocs.rules.prompt import taken_up
 from ocs.spec import Output
 from ocs.timing import timing
 from tasks.strategies.agent import run_turn, send_event
+from tasks.strategies.conversation import TAKE_OVERS
 from tests.conftest import Times
-from tests.gateway.server import Connection, Server, well
+from tests.gateway.server import CHAT, INVOKE, Connection, Server, well
 
 TOKEN = "gateway-token-of-this-test"
 KEY = "agent:main:scheduler:check"
-TURN = ChatTurn("main", "How is it?", KEY)
+OWN = "agent:main:scheduler:check:0b0e1c9e-6f3f-4a52-8f50-6e2a3f0f6f11"
 LONG = timedelta(minutes=2)
 
 
@@ -32,21 +34,30 @@ class Turns:
         self.artifacts = artifacts
         self.lines: list[str] = []
 
-    async def run(self, *, idle: timedelta = LONG, timeout: timedelta = LONG, url: str | None = None) -> DispatchResult:
+    async def run(
+        self,
+        *,
+        idle: timedelta = LONG,
+        timeout: timedelta = LONG,
+        url: str | None = None,
+        key: str = KEY,
+        goes_on: bool = False,
+    ) -> DispatchResult:
         return await run_turn(
             OpenClawGateway(url=url or self.fake.url, token=SecretStr(TOKEN)),
-            TURN,
+            ChatTurn("main", "How is it?", key),
             idle=idle,
             timeout=timeout,
             output=Output(),
             artifacts=self.artifacts,
             on_line=self.lines.append,
+            goes_on=goes_on,
         )
 
 
 @pytest.fixture
 def turns(fake: Server, tmp_path: Path, times: Times) -> Turns:
-    times(gateway_wait=0)
+    times(gateway_wait=0, gateway_returns=0, rest_look=0.01)
     return Turns(fake, tmp_path)
 
 
@@ -54,7 +65,7 @@ def to_turns(answer: Callable[[Connection], Awaitable[None]]) -> Callable[[Conne
     """Answers turns so, and is otherwise in good health."""
 
     async def answering(connection: Connection) -> None:
-        await (well if connection.request.path == "/health" else answer)(connection)
+        await (answer if connection.request.path == CHAT else well)(connection)
 
     return answering
 
@@ -177,15 +188,119 @@ async def test_other_refusals_are_failures(turns: Turns, status: int, retryable:
     assert result.idempotency_action is IdempotencyAction.RELEASE
 
 
-async def test_a_reply_that_breaks_off_is_a_failure_and_is_kept(turns: Turns) -> None:
-    async def half(connection: Connection) -> None:
-        await connection.stream()
-        await connection.say("First I")
+class Gateway:
+    """Answers turns one after the other, each in its own way; its sub-agents are at work for so many looks."""
 
-    turns.fake.answer = to_turns(half)
+    def __init__(self, *turns: str, looks: int = 0, last_words: str = "") -> None:
+        self.turns = list(turns)
+        self.looks = looks
+        self.last_words = last_words
+        self.left = asyncio.Event()
+
+    async def __call__(self, connection: Connection) -> None:
+        if connection.request.path == CHAT:
+            await self._turn(connection, self.turns.pop(0) if self.turns else "All well.")
+        elif connection.request.path == INVOKE and connection.request.body["tool"] == "subagents":
+            await self._subagents(connection)
+        elif connection.request.path.startswith("/sessions/"):
+            said = {"role": "assistant", "content": [{"type": "text", "text": self.last_words}], "stopReason": "stop"}
+            await connection.json(200, {"items": [said]})
+        else:
+            await well(connection)
+
+    async def _turn(self, connection: Connection, say: str) -> None:
+        await connection.stream()
+        await connection.say(say.removesuffix("..."))
+        if say.endswith("...?"):
+            await connection.is_left()
+            self.left.set()
+        elif not say.endswith("..."):
+            await connection.done()
+
+    async def _subagents(self, connection: Connection) -> None:
+        if connection.request.body["args"]["action"] == "cancel":
+            self.looks = 0
+        status, owed = (
+            ("running", "pending") if self.looks > 1 else ("completed", "pending" if self.looks else "delivered")
+        )
+        self.looks = max(0, self.looks - 1)
+        task = {"taskId": "t1", "runtime": "subagent", "status": status, "deliveryStatus": owed}
+        await connection.json(200, {"ok": True, "result": {"details": {"tasks": [task], "active": []}}})
+
+
+async def test_a_turn_that_is_cut_off_goes_on_in_the_same_session(turns: Turns) -> None:
+    """A gateway that was killed finishes the turn by itself: asked anew elsewhere, it were done twice."""
+    turns.fake.answer = Gateway("First I ...", "It is done.")
+    result = await turns.run()
+    assert (result.status, result.content, result.cut_off) == (RunStatus.OK, "It is done.", False)
+    first, second = turns.fake.turns()
+    assert [each.headers["x-openclaw-session-key"] for each in (first, second)] == [KEY, KEY]
+    assert second.body["messages"][0]["content"] == taken_up("How is it?")
+    assert turns.lines == [
+        "First I ",
+        "The connection ended before the reply did. It is waited for.",
+        "The gateway is back; the turn goes on where it was.",
+        "It is done.",
+    ]
+
+
+async def test_a_turn_that_is_cut_off_again_and_again_is_a_failure_and_what_it_said_is_kept(turns: Turns) -> None:
+    turns.fake.answer = Gateway(*["First I..."] * 9)
     result = await turns.run()
     assert (result.status, result.error) == (RunStatus.ERROR, "The connection ended before the reply did.")
-    assert (result.stdout.text, result.retry_in) == ("First I", None)
+    assert (result.stdout.text, result.retry_in, result.cut_off) == ("First I", None, True)
+    assert len(turns.fake.turns()) == 1 + TAKE_OVERS
+    assert not turns.fake.invoked("sessions")  # it may be at work on it
+
+
+async def test_an_attempt_that_goes_on_takes_its_session_out_of_the_archive(turns: Turns) -> None:
+    assert (await turns.run(key=OWN, goes_on=True)).status is RunStatus.OK
+    (reopened,) = turns.fake.invoked("sessions")
+    assert (reopened.body["args"], reopened.body["sessionKey"]) == ({"action": "patch", "archived": False}, OWN)
+
+
+async def test_an_attempt_that_goes_on_and_finds_the_gateway_away_goes_on_later(
+    turns: Turns, unused_tcp_port: int
+) -> None:
+    result = await turns.run(url=f"http://127.0.0.1:{unused_tcp_port}", goes_on=True)
+    assert (result.retry_in, result.cut_off) == (timing().gateway_away, True)
+
+
+async def test_a_turn_is_over_when_its_sub_agents_are_and_the_agent_has_answered(turns: Turns) -> None:
+    """What the gateway itself answers, while they work, is no answer of the agent's."""
+    turns.fake.answer = Gateway("No response from OpenClaw.", looks=4, last_words="They agree.")
+    result = await turns.run(key=OWN)
+    assert (result.status, result.content) == (RunStatus.OK, "They agree.")
+    assert turns.lines == ["No response from OpenClaw.", "The agent waits for 1 sub-agent.", "They agree."]
+
+
+async def test_sub_agents_that_were_there_before_are_nothing_to_wait_for(turns: Turns) -> None:
+    turns.fake.answer = Gateway("All well.", looks=9**9)
+    assert (await turns.run(key="agent:main:main")).content == "All well."
+
+
+async def test_sub_agents_that_give_no_sign_of_life_end_the_turn_and_are_ended(turns: Turns) -> None:
+    turns.fake.answer = Gateway("No response from OpenClaw.", looks=9**9)
+    result = await turns.run(key=OWN, idle=timedelta(seconds=0.2))
+    assert result.error == "It gave no sign of life for 0.2s; the turn was ended."
+    asked = [request.body["args"] for request in turns.fake.requests if request.path == INVOKE]
+    assert {"action": "cancel", "taskId": "t1"} in asked
+    assert asked.index({"action": "patch", "archived": True}) < asked.index({"action": "cancel", "taskId": "t1"})
+
+
+@pytest.mark.parametrize(("key", "archived"), [(OWN, 1), ("agent:main:main", 0)])
+async def test_a_cancelled_turn_ends_its_session_unless_others_speak_in_it(
+    turns: Turns, key: str, archived: int
+) -> None:
+    gateway = turns.fake.answer = Gateway("Let me see...?")
+    turn = asyncio.create_task(turns.run(key=key))
+    while "Let me see...?" not in turns.lines and not turns.fake.turns():
+        await asyncio.sleep(0.01)
+    turn.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+    await asyncio.wait_for(gateway.left.wait(), 60)
+    assert len(turns.fake.invoked("sessions")) == archived
 
 
 @pytest.mark.parametrize(

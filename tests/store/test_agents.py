@@ -17,7 +17,7 @@ from ocs.rules.dispatch import (
     StreamOutput,
 )
 from ocs.spec import Job
-from ocs.store import Claimed, Outcome, Store, claim, dispatch_of, finish, queries, record_session
+from ocs.store import Claimed, Outcome, Store, claim, dispatch_of, finish, leases, queries, record_session
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -130,6 +130,19 @@ async def test_the_conversation_of_a_turn_is_known_from_its_beginning_and_after_
             await finish(store, brief, context, result, children=(), now=NOW, spread=0)
         (run,) = await queries.runs(store)
         assert run.session_key == "agent:main:scheduler:brief"
+
+
+async def test_a_turn_that_was_cut_off_is_known_to_the_attempt_after_it(store: Store) -> None:
+    brief = job(retry={"max": 1})
+    context = await begun(store, brief, scheduled(NOW), NOW)
+    await record_session(store, context.run_id, "agent:main:scheduler:brief")
+    (lease,) = await leases(store)
+    assert lease.session_key == "agent:main:scheduler:brief"
+    broken = DispatchResult(RunStatus.ERROR, error="The connection ended.", cut_off=True)
+    await finish(store, brief, context, broken, children=(), now=NOW, spread=0)
+    run = await queries.run(store, context.run_id)
+    assert run is not None
+    assert (run.cut_off, run.session_key) == (True, "agent:main:scheduler:brief")
 
 
 async def test_what_earlier_runs_said_is_the_replies_of_good_ones(store: Store) -> None:

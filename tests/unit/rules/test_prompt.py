@@ -15,9 +15,9 @@ from ocs.rules import prompt
 from ocs.rules.dispatch import RunStatus, StreamOutput
 from ocs.rules.fence import NOTICE, fenced
 from ocs.rules.messages import InboxMessage, Kind
-from ocs.rules.prompt import FLUSH, GLOBAL_SCOPE, PLAN_ONLY, READ_ONLY, Parent, build
+from ocs.rules.prompt import FLUSH, GLOBAL_SCOPE, PLAN_ONLY, READ_ONLY, Parent, build, taken_up
 from ocs.rules.retrieval import Earlier
-from ocs.rules.session_key import session_key
+from ocs.rules.session_key import Before, gone_on_with, is_of_one_run, session_key
 from ocs.spec import Agent, Job
 
 JOB = Job.model_validate({"id": "brief", "name": "Daily brief", "run": "true"})
@@ -153,8 +153,27 @@ def test_each_message_stands_in_a_fence_of_its_own_with_who_sent_it() -> None:
         ("main", "agent:main:main"),
         ("standup", "agent:main:standup"),
         ("agent:research:standup", "agent:research:standup"),
+        ("StandUp", "agent:main:standup"),
     ],
 )
 def test_the_session_s_key(session: str, key: str) -> None:
     """Acceptance row 53."""
     assert session_key(session, agent="main", job_id="brief", run_id=RUN) == key
+    assert is_of_one_run(key) is (session == "fresh")
+
+
+@pytest.mark.parametrize(
+    ("before", "goes_on_in"),
+    [
+        (None, None),
+        (Before("agent:main:scheduler:brief:1", cut_off=False), None),
+        (Before("agent:main:scheduler:brief:1", cut_off=True), "agent:main:scheduler:brief:1"),
+        (Before(None, cut_off=True), None),
+    ],
+)
+def test_only_an_attempt_that_was_cut_off_is_gone_on_with(before: Before | None, goes_on_in: str | None) -> None:
+    assert gone_on_with(before) == goes_on_in
+
+
+def test_what_is_taken_up_is_asked_in_full() -> None:
+    assert taken_up("Write the brief.").endswith(":\n\nWrite the brief.")

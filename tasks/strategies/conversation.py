@@ -1,0 +1,168 @@
+"""A run's conversation in a session of the gateway: taken up when it was cut off, over when the session is at rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from blocks import gateway_sessions
+from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
+from ocs.rules import prompt
+from ocs.rules.session_key import is_of_one_run
+from ocs.rules.subagents import SubAgent, at_rest, how_many_run
+from ocs.rules.wording import count_of
+from ocs.timing import timing
+from tasks.strategies.capture import Capture
+
+TAKE_OVERS = 3
+"""A gateway that is killed again and again in the middle of a turn is a failure in the end."""
+
+
+class Silent(Exception):
+    """Nothing came for too long."""
+
+
+@dataclass(slots=True)
+class Conversation:
+    """`said` holds the last reply, in a capture that `capture` makes; `note` takes what is to be known of it.
+
+    `begun` says that the gateway may have taken the turn.
+    """
+
+    gateway: OpenClawGateway
+    turn: ChatTurn
+    idle: timedelta
+    capture: Callable[[], Capture]
+    note: Callable[[str], None]
+    begun: bool = False
+    said: Capture = field(init=False)
+    _has_ended: bool = field(default=False, init=False)
+    _others: Collection[str] | None = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        self.said = self.capture()
+
+    async def hold(self) -> None:
+        """Have the turn taken, and wait until nothing goes on in the session because of it.
+
+        Raises:
+            Silent: nothing came for `idle`.
+            GatewayError: as `OpenClawGateway.chat` does; `cut_off` when the gateway has gone and does not come back.
+        """
+        if not is_of_one_run(self.turn.session_key):
+            found = await gateway_sessions.family(self.gateway, self.turn.session_key)
+            self._others = None if found is None else [each.id for each in found]
+        await self._taken()
+        await self._at_rest()
+
+    async def stop(self) -> None:
+        """End what goes on of it in the gateway; harmless when nothing does.
+
+        Of a session that others speak in only the sub-agents that it has got meanwhile.
+        """
+        if not self.begun or self._others is None:
+            return
+        key = self.turn.session_key
+        archive = is_of_one_run(key)
+        if not await gateway_sessions.stop(self.gateway, key, archive=archive, besides=self._others):
+            self.note("The gateway could not be asked to end what goes on in the session.")
+
+    def end(self) -> None:
+        """No more will come of the reply."""
+        if not self._has_ended:
+            self.said.finish()
+            self._has_ended = True
+
+    def _anew(self) -> None:
+        """Another reply takes the place of the one before, which the run's log keeps."""
+        self.end()
+        self.said, self._has_ended = self.capture(), False
+
+    async def _taken(self) -> None:
+        """Listen to the turn; where a gateway that ends cuts it off, wait for the gateway and take it up again.
+
+        In the same session: then the gateway does not finish the turn by itself, which it does otherwise.
+        """
+        message = self.turn.message
+        for taken_up in range(TAKE_OVERS + 1):
+            try:
+                await self._listen(replace(self.turn, message=message))
+            except GatewayError as broken:
+                if not broken.cut_off or taken_up == TAKE_OVERS:
+                    raise
+                await self._back(broken)
+                message = prompt.taken_up(self.turn.message)
+            else:
+                return
+
+    async def _back(self, broken: GatewayError) -> None:
+        """Wait for the gateway.
+
+        Raises:
+            GatewayError: what has broken, when it does not come back.
+        """
+        self.end()
+        self.note(f"{broken.message} It is waited for.")
+        if not await self.gateway.wait_until_up(timing().gateway_returns):
+            raise broken
+        self.note("The gateway is back; the turn goes on where it was.")
+
+    async def _listen(self, turn: ChatTurn) -> None:
+        self._anew()
+        before, self.begun = self.begun, True
+        try:
+            async with aclosing(self.gateway.chat(turn)) as pieces:
+                while (piece := await self._next(pieces)) is not None:
+                    before = True
+                    self.said.feed(piece.encode())
+        except GatewayError:
+            self.begun = before  # what it refused without a word it has not begun
+            raise
+
+    async def _next(self, pieces: AsyncGenerator[str]) -> str | None:
+        try:
+            async with asyncio.timeout(self.idle.total_seconds()):
+                return await anext(pieces, None)
+        except TimeoutError:
+            raise Silent from None
+
+    async def _at_rest(self) -> None:
+        """Wait for the sub-agents that the turn has left at work, and for the answer that their end calls forth."""
+        family = await self._family()
+        if at_rest(family):
+            return
+        self.end()
+        working = how_many_run(family)
+        self.note(f"The agent waits for {count_of(working, 'sub-agent')}." if working else "A sub-agent has ended.")
+        loop = asyncio.get_running_loop()
+        seen, since = family, loop.time()
+        while not at_rest(family):
+            await asyncio.sleep(timing().rest_look.total_seconds())
+            family = await self._family()
+            if family != seen:
+                seen, since = family, loop.time()
+            silence = loop.time() - since
+            if how_many_run(family) == 0 and silence > timing().rest_owed.total_seconds():
+                break
+            if silence > self.idle.total_seconds():
+                raise Silent
+        if words := await gateway_sessions.last_words(self.gateway, self.turn.session_key):
+            self._anew()
+            self.said.feed(words.encode())
+
+    async def _family(self) -> tuple[SubAgent, ...]:
+        """The sub-agents of this turn; a gateway that ends meanwhile is waited for, and goes on with them itself."""
+        if self._others is None:
+            return ()
+        key = self.turn.session_key
+        for asked in range(TAKE_OVERS + 1):
+            try:
+                return await gateway_sessions.family(self.gateway, key, self._others) or ()
+            except GatewayError as away:
+                if asked == TAKE_OVERS:
+                    raise
+                await self._back(GatewayError(away.message, hint=away.hint, retryable=True, cut_off=True))
+        return ()
