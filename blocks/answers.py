@@ -68,6 +68,23 @@ async def reply(response: httpx.Response, *, hide: str) -> AsyncGenerator[str]:
         raise GatewayError("The connection ended before the reply did.", retryable=True, cut_off=True)
 
 
+async def messages(response: httpx.Response) -> AsyncGenerator[list[Mapping[str, Any]]]:
+    """The messages of a session's history, several or one at a time; what is none is passed over.
+
+    Raises:
+        GatewayError: an event of it is too long.
+    """
+    events = EventStream()
+    async for piece in response.aiter_bytes():
+        try:
+            complete = events.feed(piece)
+        except TooLong:
+            raise GatewayError("An event of the session's history is too long.") from None
+        for data in complete:
+            if found := _messages(data):
+                yield found
+
+
 async def refusal(response: httpx.Response, *, hide: str) -> GatewayError:
     """Why the gateway did not do it, in its own words; the token `hide` is in them never."""
     data = await _read(response, LONGEST_REFUSAL, whole=False)
@@ -81,6 +98,19 @@ def not_ok(what: str, answer: Mapping[str, Any], *, hide: str) -> GatewayError:
     """The failure that an answer with the status 200 tells of."""
     said = _told(_message(answer), hide)
     return GatewayError(f"{what} failed in the gateway{f': {said}' if said else '.'}", retryable=True)
+
+
+def _messages(data: str) -> list[Mapping[str, Any]]:
+    try:
+        event: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(event, dict):
+        return []
+    told = cast("dict[str, Any]", event)
+    rows: Any = told.get("items", [told.get("message")])
+    found = cast("list[Any]", rows) if isinstance(rows, list) else []
+    return [cast("dict[str, Any]", row) for row in found if isinstance(row, dict)]
 
 
 def _chunk(data: str, hide: str, *, begun: bool) -> tuple[str, bool]:

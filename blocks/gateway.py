@@ -190,6 +190,18 @@ class OpenClawGateway(Block):
         async with self._response("GET", path, self.token, patience=self.request_timeout) as response:
             return await answers.document(response, hide=_value(self.token))
 
+    async def activity(self, session_key: str) -> AsyncGenerator[list[Mapping[str, Any]]]:
+        """The messages of a session: first those that are there, then each as it comes. Some come again.
+
+        Raises:
+            GatewayError: it is away or refuses, there is no such session (yet), or it ended the stream.
+        """
+        path, patience = f"/sessions/{quote(session_key, safe='')}/history", self.request_timeout
+        stream = {"Accept": "text/event-stream"}
+        async with self._response("GET", path, self.token, headers=stream, patience=patience) as response:
+            async for messages in answers.messages(response):
+                yield messages
+
     async def profile_of_main(self, agent: str) -> str | None:
         """The auth profile that the agent's main session uses now; None when the gateway names none.
 

@@ -41,6 +41,8 @@ from tasks.adapter.reading import document_in
 AT_ONCE = 6
 WORKER_TYPE = "openclaw"
 DYNAMIC_TAG = "ocs:dynamic"
+BUILT_IN_TAG = "ocs:built-in"
+"""Of a deployment that any project may replace by a job of its own."""
 UNAUTHORIZED = (401, 403)
 NEAR = timedelta(seconds=20)
 """A one-shot that is rolled out so close to its moment is dispatched by the rollout itself."""
@@ -235,6 +237,8 @@ async def _refuse_taken(client: PrefectClient, job_ids: Iterable[str], project: 
         try:
             other = await client.read_deployment_by_name(f"{settings.FLOW_NAME}/{job_id}")
         except ObjectNotFound:
+            continue
+        if BUILT_IN_TAG in other.tags:
             continue
         owner = project_in(other.tags) or "another project"
         if owner != project:

@@ -133,6 +133,10 @@ class Timing:
     """A turn that the gateway's end cut off is taken up again by its run, when the gateway is back within this."""
     gateway_stop: timedelta = timedelta(seconds=10)
     """Ending what goes on in a session, and its sub-agents, may take so long."""
+    activity: timedelta = timedelta(seconds=5)
+    """From one record of what an agent does to the next."""
+    activity_again: timedelta = timedelta(seconds=2)
+    """A session's history that is not to be had (yet) is asked for again after this."""
     rest_look: timedelta = timedelta(seconds=3)
     """From one look for a turn's sub-agents, which go on after its reply, to the next."""
     rest_owed: timedelta = timedelta(minutes=1)

@@ -102,12 +102,12 @@ def _defect(strategy: str, defect: Exception) -> str:
 
 
 def _show() -> Callable[[str, str], None]:
-    """Puts a line of a stream into the run's log."""
+    """Puts a line of a stream into the run's log; `activity` is what is done beside what is said."""
     logger = cast("PrefectLogAdapter", get_run_logger())
-    streams = {stream: logger.getChild(stream) for stream in ("stdout", "stderr")}
+    streams = {stream: logger.getChild(stream) for stream in ("stdout", "stderr", "activity")}
 
     def show(stream: str, line: str) -> None:
-        streams[stream].log(INFO if stream == "stdout" else WARNING, "%s", line)
+        streams[stream].log(WARNING if stream == "stderr" else INFO, "%s", line)
 
     return show
 

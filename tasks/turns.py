@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
@@ -16,10 +17,23 @@ from ocs.rules.session_key import Before
 from ocs.spec import Agent, Job, Main
 from ocs.store import Store, inbox, queries, record_session
 from ocs.store.tables import Run
+from ocs.store.tables_tasks import Task
+from ocs.store.tasks import task_of_dispatch
 from tasks.adapter import runtime
 from tasks.adapter.transient import retry_transient
+from tasks.doing import Doing
+from tasks.done import checked, reported
 from tasks.strategies.agent import run_turn, send_event
 from tasks.strategies.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where an attempt stands: the first one of its dispatch, the one before it, and the task that they are."""
+
+    first: Run | None = None
+    before: Before | None = None
+    task: Task | None = None
 
 
 async def run_agent(task: Agent, work: Work) -> DispatchResult:
@@ -33,40 +47,64 @@ async def run_main(task: Main, work: Work) -> DispatchResult:
     as_agent = Agent(message=task.message, agent=reached.default_agent, session="main")
     if task.mode == "turn":
         return await _turn(reached, as_agent, work)
-    text = await _prompt(work.job, as_agent, work.context)
-    return await send_event(reached, text, session_key=_session_key(as_agent, work.context))
+    lineage = await _lineage(work.context)
+    text = await _prompt(work.job, as_agent, work.context, lineage)
+    return await send_event(reached, text, session_key=_session_key(as_agent, work.context, lineage))
 
 
 async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchResult:
-    message = await _prompt(work.job, task, work.context)
-    earlier = session.gone_on_with(await _attempt_before(work.context))
-    key = earlier or _session_key(task, work.context)
+    lineage = await _lineage(work.context)
+    message = await _prompt(work.job, task, work.context, lineage)
+    earlier = session.gone_on_with(task.session, lineage.before)
+    key = earlier or _session_key(task, work.context, lineage)
     await _remember(work.context.run_id, key)
     # In the main session inheriting its profile is what happens anyway.
     profile = None if task.session == "main" else task.auth_profile
-    return await run_turn(
+    goes_on = earlier is not None or (lineage.task is not None and lineage.task.conversation != lineage.task.id)
+    turn = ChatTurn(task.agent, _asked(message, earlier, lineage.before), key, task.model, profile)
+    doing = Doing(work.context.run_id, partial(work.show, "activity"))
+    take = partial(
+        run_turn,
         reached,
-        ChatTurn(task.agent, prompt.taken_up(message) if earlier else message, key, task.model, profile),
         idle=task.idle_timeout,
         timeout=work.job.run.timeout,
         output=work.job.output,
         artifacts=work.artifacts,
         on_line=partial(work.show, "stdout"),
-        goes_on=earlier is not None,
+        watch=doing.take,
     )
+    async with doing.kept():
+        result = await take(turn, goes_on=goes_on)
+        if lineage.task is not None and task.report == "required":
+            ask = replace(turn, message=prompt.to_be_reported(lineage.task.label))
+            result = await reported(lineage.task.id, work.context, result, partial(take, ask))
+        return await checked(task, work, result)
 
 
-async def _attempt_before(context: DispatchContext) -> Before | None:
-    """The attempt that this one follows. A crash cuts a turn off, too."""
-    before = context.dispatch.retry_of
-    if before is None:
-        return None
+def _asked(message: str, earlier: str | None, before: Before | None) -> str:
+    if earlier is None or before is None:
+        return message
+    return prompt.taken_up(message) if before.cut_off else prompt.tried_again(message, before.why)
 
-    async def look_up() -> Run | None:
-        return await queries.run(await runtime.store(), before)
 
-    run = await retry_transient("look up the attempt before", look_up)
-    return Before(run.session_key, run.cut_off or run.status is RunStatus.CRASHED) if run else None
+async def _lineage(context: DispatchContext) -> Lineage:
+    """What the attempts before this one were. A crash cuts a turn off, too."""
+
+    async def look_up() -> Lineage:
+        store = await runtime.store()
+        run = await queries.run(store, context.run_id)
+        first = (await queries.attempts(store, run))[0] if run else None
+        dispatch = first.dispatch_id if first else context.dispatch.id
+        task = await task_of_dispatch(store, dispatch) if dispatch else None
+        earlier = context.dispatch.retry_of
+        before = await queries.run(store, earlier) if earlier else None
+        return Lineage(first, _before(before) if before else None, task)
+
+    return await retry_transient("look up the attempts before", look_up)
+
+
+def _before(run: Run) -> Before:
+    return Before(run.session_key, run.cut_off or run.status is RunStatus.CRASHED, run.error or run.summary)
 
 
 async def _remember(run_id: UUID, key: str) -> None:
@@ -78,17 +116,25 @@ async def _remember(run_id: UUID, key: str) -> None:
     await retry_transient(f"record the conversation of run {run_id}", note)
 
 
-def _session_key(task: Agent, context: DispatchContext) -> str:
-    return session.session_key(task.session, agent=task.agent, job_id=context.job_id, run_id=context.run_id)
+def _session_key(task: Agent, context: DispatchContext, lineage: Lineage) -> str:
+    """Of a task all attempts have one key, and so has a task that goes on with it; of any other run its own."""
+    owner = context.run_id
+    if task.session == "task":
+        first = lineage.first.id if lineage.first else context.run_id
+        owner = lineage.task.conversation if lineage.task else first
+    return session.session_key(task.session, agent=task.agent, job_id=context.job_id, run_id=owner)
 
 
-async def _prompt(job: Job, task: Agent, context: DispatchContext) -> str:
+async def _prompt(job: Job, task: Agent, context: DispatchContext, lineage: Lineage) -> str:
     """Build the prompt; asked again, it has the same messages of the inbox."""
-    return await retry_transient("put the prompt together", partial(_put_together, job, task, context))
+    return await retry_transient("put the prompt together", partial(_put_together, job, task, context, lineage))
 
 
-async def _put_together(job: Job, task: Agent, context: DispatchContext) -> str:
+async def _put_together(job: Job, task: Agent, context: DispatchContext, lineage: Lineage) -> str:
     store = await runtime.store()
+    # Each attempt has a key of its own; the agent knows what must run once by that of the first.
+    key = (lineage.first.idempotency_key if lineage.first else None) or context.idempotency_key
+    is_gone_on_with = session.gone_on_with(task.session, lineage.before) is not None
     # Beside the event loop, as the search is: what was said before may be long.
     return await asyncio.to_thread(
         prompt.build,
@@ -96,17 +142,12 @@ async def _put_together(job: Job, task: Agent, context: DispatchContext) -> str:
         task,
         parent=await _parent(store, context.dispatch.source_run),
         earlier=await _earlier(store, task, context),
-        key=await _key_of_first_attempt(store, context) if job.run.guarantee == "at-least-once" else None,
+        # In the same conversation the agent sees what is done; skipping it would keep back the result.
+        key=key if job.run.guarantee == "at-least-once" and not is_gone_on_with else None,
         # The run holds them until it ends, so that no other turn is shown them meanwhile.
         inbox=await inbox.take(store, task.agent, context.run_id, now=runtime.clock()),
+        label=lineage.task.label if lineage.task else None,
     )
-
-
-async def _key_of_first_attempt(store: Store, context: DispatchContext) -> str:
-    """Each attempt has a key of its own; the agent knows what must run once by that of the first."""
-    run = await queries.run(store, context.run_id)
-    first = (await queries.attempts(store, run))[0] if run else None
-    return (first.idempotency_key if first else None) or context.idempotency_key
 
 
 async def _parent(store: Store, run_id: UUID | None) -> Parent | None:

@@ -178,6 +178,42 @@ COMMANDS: Mapping[str, Branch | Command] = {
             ),
         },
     ),
+    "dispatch": Branch(
+        "Tasks for agents: handed over, followed, ended. A task is a run of an agent's job that serves as template.",
+        {
+            "start": Command(
+                "commands.dispatch",
+                "Hand a task to an agent: one turn with all that follows from it, delivered once, whatever restarts meanwhile.",
+            ),
+            "batch": Command(
+                "commands.dispatch",
+                "Start many tasks, all or none; each line has the names of start's options, and what is given here is for all.",
+            ),
+            "list": Command(
+                "commands.dispatch", "List tasks, newest first: how each stands, and what its agent does now."
+            ),
+            "show": Command(
+                "commands.dispatch",
+                "Show a task: how it stands, what its agent does now, what it has used, and what it said.",
+            ),
+            "wait": Command(
+                "commands.dispatch",
+                "Wait for a task's end, with what its agent says as it comes; ends with its outcome.",
+            ),
+            "result": Command(
+                "commands.dispatch",
+                "Print what a task's agent said in the end, whole. Ends with status 1 when the task has failed, or not ended.",
+            ),
+            "cancel": Command(
+                "commands.dispatch",
+                "End a task: its turn and its sub-agents are ended in the gateway; one that waits is withdrawn.",
+            ),
+            "done": Command(
+                "commands.dispatch",
+                "Report a task done: its agent's word, kept with the task. The task ends when its turn does, not by this.",
+            ),
+        },
+    ),
     "queue": Branch(
         "What waits to become a run (by hand, children, retries, turns), and messages that were not sent yet.",
         {

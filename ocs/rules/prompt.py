@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -45,6 +46,22 @@ TAKEN_UP = (
 )
 
 
+AGAIN = (
+    "This is a further attempt at what you were asked before. What is above is your own work; the attempt before this "
+    "one ended so: {why}\nSee what of it is done and go on from there; do nothing twice. What was asked, once more:"
+)
+ENDS_WITH = (
+    "End with your result, in words for a person: they are all that is passed on. If you cannot do it, end with "
+    "TASK_FAILED: and why."
+)
+REPORT = (
+    "Before you end, report the task done with this command, and mend what it refuses:\n"
+    "ocs dispatch done {label} --summary '<one sentence>' --checklist "
+    '\'{{"work_complete": true, "tests_passed": true}}\' [--sha <commit>]'
+)
+NOT_REPORTED = "You have ended without a report that the task is done. "
+
+
 @dataclass(frozen=True, slots=True)
 class Parent:
     """The run that this one follows. `is_reply` says that its output is what an agent said."""
@@ -70,8 +87,12 @@ def build(
     parent: Parent | None = None,
     earlier: Sequence[Earlier] = (),
     key: str | None = None,
+    label: str | None = None,
 ) -> str:
-    """The whole prompt. `key` is the idempotency key of a run that may be repeated (at-least-once)."""
+    """The whole prompt. `key` is the idempotency key of a run that may be repeated (at-least-once), `label` a task's.
+
+    The message stands last, but for how a task ends.
+    """
     data = [*_inbox(inbox), *_parent(parent), *_earlier(earlier)]
     parts = [
         f"[scheduler:{job.id} {job.name or job.id}]",
@@ -83,6 +104,7 @@ def build(
         *data,
         *_once(key),
         task.message,
+        *_of_task(task, label),
     ]
     return "\n\n".join(parts)
 
@@ -90,6 +112,23 @@ def build(
 def taken_up(prompt: str) -> str:
     """The prompt of a turn that goes on in the conversation of one that was cut off."""
     return f"{TAKEN_UP}\n\n{prompt}"
+
+
+def tried_again(prompt: str, why: str) -> str:
+    """The prompt of a further attempt that goes on in the conversation of one that failed."""
+    return f"{AGAIN.format(why=cut(why, ERROR_OF_PARENT))}\n\n{prompt}"
+
+
+def to_be_reported(label: str) -> str:
+    """The prompt of one more turn, for a task that was not reported done."""
+    return f"{NOT_REPORTED}{REPORT.format(label=shlex.quote(label))}"
+
+
+def _of_task(task: Agent, label: str | None) -> list[str]:
+    """How a task ends, for its result is all that is passed on."""
+    if label is None:
+        return []
+    return [ENDS_WITH, *([REPORT.format(label=shlex.quote(label))] if task.report == "required" else [])]
 
 
 def _boundary(task: Agent) -> list[str]:

@@ -47,9 +47,14 @@ def how_many_run(family: Collection[SubAgent]) -> int:
     return max(sum(each.running for each in family if each.task is kind) for kind in (True, False))
 
 
+def messages_in(history: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a session's history."""
+    return _rows(history, "items")
+
+
 def last_said(history: Mapping[str, Any]) -> str | None:
     """The text of the last answer in a session's history; None when the agent has ended none."""
-    answers = [row for row in _rows(history, "items") if row.get("role") == "assistant"]
+    answers = [row for row in messages_in(history) if row.get("role") == "assistant"]
     texts = (_text(row) for row in reversed(answers) if row.get("stopReason") == "stop")
     return next(filter(None, texts), None)
 

@@ -122,7 +122,7 @@ class Agent(Part):
     thinking: Maybe64 = None
     """How hard it should think."""
     session: Text512 = "fresh"
-    """fresh, job (one conversation per job), main, or a key of your own."""
+    """fresh, task (all attempts in one conversation), job (one per job), main, or a key of your own."""
     auth_profile: Annotated[Maybe256, AfterValidator(_auth_profile)] = None
     """Which of the gateway's credentials it uses: provider:label, or inherit, which is that of the main session."""
     # The gateway asks an overloaded model ten times, which takes it up to 158 seconds, and says nothing meanwhile.
@@ -138,6 +138,10 @@ class Agent(Part):
     """Tell it to change nothing."""
     job_class: Literal["standard", "pre_compaction_flush"] = "standard"
     """A flush asks for a summary before the session is compacted."""
+    check: Maybe4096 = None
+    """A command that has to succeed after the turn, within a minute; otherwise the run fails with its output."""
+    report: Literal["optional", "required"] = "optional"
+    """Whether a task has to have been reported done (ocs dispatch done) when its turn is over."""
 
     @model_validator(mode="before")
     @classmethod

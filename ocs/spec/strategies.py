@@ -29,7 +29,8 @@ def _check(watchdog: Watchdog) -> str:
 
 
 def _turn(agent: Agent) -> str:
-    return f"# agent: {_on_a_line(agent.agent)}\n{agent.message.rstrip()}"
+    check = f"# then checked with: {_on_a_line(agent.check)}\n" if agent.check else ""
+    return f"# agent: {_on_a_line(agent.agent)}\n{check}{agent.message.rstrip()}"
 
 
 def _told(main: Main) -> str:

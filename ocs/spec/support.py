@@ -50,10 +50,10 @@ def _profile_problem(agent: Agent) -> str | None:
     profile = agent.auth_profile
     if profile is None or (profile == "inherit" and agent.session == "main"):
         return None
-    if agent.session != "fresh":
+    if agent.session not in ("fresh", "task"):
         return (
-            "needs session: fresh, because a conversation keeps the profile that was once chosen for it; choose it in "
-            "the gateway instead (/model provider/model@profile), or use inherit with session: main"
+            "needs session: fresh or task, because a conversation keeps the profile that was once chosen for it; "
+            "choose it in the gateway instead (/model provider/model@profile), or use inherit with session: main"
         )
     model = agent.model or ""
     if "/" not in model:

@@ -83,8 +83,7 @@ async def finish(
         is_final = isinstance(following, GiveUp) and result.retry_in is None
         await _update_state(session, job.id, run, now, failed=is_final and run.status in FAILED)
         session.add_all(rows)
-        # A snooze is nothing to notify anybody of.
-        message = None if isinstance(following, Snooze) else delivery.of_run(job, result, why, link)
+        message = delivery.of_run(job, result, why, link) if _is_told(job, following) else None
         belongs = message is not None and delivery.belongs_to_incident(job, result)
         if message is not None and not belongs:
             _notify(session, run, message, now)
@@ -211,6 +210,12 @@ def _child_row(child: Job, parent_run: UUID, now: datetime) -> DispatchRow:
         source_run=parent_run,
         created_at=now,
     )
+
+
+def _is_told(job: Job, following: Again | Snooze | GiveUp) -> bool:
+    """A snooze is nothing to notify anybody of; of a task people hear once, when nothing more of it follows."""
+    is_task = isinstance(job.run.work, Agent) and job.run.work.session == "task"
+    return isinstance(following, GiveUp) or (isinstance(following, Again) and not is_task)
 
 
 def _notify(session: AsyncSession, run: Run, notification: delivery.Notification, now: datetime) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_
 from sqlmodel import col, select
@@ -22,8 +22,8 @@ SHORTLIVED = (Kind.SYSTEM, Kind.RESULT)
 """Kinds that nobody asks for after those three days."""
 
 
-async def send(store: Store, draft: Draft, *, now: datetime) -> Message:
-    """Put a message into the inbox of its recipient, or of everyone.
+async def send(store: Store, draft: Draft, *, now: datetime, message_id: UUID | None = None) -> Message:
+    """Put a message into the inbox of its recipient, or of everyone; once, where its id is said.
 
     Raises:
         Refused: as `checked` does.
@@ -31,9 +31,12 @@ async def send(store: Store, draft: Draft, *, now: datetime) -> Message:
     """
     kept = checked(draft, now)
     async with store.transaction() as session:
+        if message_id is not None and (there := await session.get(Message, message_id)) is not None:
+            return there
         if kept.reply_to is not None and await session.get(Message, kept.reply_to) is None:
             raise NotFound(f"There is no message {kept.reply_to} to reply to; it may have been deleted since.")
         message = Message(
+            id=message_id or uuid4(),
             sender=kept.sender,
             recipient=kept.recipient,
             kind=kept.kind,

@@ -20,6 +20,7 @@ from ocs.store.occurrences import behind, caught_up_until
 from ocs.store.outbox import OPEN
 from ocs.store.running import is_unfinished
 from ocs.store.tables import Approval, DispatchRow, Run
+from ocs.store.tasks import prune_tasks
 
 DISPATCHES_KEPT = timedelta(days=30)
 APPROVALS_KEPT = timedelta(days=30)
@@ -39,6 +40,7 @@ class Pruned:
     deliveries: int = 0
     messages: int = 0
     incidents: int = 0
+    tasks: int = 0
 
     @property
     def total(self) -> int:
@@ -63,6 +65,7 @@ async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: date
         await prune_deliveries(store, before=now - DELIVERIES_KEPT),
         await prune_messages(store, now=now),
         await prune_incidents(store, before=now - INCIDENTS_KEPT),
+        await prune_tasks(store, before=now - DISPATCHES_KEPT),
     )
 
 

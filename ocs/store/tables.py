@@ -83,6 +83,12 @@ class Run(SQLModel, table=True):
     stderr_bytes: int = Field(default=0, sa_type=BigInteger)
     stderr_path: str | None = Field(default=None, sa_column=Column(Text))
     session_key: str | None = Field(default=None, sa_column=Column(Text))
+    # What its agent does now, or did last, and what its model calls have used so far.
+    last_activity_at: datetime | None = _instant()
+    doing: str | None = Field(default=None, max_length=256)
+    tokens_in: int | None = Field(default=None, sa_type=BigInteger)
+    tokens_out: int | None = Field(default=None, sa_type=BigInteger)
+    cost_usd: float | None = None
     # The gateway may go on with its turn by itself: it was lost in the middle of it.
     cut_off: bool = False
     finding: str | None = Field(default=None, max_length=32)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
 from blocks.gateway_sessions import reopen
@@ -34,6 +35,7 @@ async def run_turn(
     output: Output,
     artifacts: Path,
     on_line: Callable[[str], None],
+    watch: Callable[[Mapping[str, Any]], None] | None = None,
     goes_on: bool = False,
 ) -> DispatchResult:
     """Have the turn done, and say how it went. `on_line` gets what is to be known of it, and each line of the reply.
@@ -41,7 +43,8 @@ async def run_turn(
     Silence for `idle` ends the turn, and so does `timeout` however lively it is. A turn that is ended, or fails, is
     ended in the gateway with the sub-agents that it has spawned; so is one whose task is cancelled. A gateway that is
     away or about to restart is no failure of the job: nothing was done, so the run is snoozed, and nobody hears of it.
-    With `goes_on` the turn goes on with one that was cut off, in its session.
+    With `goes_on` the turn goes on with an earlier one, in its session. `watch` gets what comes into the session
+    meanwhile, if it is the run's own.
     """
     result = _begun(turn.session_key)
     if not await gateway.wait_until_up(timing().gateway_wait):
@@ -50,7 +53,7 @@ async def run_turn(
     token, hooks_token = gateway.token.get_secret_value(), gateway.hooks_token.get_secret_value()
     secrets = Masking(filter(None, (token, hooks_token)))
     capture = partial(Capture, artifacts / "stdout.txt", output, secrets=secrets, show=on_line)
-    talk = Conversation(gateway, turn, idle, capture, on_line)
+    talk = Conversation(gateway, turn, idle, capture, on_line, watch)
     try:
         result = await _held(talk, result, timeout, goes_on=goes_on)
     except asyncio.CancelledError:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 from blocks import gateway_sessions
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
 from ocs.rules import prompt
+from ocs.rules.activity import place_of
 from ocs.rules.session_key import is_of_one_run
-from ocs.rules.subagents import SubAgent, at_rest, how_many_run
+from ocs.rules.subagents import SubAgent, at_rest, how_many_run, messages_in
 from ocs.rules.wording import count_of
 from ocs.timing import timing
 from tasks.strategies.capture import Capture
@@ -29,7 +32,8 @@ class Silent(Exception):
 class Conversation:
     """`said` holds the last reply, in a capture that `capture` makes; `note` takes what is to be known of it.
 
-    `begun` says that the gateway may have taken the turn.
+    `begun` says that the gateway may have taken the turn. `watch` gets each message that comes into the session
+    meanwhile, in a conversation of the run's own.
     """
 
     gateway: OpenClawGateway
@@ -37,9 +41,12 @@ class Conversation:
     idle: timedelta
     capture: Callable[[], Capture]
     note: Callable[[str], None]
+    watch: Callable[[Mapping[str, Any]], None] | None = None
     begun: bool = False
     said: Capture = field(init=False)
     _has_ended: bool = field(default=False, init=False)
+    _sign_of_life: float = field(default=0.0, init=False)
+    _seen: int = field(default=0, init=False)
     _others: Collection[str] | None = field(default=(), init=False)
 
     def __post_init__(self) -> None:
@@ -55,8 +62,9 @@ class Conversation:
         if not is_of_one_run(self.turn.session_key):
             found = await gateway_sessions.family(self.gateway, self.turn.session_key)
             self._others = None if found is None else [each.id for each in found]
-        await self._taken()
-        await self._at_rest()
+        async with self._watched():
+            await self._taken()
+            await self._at_rest()
 
     async def stop(self) -> None:
         """End what goes on of it in the gateway; harmless when nothing does.
@@ -123,11 +131,59 @@ class Conversation:
             raise
 
     async def _next(self, pieces: AsyncGenerator[str]) -> str | None:
+        """The next piece; while the agent calls tools, what the session's history shows is a sign of life too."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        reading = asyncio.ensure_future(anext(pieces, None))
         try:
-            async with asyncio.timeout(self.idle.total_seconds()):
-                return await anext(pieces, None)
-        except TimeoutError:
-            raise Silent from None
+            while not reading.done():
+                left = max(began, self._sign_of_life) + self.idle.total_seconds() - loop.time()
+                if left <= 0:
+                    raise Silent
+                await asyncio.wait({reading}, timeout=left)
+        finally:
+            if not reading.done():
+                reading.cancel()
+                await asyncio.wait({reading})
+        return reading.result()
+
+    @contextlib.asynccontextmanager
+    async def _watched(self) -> AsyncGenerator[None]:
+        if self.watch is None or not is_of_one_run(self.turn.session_key):
+            yield
+            return
+        self._seen = await self._last_place()
+        watching = asyncio.create_task(self._follow(self.watch))
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+
+    async def _last_place(self) -> int:
+        """Where an earlier attempt's messages end, if there was one: they are not this one's."""
+        try:
+            history = await self.gateway.history(self.turn.session_key, limit=1)
+        except GatewayError:
+            return 0
+        return max(map(place_of, messages_in(history)), default=0)
+
+    async def _follow(self, watch: Callable[[Mapping[str, Any]], None]) -> None:
+        """The history comes again from its beginning when the stream does, and when it was changed."""
+        while True:
+            with contextlib.suppress(GatewayError):
+                async with aclosing(self.gateway.activity(self.turn.session_key)) as coming:
+                    async for messages in coming:
+                        for message in messages:
+                            self._take(message, watch)
+            await asyncio.sleep(timing().activity_again.total_seconds())
+
+    def _take(self, message: Mapping[str, Any], watch: Callable[[Mapping[str, Any]], None]) -> None:
+        place = place_of(message)
+        if place > self._seen:
+            self._seen = place
+            self._sign_of_life = asyncio.get_running_loop().time()
+            watch(message)
 
     async def _at_rest(self) -> None:
         """Wait for the sub-agents that the turn has left at work, and for the answer that their end calls forth."""

@@ -163,16 +163,20 @@ def test_the_session_s_key(session: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "goes_on_in"),
+    ("session", "before", "goes_on_in"),
     [
-        (None, None),
-        (Before("agent:main:scheduler:brief:1", cut_off=False), None),
-        (Before("agent:main:scheduler:brief:1", cut_off=True), "agent:main:scheduler:brief:1"),
-        (Before(None, cut_off=True), None),
+        ("fresh", None, None),
+        ("fresh", Before("agent:main:scheduler:brief:1", cut_off=False), None),
+        ("fresh", Before("agent:main:scheduler:brief:1", cut_off=True), "agent:main:scheduler:brief:1"),
+        ("fresh", Before(None, cut_off=True), None),
+        ("task", None, None),
+        ("task", Before("agent:main:scheduler:brief:1", cut_off=False), "agent:main:scheduler:brief:1"),
     ],
 )
-def test_only_an_attempt_that_was_cut_off_is_gone_on_with(before: Before | None, goes_on_in: str | None) -> None:
-    assert gone_on_with(before) == goes_on_in
+def test_an_attempt_goes_on_with_one_that_was_cut_off_and_a_task_always(
+    session: str, before: Before | None, goes_on_in: str | None
+) -> None:
+    assert gone_on_with(session, before) == goes_on_in
 
 
 def test_what_is_taken_up_is_asked_in_full() -> None:

@@ -1,0 +1,247 @@
+"""Handing tasks to agents: started all or none, followed, withdrawn or ended, reported done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from ocs.errors import InvalidJob, Problem, Refused
+from ocs.rules.attribution import Attribution
+from ocs.rules.tasks import TEMPLATE, TaskStatus, Wish, checked_label, checked_report, document
+from ocs.rules.wording import local
+from ocs.service import session
+from ocs.service.commits import is_commit
+from ocs.service.deployed import deployed_job
+from ocs.service.listener import Listener
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
+    from ocs.spec import Job
+    from ocs.store import Store
+    from ocs.store.tables import Run
+    from ocs.store.tasks import Begun, NewTask, Told
+
+OPTIONS = {
+    "run.agent.message": "text",
+    "run.agent.agent": "agent",
+    "run.agent.model": "model",
+    "run.agent.thinking": "thinking",
+    "run.agent.idle_timeout": "idle",
+    "run.agent.check": "check",
+    "run.timeout": "timeout",
+    "limits.pool": "pool",
+    "deliver.to": "to",
+}
+"""What people write for which key of the job that runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a wish stands, when it is one of many."""
+
+    file: str | None = None
+    line: int | None = None
+
+    def problem(self, problem: Problem) -> Problem:
+        """The problem, in the words of who wished, with its place."""
+        path = next((name for key, name in OPTIONS.items() if problem.path.startswith(key)), problem.path)
+        return Problem(path, problem.message, self.file, self.line)
+
+
+async def start(
+    client: PrefectClient, store: Store, wishes: Sequence[tuple[Wish, Place]], *, by: Attribution
+) -> list[tuple[Begun, UUID | None]]:
+    """Start tasks, all or none, and send them; returns each with its flow run (None: it is sent later).
+
+    Raises:
+        NotFound: a template is not rolled out, or a task that is to be gone on with is unknown.
+        InvalidJob: what is asked for cannot be run; everything that is wrong is told, with its place.
+        Refused: a label is that of a task that has not ended, or too many wait.
+    """
+    from ocs.store import tasks
+    from tasks.adapter.publish import publish
+
+    templates = {name: await _template(client, name) for name in sorted({wish.template for wish, _ in wishes})}
+    new: list[NewTask] = []
+    problems: list[Problem] = []
+    for wish, place in wishes:
+        made, wrong = await _new(store, templates[wish.template], wish, place)
+        problems += wrong
+        new += [made] if made is not None else []
+    if problems:
+        raise InvalidJob("Nothing was started.", problems=problems)
+    most = {job.id: job.limits.max_queued for job in templates.values()}
+    begun = await tasks.start(store, new, max_queued=most, by=by)
+    sent = await publish(client, store, [each.dispatch for each in begun if each.dispatch is not None])
+    flow_runs = {dispatch_id: flow_run.id for dispatch_id, flow_run in sent.items()}
+    return [(each, flow_runs.get(each.task.id)) for each in begun]
+
+
+async def _template(client: PrefectClient, given: str) -> Job:
+    from deployments.built_in import ensure_template
+    from ocs.spec import Agent
+
+    if given == TEMPLATE:
+        await ensure_template(client)
+    job = await deployed_job(client, given)
+    if not isinstance(job.run.work, Agent):
+        raise Refused(f'"{job.id}" is a {job.run.strategy} job; --as needs a job with run.agent.')
+    return job
+
+
+async def _new(store: Store, template: Job, wish: Wish, place: Place) -> tuple[NewTask | None, list[Problem]]:
+    from ocs.spec import Agent, Job, unsupported, violations
+    from ocs.store.tasks import NewTask
+
+    try:
+        label = checked_label(wish.label) if wish.label is not None else None
+    except Refused as refused:
+        return None, [Problem("label", refused.message, place.file, place.line)]
+    before = await _to_go_on_with(store, wish.goes_on_with) if wish.goes_on_with is not None else None
+    if before is not None:
+        wish = replace(wish, agent=wish.agent or before.task.agent, model=wish.model or before.task.model)
+    found = document(template, wish)
+    wrong = violations(found)
+    job = Job.model_validate(found) if not wrong else None
+    wrong = wrong or unsupported(cast("Job", job))
+    if job is None or wrong:
+        return None, [place.problem(problem) for problem in wrong]
+    work = cast("Agent", job.run.work)
+    return (
+        NewTask(
+            label=label,
+            template=template.id,
+            agent=work.agent,
+            model=work.model,
+            text=wish.text,
+            document=job.document(),
+            key=wish.key,
+            goes_on_with=before.task if before else None,
+        ),
+        [],
+    )
+
+
+async def _to_go_on_with(store: Store, label: str) -> Told:
+    from ocs.store import tasks
+
+    told = await tasks.by_label(store, label)
+    if told.status.is_open:
+        raise Refused(f"{label} has not ended: it is {told.status}.", hint=f"Wait for it: ocs dispatch wait {label}")
+    return told
+
+
+async def follow_task(client: PrefectClient, store: Store, label: str, listener: Listener) -> Run:
+    """Wait for the end of a task's last attempt.
+
+    Raises:
+        NotFound: there is no such task.
+        Refused: it ended before it began.
+        ServerUnreachable: the server has been away for a minute; the task goes on.
+    """
+    from ocs.service.following import follow
+    from ocs.store import tasks
+
+    told = await tasks.by_label(store, label)
+    if not told.status.is_open and told.last is not None:
+        return told.last
+    ended = await follow(client, store, told.task.id, told.task.template, listener)
+    if ended is None:
+        raise Refused(f"{label} was ended before it began.", hint=f"See: ocs dispatch show {label}")
+    return (await tasks.by_label(store, label)).last or ended
+
+
+async def cancel(store: Store, label: str, *, by: Attribution) -> Told:
+    """End a task: what runs of it is ended with all it started, what waits is withdrawn. Returns how it stands then.
+
+    Raises:
+        NotFound: there is no such task.
+        Refused: it has ended, or did not end in time.
+        ServerUnreachable: there is no server to tell it.
+    """
+    from ocs.service.stopping import stop_run, tell_to_end
+    from ocs.store import queries, tasks, withdraw_one
+
+    told = await tasks.by_label(store, label)
+    if not told.status.is_open:
+        raise _has_ended(told)
+    last = told.last
+    async with session.server() as client:
+        if last is not None and not last.status.final:
+            await stop_run(client, store, last, by)
+        else:
+            coming = [row for row in await queries.queue(store, job=told.task.template) if _is_of(row, told)]
+            for row in coming:
+                if flow_run := await withdraw_one(store, row.id, by=by):
+                    await tell_to_end(client, flow_run, by)
+    return await tasks.by_label(store, label)
+
+
+def _is_of(row: Any, told: Told) -> bool:
+    return row.id == told.task.id or (told.last is not None and row.retry_of == told.last.id)
+
+
+async def report_done(
+    store: Store, label: str, *, summary: str, checklist: str, sha: str | None, folder: Path, by: Attribution
+) -> Told:
+    """Record that the agent holds a task for done. Its run ends when its turn does, not by this.
+
+    Raises:
+        NotFound: there is no such task.
+        Refused: it has ended, or the report says itself that it is not done, or names no commit.
+    """
+    from ocs.store import tasks
+
+    told = await tasks.by_label(store, label)
+    if not told.status.is_open:
+        raise _has_ended(told)
+    report = checked_report(summary, checklist, sha, task=told.task.text)
+    if report.sha is not None and not await is_commit(report.sha, folder):
+        raise Refused(f'"{report.sha}" is no commit in {folder}.', hint="Name the repository's folder: --dir")
+    await tasks.write_report(store, told.task, report, by=by)
+    return await tasks.by_label(store, label)
+
+
+def _has_ended(told: Told) -> Refused:
+    at = told.last.finished_at if told.last else None
+    when = f", {local(at)}" if at else ""
+    label = told.task.label
+    return Refused(
+        f"{label} has ended ({told.status}{when}).", hint=f"Go on with it: ocs dispatch start --continue {label}"
+    )
+
+
+def task_view(told: Told) -> dict[str, Any]:
+    """A task as programs see it. Tokens and cost are those of all its attempts."""
+    last, runs = told.last, told.runs
+    read = [run.tokens_in for run in runs if run.tokens_in is not None]
+    written = [run.tokens_out for run in runs if run.tokens_out is not None]
+    cost = [run.cost_usd for run in runs if run.cost_usd is not None]
+    return {
+        "label": told.task.label,
+        "id": str(told.task.id),
+        "run": str(last.id) if last else None,
+        "status": str(told.status),
+        "template": told.task.template,
+        "agent": told.task.agent,
+        "model": told.task.model,
+        "attempt": last.attempt if last else 0,
+        "session_key": last.session_key if last else None,
+        "created_at": told.task.created_at,
+        "created_by": told.task.created_by,
+        "started_at": runs[0].started_at if runs else None,
+        "finished_at": last.finished_at if last and not told.status.is_open else None,
+        "last_activity_at": last.last_activity_at if last else None,
+        "doing": last.doing if last and told.status is TaskStatus.RUNNING else None,
+        "tokens": {"in": sum(read), "out": sum(written)} if read or written else None,
+        "cost_usd": round(sum(cost), 6) if cost else None,
+        "report": told.task.report,
+        "summary": last.summary if last else "",
+        "error": last.error if last else None,
+        "flow_run_id": str(last.flow_run_id) if last else None,
+        "ui_url": session.flow_run_link(last.flow_run_id) if last else None,
+    }

@@ -1,0 +1,257 @@
+"""Tasks: written with their dispatches, found by label, and told by the attempts of their dispatches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, exists, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from ocs.errors import NotFound, Refused
+from ocs.rules.attribution import Attribution
+from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.rules.tasks import Report, TaskStatus, status_of
+from ocs.rules.wording import SHORT
+from ocs.store.audit import record
+from ocs.store.engine import Store
+from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
+from ocs.store.tables import DispatchRow, DispatchStatus, Run
+from ocs.store.tables_tasks import Task
+
+AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task to be written: `document` is the whole job that runs. `goes_on_with` is a task that has ended."""
+
+    label: str | None
+    template: str
+    agent: str
+    text: str
+    document: Mapping[str, Any]
+    model: str | None = None
+    key: str | None = None
+    goes_on_with: Task | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A task that was written, with the dispatch to publish; that is None when its key was known `already`."""
+
+    task: Task
+    dispatch: PendingDispatch | None
+
+    @property
+    def already(self) -> bool:
+        """Whether it had been started before."""
+        return self.dispatch is None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A task, how it stands, and its attempts in order."""
+
+    task: Task
+    status: TaskStatus
+    runs: Sequence[Run] = field(default=())
+
+    @property
+    def last(self) -> Run | None:
+        """The attempt that was made last."""
+        return self.runs[-1] if self.runs else None
+
+
+async def start(store: Store, new: Sequence[NewTask], *, max_queued: Mapping[str, int], by: Attribution) -> list[Begun]:
+    """Write tasks, all or none of them. `max_queued` says of each template how many may wait.
+
+    Raises:
+        Refused: a label is that of a task that has not ended, or stands there twice, or too many tasks wait.
+    """
+    templates = sorted({each.template for each in new})
+    async with store.transaction(lock=("tasks", *(f"job:{template}" for template in templates))) as session:
+        known = await _by_key(session, [each.key for each in new if each.key])
+        to_write = [each for each in new if each.key is None or each.key not in known]
+        await _refuse_open(session, to_write)
+        await _refuse_too_many(session, Counter(each.template for each in to_write), max_queued)
+        return [known[each.key] if each.key in known else _write(session, each, by) for each in new]
+
+
+async def by_label(store: Store, label: str) -> Told:
+    """The newest task of that label; one without a label of its own is known by the beginning of its id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    newest = select(Task).where(Task.label == label).order_by(col(Task.created_at).desc(), col(Task.id)).limit(1)
+    async with store.reading() as session:
+        task = (await session.scalars(newest)).first()
+        if task is None:
+            raise NotFound(f'There is no task "{label}".', hint="See them: ocs dispatch list")
+        return (await _told(session, [task]))[0]
+
+
+async def newest(store: Store, *, limit: int) -> list[Told]:
+    """The newest tasks, newest first."""
+    in_order = select(Task).order_by(col(Task.created_at).desc(), col(Task.id)).limit(limit)
+    async with store.reading() as session:
+        return await _told(session, list(await session.scalars(in_order)))
+
+
+async def open_ones(store: Store) -> list[Told]:
+    """Every task that has not ended, newest first."""
+    async with store.reading() as session:
+        in_order = select(Task).order_by(col(Task.created_at).desc(), col(Task.id))
+        return [told for told in await _told(session, list(await session.scalars(in_order))) if told.status.is_open]
+
+
+async def task_of_dispatch(store: Store, dispatch_id: UUID) -> Task | None:
+    """The task that a dispatch is, if it is one."""
+    async with store.reading() as session:
+        return await session.get(Task, dispatch_id)
+
+
+async def write_report(store: Store, task: Task, report: Report, *, by: Attribution) -> None:
+    """Keep what the agent says of its work; a further report takes the place of an earlier one."""
+    said = {"summary": report.summary, "checklist": dict(report.checklist), "sha": report.sha, "by": by.actor}
+    async with store.transaction() as session:
+        row = await session.get_one(Task, task.id, with_for_update=True)
+        row.report, row.reported_at = said, by.now
+        record(session, "task-reported", job_id=row.template, by=by, after={"task": str(row.id), **said})
+
+
+async def note_activity(
+    store: Store,
+    run_id: UUID,
+    *,
+    doing: str | None,
+    tokens_in: int,
+    tokens_out: int,
+    cost_usd: float,
+    now: datetime,
+) -> None:
+    """Keep what a run's agent does now, and what its model calls have used, while the run goes on."""
+    of_run = update(Run).where(col(Run.id) == run_id, col(Run.status) == RunStatus.RUNNING)
+    async with store.transaction() as session:
+        await session.execute(
+            of_run.values(
+                last_activity_at=now, doing=doing, tokens_in=tokens_in, tokens_out=tokens_out, cost_usd=cost_usd
+            )
+        )
+
+
+async def prune_tasks(store: Store, *, before: datetime) -> int:
+    """Delete old tasks of which neither a run nor a dispatch is kept any more."""
+    has_run = exists().where(col(Run.dispatch_id) == col(Task.id))
+    has_dispatch = exists().where(col(DispatchRow.id) == col(Task.id))
+    past = delete(Task).where(col(Task.created_at) < before, ~has_run, ~has_dispatch)
+    async with store.transaction() as session:
+        return int(getattr(await session.execute(past), "rowcount", 0))
+
+
+async def _by_key(session: AsyncSession, keys: Sequence[str]) -> dict[str | None, Begun]:
+    known: dict[str | None, Begun] = {}
+    for start_at in range(0, len(keys), AT_ONCE):
+        some = select(Task).where(col(Task.key).in_(keys[start_at : start_at + AT_ONCE]))
+        known |= {task.key: Begun(task, None) for task in await session.scalars(some)}
+    return known
+
+
+async def _refuse_open(session: AsyncSession, new: Sequence[NewTask]) -> None:
+    labels = [each.label for each in new if each.label is not None]
+    if twice := [label for label, count in Counter(labels).items() if count > 1]:
+        raise Refused(f'"{twice[0]}" stands there twice; nothing was started.', hint="Give each task its own label.")
+    for start_at in range(0, len(labels), AT_ONCE):
+        same = select(Task).where(col(Task.label).in_(labels[start_at : start_at + AT_ONCE]))
+        for told in await _told(session, list(await session.scalars(same))):
+            if told.status.is_open:
+                raise Refused(f'"{told.task.label}" is {_told_as(told)}.', hint=_instead(told))
+
+
+def _told_as(told: Told) -> str:
+    if told.last is None or told.status is not TaskStatus.RUNNING:
+        return f"{told.status} already"
+    return f"running already (run {str(told.last.id)[:SHORT]})"
+
+
+def _instead(told: Told) -> str:
+    return f"Choose another label, or end it: ocs dispatch cancel {told.task.label}"
+
+
+async def _refuse_too_many(session: AsyncSession, wanted: Mapping[str, int], max_queued: Mapping[str, int]) -> None:
+    for template, count in wanted.items():
+        waiting = await backlog(session, template)
+        if waiting + count > max_queued[template]:
+            raise Refused(
+                f'{waiting} tasks of "{template}" wait already, {count} more would be too many: limits.max_queued '
+                f"is {max_queued[template]}. Nothing was started.",
+                hint="See them: ocs dispatch list --running",
+            )
+
+
+def _write(session: AsyncSession, new: NewTask, by: Attribution) -> Begun:
+    row = DispatchRow(
+        id=uuid4(),
+        job_id=new.template,
+        kind=DispatchKind.MANUAL,
+        scheduled_for=by.now,
+        created_at=by.now,
+        parameters={"job": dict(new.document)},
+    )
+    task = Task(
+        id=row.id,
+        label=new.label or row.id.hex[:SHORT],
+        template=new.template,
+        agent=new.agent,
+        model=new.model,
+        text=new.text,
+        conversation=new.goes_on_with.conversation if new.goes_on_with else row.id,
+        key=new.key,
+        created_by=by.actor,
+        created_at=by.now,
+    )
+    session.add_all((row, task))
+    record(session, "dispatch", job_id=new.template, by=by, after={"task": str(task.id), "label": task.label})
+    return Begun(task, pending(row))
+
+
+async def _told(session: AsyncSession, tasks: Sequence[Task]) -> list[Told]:
+    """Of each task its attempts: the runs of its dispatch, and those that retry them, generation by generation."""
+    attempts: dict[UUID, list[Run]] = {task.id: [] for task in tasks}
+    dispatches: dict[UUID, DispatchRow] = {}
+    coming: set[UUID] = set()
+    for start_at in range(0, len(tasks), AT_ONCE):
+        ids = [task.id for task in tasks[start_at : start_at + AT_ONCE]]
+        rows = await session.scalars(select(DispatchRow).where(col(DispatchRow.id).in_(ids)))
+        dispatches |= {row.id: row for row in rows}
+        first = await session.scalars(select(Run).where(col(Run.dispatch_id).in_(ids)))
+        generation = [(run.dispatch_id, run) for run in first if run.dispatch_id is not None]
+        while generation:
+            task_of = {run.id: task_id for task_id, run in generation}
+            for task_id, run in generation:
+                attempts[task_id].append(run)
+            coming |= await _with_more_to_come(session, list(task_of))
+            following = await session.scalars(select(Run).where(col(Run.retry_of).in_(task_of)))
+            generation = [(task_of[run.retry_of], run) for run in following if run.retry_of is not None]
+    return [_one(task, dispatches.get(task.id), attempts[task.id], coming) for task in tasks]
+
+
+async def _with_more_to_come(session: AsyncSession, run_ids: Sequence[UUID]) -> set[UUID]:
+    sent = select(DispatchRow.retry_of).where(col(DispatchRow.retry_of).in_(run_ids), col(DispatchRow.status).in_(OPEN))
+    return {run_id for run_id in await session.scalars(sent) if run_id is not None}
+
+
+def _one(task: Task, dispatch: DispatchRow | None, runs: Sequence[Run], coming: set[UUID]) -> Told:
+    status = status_of(
+        str(dispatch.status) if dispatch else None,
+        [run.status for run in runs],
+        coming=bool(runs) and runs[-1].id in coming,
+        waits=dispatch is not None and dispatch.status is DispatchStatus.QUEUED,
+    )
+    return Told(task, status, tuple(runs))

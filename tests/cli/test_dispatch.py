@@ -1,0 +1,67 @@
+"""`ocs dispatch` as one types it: what it refuses, before anything is asked of a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Ocs
+
+
+@pytest.fixture
+def ocs(tmp_path: Path) -> Ocs:
+    return Ocs(tmp_path, tmp_path / "home")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["start"], "The task is empty. Give its text, --file, or - for standard input."),
+        (["start", "  ", "--quiet"], "The task is empty."),
+        (["start", "x", "--file", "task.md"], "TEXT and --file both hold the task."),
+        (["start", "--env", "TASK", "--file", "task.md"], "--file and --env both hold the task."),
+        (["start", "--env", "NO_SUCH_VARIABLE", "--quiet"], "There is no environment variable NO_SUCH_VARIABLE."),
+        (["start", "--file", "nowhere.md", "--quiet"], "nowhere.md cannot be read"),
+        (["start", "x"], "Who hears the result? Give --to, --tell or --quiet."),
+        (["start", "x", "--quiet", "--to", "ops"], "--quiet tells nobody"),
+        (["batch", "empty.jsonl", "--quiet"], "has no task"),
+        (["batch", "empty.jsonl", "--quiet", "--slots", "2"], "name the pool"),
+        (["list", "--silent", "soon"], '--silent "soon": write 15m or 1h'),
+    ],
+)
+def test_what_is_wrong_with_what_was_typed(ocs: Ocs, tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "task.md").write_text("Look.")
+    (tmp_path / "empty.jsonl").write_text("\n")
+    answered = ocs("dispatch", *arguments)
+    assert answered.status == 2, answered
+    assert said in answered.err
+
+
+def test_every_wrong_line_of_a_batch_is_told(ocs: Ocs, tmp_path: Path) -> None:
+    lines = ['{"text": "Look."}'] * 10_000
+    lines[6] = '{"text": "Look.", "timout": "1h"}'
+    lines[8] = "{"
+    lines[9_999] = '{"text": " "}'
+    (tmp_path / "reviews.jsonl").write_text("\n".join(lines))
+    answered = ocs("dispatch", "batch", "reviews.jsonl", "--quiet", "--json")
+    assert answered.status == 1
+    wrong = answered.json["errors"]
+    assert [(each["file"], each["line"]) for each in wrong] == [
+        ("reviews.jsonl", 7),
+        ("reviews.jsonl", 9),
+        ("reviews.jsonl", 10_000),
+    ]
+    assert '"timout" is no option of a task' in wrong[0]["message"]
+
+
+@pytest.mark.parametrize("command", ["show", "result", "cancel"])
+def test_a_task_that_is_not_there(ocs: Ocs, command: str) -> None:
+    answered = ocs("dispatch", command, "ticket-42")
+    assert (answered.status, answered.out) == (1, "")
+    assert 'There is no task "ticket-42".' in answered.err
+
+
+def test_no_task_yet(ocs: Ocs) -> None:
+    assert "No task.  Start one:" in ocs("dispatch", "list").out
+    assert ocs.json("dispatch", "list", "--silent", "1m")["tasks"] == []

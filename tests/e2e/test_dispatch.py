@@ -1,0 +1,94 @@
+"""Tasks, handed over on the command line to an agent of a gateway of ours: from start to what is delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pydantic import SecretStr
+
+from blocks.gateway import BLOCK, OpenClawGateway
+from ocs.rules.prompt import AGAIN
+from ocs.store import inbox
+from tests.cli.command import Ocs
+from tests.e2e.system import RunningSystem
+from tests.gateway.server import CHAT, Connection, Server, serving, well
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+async def server(ocs: RunningSystem) -> AsyncIterator[Server]:
+    async with serving() as running:
+        block = OpenClawGateway(url=running.url, token=SecretStr("token"))
+        await cast("Any", block.save(BLOCK, overwrite=True))
+        yield running
+
+
+async def test_tasks_are_done_told_tried_again_checked_and_cancelled(
+    ocs: RunningSystem, server: Server, worker_home: Path
+) -> None:
+    """Acceptance rows 105, 106 and 109."""
+    word = ocs.id("t")
+    begun = asyncio.Event()
+    replies = {"once": ["The reviews agree."], "again": ["The model is overloaded.", "It is done."]}
+
+    async def answer(connection: Connection) -> None:
+        if connection.request.path != CHAT:
+            await well(connection)
+            return
+        asked = connection.request.body["messages"][0]["content"]
+        await connection.stream()
+        if "hang" in asked:
+            begun.set()
+            await connection.is_left()
+            return
+        name = next(name for name in replies if f"{word}-{name}" in asked)
+        await connection.say(replies[name].pop(0) if replies[name] else "More.")
+        await connection.done()
+
+    server.answer = answer
+    typed = Ocs(worker_home, worker_home, env={"PREFECT_API_URL": str(ocs.client.api_url)})
+    call = lambda *arguments, **more: asyncio.to_thread(typed.json, "dispatch", *arguments, **more)  # noqa: E731
+
+    text = f'{word}-once: review $(touch /nowhere) `whoami` "it".'
+    started = await call("start", text, "--label", f"{word}-1", "--tell", word, "--key", word)
+    assert (started["task"]["status"], started["already"], started["task"]["agent"]) == ("queued", False, "main")
+    assert (await call("start", text, "--label", f"{word}-1", "--tell", word, "--key", word))["already"] is True
+    ended = await call("wait", f"{word}-1")
+    assert (ended["status"], ended["task"]["status"]) == ("ok", "ok")
+    assert (await call("result", f"{word}-1"))["result"] == "The reviews agree."
+    (turn,) = server.turns()
+    assert text in turn.body["messages"][0]["content"]
+    assert turn.headers["x-openclaw-session-key"] == f"agent:main:scheduler:subagent:{started['task']['id']}"
+
+    async def told() -> Any:
+        return await inbox.inbox(ocs.store, word, now=ocs.now())
+
+    (message,) = await ocs.eventually(told)
+    assert message.body.startswith("The reviews agree.")
+
+    template = {"agent": {"message": "-", "session": "task"}, "timeout": "5m"}
+    ocs.write("coder", run=template, retry={"max": 1, "delay": "1s"}, deliver={"when": "never", "opt_out_reason": "x"})
+    await ocs.deploy()
+    again = ("start", f"{word}-again: mend it.", "--as", ocs.id("coder"), "--quiet", "--label", f"{word}-2", "--wait")
+    assert (await call(*again))["task"]["attempt"] == 2
+    first, second = server.turns()[1:]
+    assert first.headers["x-openclaw-session-key"] == second.headers["x-openclaw-session-key"]
+    assert second.body["messages"][0]["content"].startswith(AGAIN[:40])
+
+    checked = ("start", f"{word}-once: look.", "--quiet", "--label", f"{word}-3", "--wait", "--as", ocs.id("coder"))
+    failed = await call(*checked, "--check", "echo 3 tests failed; exit 1", status=1)
+    assert "The check failed" in failed["task"]["error"]
+    assert "3 tests failed" in failed["task"]["error"]
+
+    await call("start", f"{word}: hang", "--quiet", "--label", f"{word}-4")
+    await asyncio.wait_for(begun.wait(), 150)
+    refused = await call("start", "x", "--quiet", "--label", f"{word}-4", status=1)
+    assert f'"{word}-4" is running already' in refused["error"]["message"]
+    assert (await call("cancel", f"{word}-4"))["task"]["status"] == "cancelled"
+    refused = await call("cancel", f"{word}-4", status=1)
+    assert f"{word}-4 has ended (cancelled" in refused["error"]["message"]
