@@ -301,7 +301,7 @@ async def test_a_reply_is_delivered_unless_it_asks_for_silence(ocs: RunningSyste
 
 async def sent_messages(server: Server, count: int) -> list[dict[str, Any]] | None:
     """What was sent by the message tool, once it is `count` messages."""
-    sent = [request.body["args"] for request in server.requests if request.path == "/tools/invoke"]
+    sent = [request.body["args"] for request in server.invoked("message")]
     return sent if len(sent) >= count else None
 
 

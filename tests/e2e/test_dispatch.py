@@ -29,7 +29,7 @@ async def server(ocs: RunningSystem) -> AsyncIterator[Server]:
 
 
 async def test_tasks_are_done_told_tried_again_checked_and_cancelled(
-    ocs: RunningSystem, server: Server, worker_home: Path
+    ocs: RunningSystem, server: Server, worker_home: Path, prefect_server: str
 ) -> None:
     """Acceptance rows 105, 106 and 109."""
     word = ocs.id("t")
@@ -51,12 +51,14 @@ async def test_tasks_are_done_told_tried_again_checked_and_cancelled(
         await connection.done()
 
     server.answer = answer
-    typed = Ocs(worker_home, worker_home, env={"PREFECT_API_URL": str(ocs.client.api_url)})
-    call = lambda *arguments, **more: asyncio.to_thread(typed.json, "dispatch", *arguments, **more)  # noqa: E731
+    typed = Ocs(worker_home, worker_home, env={"PREFECT_API_URL": prefect_server})
+
+    async def call(*arguments: str, status: int = 0) -> dict[str, Any]:
+        return await asyncio.to_thread(typed.json, "dispatch", *arguments, status=status)
 
     text = f'{word}-once: review $(touch /nowhere) `whoami` "it".'
     started = await call("start", text, "--label", f"{word}-1", "--tell", word, "--key", word)
-    assert (started["task"]["status"], started["already"], started["task"]["agent"]) == ("queued", False, "main")
+    assert (started["already"], started["task"]["agent"], started["task"]["template"]) == (False, "main", "subagent")
     assert (await call("start", text, "--label", f"{word}-1", "--tell", word, "--key", word))["already"] is True
     ended = await call("wait", f"{word}-1")
     assert (ended["status"], ended["task"]["status"]) == ("ok", "ok")

@@ -25,7 +25,13 @@ MOST = {"subagent": 500}
 
 
 def task(label: str | None = "one", **fields: Any) -> NewTask:
-    given = {"template": "subagent", "agent": "main", "text": "Look.", "document": JOB.document(), **fields}
+    given: dict[str, Any] = {
+        "template": "subagent",
+        "agent": "main",
+        "text": "Look.",
+        "document": JOB.document(),
+        **fields,
+    }
     return NewTask(label=label, **given)
 
 
@@ -125,8 +131,7 @@ async def test_what_an_agent_does_is_kept_while_it_runs_and_not_after(store: Sto
     (begun,) = await start(store, task())
     await attempt(store, begun.task.id, None, timedelta(0))
     (run,) = (await tasks.by_label(store, "one")).runs
-    noted = {"tokens_in": 2**40, "tokens_out": 7, "cost_usd": 0.25}
-    await tasks.note_activity(store, run.id, doing="exec: make", now=NOW, **noted)
+    await tasks.note_activity(store, run.id, doing="exec: make", now=NOW, tokens_in=2**40, tokens_out=7, cost_usd=0.25)
     (run,) = (await tasks.by_label(store, "one")).runs
     assert (run.doing, run.tokens_in, run.tokens_out, run.cost_usd, run.last_activity_at) == (
         "exec: make", 2**40, 7, 0.25, NOW,

@@ -97,7 +97,7 @@ def test_such_labels_are_refused(label: str) -> None:
 )
 def test_a_report_that_says_itself_that_it_is_not_done_is_refused(said: dict[str, Any], why: str) -> None:
     """Acceptance row 107."""
-    given = {"summary": "It works.", "checklist": DONE, "sha": None, "task": "Mend it.", **said}
+    given: dict[str, Any] = {"summary": "It works.", "checklist": DONE, "sha": None, "task": "Mend it.", **said}
     with pytest.raises(Refused) as refused:
         checked_report(given["summary"], given["checklist"], given["sha"], task=given["task"])
     assert why in refused.value.message
