@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ocs.store.tables import Run
 
 LAST_LINES = 15
+A_SCREEN = 20
+"""Lines that stand above each other where one looks."""
 
 
 class RunFailed(OcsError):
@@ -31,13 +33,16 @@ def answer_end(said: dict[str, Any], run: Run, view: dict[str, Any], link: str |
 
 
 def show_end(run: Run, view: dict[str, Any], link: str | None) -> None:
-    """The outcome for people; a failed run's last words again, where one looks first."""
-    if view["status"] not in ("ok", "skipped") and run.stderr:
+    """The outcome for people; a failed run's last words again, where much has been printed after them."""
+    printed = run.stdout.count("\n") + run.stderr.count("\n")
+    if view["status"] not in ("ok", "skipped") and run.stderr and printed > A_SCREEN:
         tell("Its last words on stderr:", style="red")
         for line in run.stderr.split("\n")[-LAST_LINES:]:
             tell(f"| {line}")
     code = "" if run.exit_code is None else f"exit code {run.exit_code}"  # an agent's turn has none
     why = run.error or (run.summary if view["status"] == "skipped" else code)
+    for note in view["notes"] if run.error is None else ():  # an error's sentence has them
+        tell(note, style="yellow")
     told = "  ".join(filter(None, (view["status"], run.job_id, took(view["duration_s"]), why)))
     say(told, style=COLOURS.get(view["status"]))
     if link:

@@ -23,6 +23,8 @@ class SkipReason(StrEnum):
     """Which guard stood against a run."""
 
     DISABLED = "disabled"
+    EXCLUDED = "excluded"
+    """The schedule leaves out that day."""
     WITHDRAWN = "withdrawn"
     MISSED = "missed"
     BACKOFF = "backoff"
@@ -160,7 +162,7 @@ def _not_left_out(job: Job, dispatch: Dispatch, _snapshot: Snapshot, _now: datet
     if dispatch.kind is not DispatchKind.SCHEDULED or job.schedule is None:
         return None
     why = why_left_out(job.schedule, dispatch.scheduled_for)
-    return Skip(SkipReason.DISABLED, why) if why else None
+    return Skip(SkipReason.EXCLUDED, why) if why else None
 
 
 def _not_backing_off(job: Job, dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:

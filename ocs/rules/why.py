@@ -32,6 +32,7 @@ class What(StrEnum):
     REFUSED = "refused"
     LATE = "late"
     OFF = "off"
+    EXCLUDED = "excluded"
     UNKNOWN = "unknown"
     COMING = "coming"
 
@@ -177,6 +178,8 @@ def _end(each: Attempt) -> tuple[What, str]:
             return What.MISSED, each.said
         case RunStatus.SKIPPED if each.skip_reason is SkipReason.DISABLED:
             return What.OFF, each.said
+        case RunStatus.SKIPPED if each.skip_reason is SkipReason.EXCLUDED:
+            return What.EXCLUDED, each.said
         case RunStatus.SKIPPED:
             return What.SKIPPED, each.said
         case _:

@@ -13,6 +13,7 @@ from ocs.errors import ServerUnreachable
 from ocs.rules.wording import SHORT
 from ocs.service.contact import Contact, contact
 from ocs.service.listener import Listener
+from ocs.service.reading import is_whole
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -96,7 +97,9 @@ class LiveLog:
         for stream, text, path in (("stdout", run.stdout, run.stdout_path), ("stderr", run.stderr, run.stderr_path)):
             if path is not None:
                 option = " --stderr" if stream == "stderr" else ""
-                self._server.listener.note(f"All of its {stream}:  ocs runs output {str(run.id)[:SHORT]}{option}")
+                said = getattr(run, f"{stream}_bytes")
+                much = "All" if is_whole(path, said) else f"What was kept of {said:,} bytes"
+                self._server.listener.note(f"{much} of its {stream}:  ocs runs output {str(run.id)[:SHORT]}{option}")
                 continue
             # Blank lines are not counted: those at both ends are not stored.
             words = [line for line in text.split("\n") if line.strip()]

@@ -37,7 +37,7 @@ class Output:
     @property
     def is_cut(self) -> bool:
         """Whether nobody has the whole of it any more."""
-        return MARK in self.kept and self.path is None
+        return MARK in self.kept and (self.path is None or not is_whole(self.path, self.size))
 
     def open(self) -> BinaryIO:
         """All there is of it, to be read piece by piece: it may be large.
@@ -61,6 +61,14 @@ class Output:
         """
         with self.open() as everything:
             return everything.read().decode(errors="replace")
+
+
+def is_whole(path: str, said: int) -> bool:
+    """Whether the file that an output was kept in has all of it; one that cannot be looked at here is taken to."""
+    try:
+        return Path(path).stat().st_size >= said
+    except OSError:
+        return True
 
 
 async def runs(

@@ -74,6 +74,7 @@ class Run:
     folder: str | None
     summary: str
     error: str | None
+    notes: tuple[str, ...]
     flow_run_id: UUID
     retry_of: UUID | None
     parent_run: UUID | None
@@ -187,6 +188,7 @@ def _run(run: RunRow, children: Mapping[UUID, Sequence[UUID]], told: Sequence[De
         folder=run.folder,
         summary=run.summary,
         error=run.error,
+        notes=tuple(run.notes),
         flow_run_id=run.flow_run_id,
         retry_of=run.retry_of,
         parent_run=run.parent_run,

@@ -248,7 +248,7 @@ def _write(run: Run, result: DispatchResult, why: str, notes: Sequence[str], now
         result.stderr.bytes,
         result.stderr.path,
     )
-    run.folder = result.folder
+    run.folder, run.notes = result.folder, [*result.notes, *notes]
     run.session_key, run.finding = result.session_key or run.session_key, result.finding
     run.cut_off = result.cut_off
 

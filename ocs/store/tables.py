@@ -92,6 +92,8 @@ class Run(SQLModel, table=True):
     # The gateway may go on with its turn by itself: it was lost in the middle of it.
     cut_off: bool = False
     finding: str | None = Field(default=None, max_length=32)
+    # What else a person should know, however it ended.
+    notes: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
 
     @property
     def duration(self) -> timedelta | None:

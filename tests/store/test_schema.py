@@ -6,17 +6,21 @@ import asyncio
 import stat
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, select
 
 from ocs.errors import StoreError
 from ocs.store import Store, open_store, schema
+from ocs.store.tables import Run
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -94,3 +98,36 @@ async def test_a_decision_may_come_through_any_door_and_a_status_stays_one(store
     with pytest.raises(IntegrityError):
         async with store.transaction() as session:
             await session.execute(text(row.format(n=2, status="splendid")))
+
+
+async def test_a_run_that_was_recorded_before_is_kept_and_a_day_left_out_is_a_reason(empty_url: str) -> None:
+    """From the schema before notes and that reason; what is no reason is refused after it, too."""
+    store = open_store(empty_url)
+    one = {"id": uuid4().hex, "flow_run_id": uuid4().hex, "reason": "disabled"}
+    row = (
+        "INSERT INTO run (id, job_id, kind, status, attempt, replays, flow_run_id, scheduled_for, started_at,"
+        " skip_reason, summary, stdout, stdout_bytes, stderr, stderr_bytes{notes}) VALUES (:id, 'a', 'scheduled',"
+        " 'skipped', 1, 0, :flow_run_id, '2026-01-01', '2026-01-01', :reason, '', '', 0, '', 0{empty})"
+    )
+    async with store.engine.begin() as connection:
+        await connection.run_sync(_up_to, "0011")
+        await connection.execute(text(row.format(notes="", empty="")), one)
+    await store.migrate()
+    now = row.format(notes=", notes", empty=", '[]'")
+    async with store.transaction() as session:
+        await session.execute(text(now), {**one, "id": uuid4().hex, "reason": "excluded"})
+    with pytest.raises(IntegrityError):
+        async with store.transaction() as session:
+            await session.execute(text(now), {**one, "id": uuid4().hex, "reason": "splendid"})
+    async with store.reading() as session:
+        runs = list(await session.scalars(select(Run)))
+    await store.close()
+    assert sorted(str(run.skip_reason) for run in runs) == ["disabled", "excluded"]
+    assert [run.notes for run in runs] == [[], []]
+
+
+def _up_to(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

@@ -38,6 +38,7 @@ RUN_KEYS: dict[str, tuple[dict[str, Any], str]] = {
     "folder": (MAYBE_TEXT, "The folder its command started in."),
     "summary": (TEXT, "What it said, cut to size."),
     "error": (MAYBE_TEXT, "What went wrong, in a sentence."),
+    "notes": ({"type": "array", "items": TEXT}, "What else a person should know, such as processes it had left."),
     "flow_run_id": (TEXT, "The run in Prefect."),
     "retry_of": (MAYBE_TEXT, "The run this is a further attempt of."),
     "parent_run": (MAYBE_TEXT, "The run that caused it."),

@@ -144,7 +144,7 @@ def test_what_cannot_run_yet_waits_as_long_as_the_queue_has_room(
 def test_days_are_left_out_for_the_schedule_alone() -> None:
     but = job(schedule={"cron": "@hourly", "timezone": "Asia/Tokyo", "except": ["2026-11-24"]})
     verdict = decide(but, Dispatch(DispatchKind.SCHEDULED, NOW), FREE, NOW)
-    assert verdict == Skip(SkipReason.DISABLED, "Left out: the schedule does not run on 2026-11-24.")
+    assert verdict == Skip(SkipReason.EXCLUDED, "Left out: the schedule does not run on 2026-11-24.")
     assert isinstance(decide(but, Dispatch(DispatchKind.MANUAL, NOW), FREE, NOW), Proceed)
     tomorrow_there = NOW + timedelta(hours=4)
     assert isinstance(decide(but, Dispatch(DispatchKind.SCHEDULED, tomorrow_there), FREE, tomorrow_there), Proceed)

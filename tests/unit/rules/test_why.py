@@ -43,6 +43,7 @@ def only(past: Past, *, enabled: bool = True, due: datetime = DUE) -> tuple[What
         (Past([attempt(RunStatus.SKIPPED, skip_reason=SkipReason.OVERLAP, said="busy")]), What.SKIPPED, "busy"),
         (Past([attempt(RunStatus.SKIPPED, skip_reason=SkipReason.MISSED, said="late")]), What.MISSED, "late"),
         (Past([attempt(RunStatus.SKIPPED, skip_reason=SkipReason.DISABLED, said="off")]), What.OFF, "off"),
+        (Past([attempt(RunStatus.SKIPPED, skip_reason=SkipReason.EXCLUDED, said="a day")]), What.EXCLUDED, "a day"),
         (Past(in_line=[InLine(DUE, False, "It waits for its pool.")]), What.WAITING, "pool"),
         (Past(in_line=[InLine(DUE, True, "")]), What.REFUSED, "withdrawn"),
         (Past(gaps=[Gap(DUE - HOUR, DUE + HOUR, 1)]), What.MISSED, "Everything was down, and a newer one ran"),
