@@ -19,7 +19,7 @@ from deployments.yaml_cache import Documents
 from ocs.errors import InvalidJob, NotFound, Problem
 from ocs.files import READABLE, make_folder, open_file
 from ocs.rules.expectation import impossible
-from ocs.spec import Job, check_catalogue, defaults_problems, format_size, violations, with_defaults
+from ocs.spec import Job, check_catalogue, contradictions, defaults_problems, format_size, violations, with_defaults
 
 JOBS = Path("deployments") / "jobs"
 DEFAULTS = Path("deployments") / "defaults.yaml"
@@ -233,8 +233,9 @@ def _job(
         return None, [yaml_text.problem_of(broken, shown)]
     if not isinstance(document, dict):
         return None, [Problem("", "is not a job; it has to be keys and values such as  id: my-job", shown, 1)]
-    document = with_defaults(cast("dict[str, Any]", document), defaults)
-    found = violations(document, partial(yaml_text.written_at, text))
+    written = cast("dict[str, Any]", document)
+    document = with_defaults(written, defaults)
+    found = violations(document, partial(yaml_text.written_at, text)) or list(contradictions(written))
     job = None if found else Job.model_validate(document)
     if job is None or (found := list(impossible(job))):
         return None, [Problem(each.path, each.message, shown, yaml_text.line_of(text, each.path)) for each in found]

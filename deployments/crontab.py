@@ -109,6 +109,22 @@ def form_of(
     return "unsure" if is_certain or (named and len(named) == len(entries)) else "own"
 
 
+def without_users(read: Crontab, *, is_user: Callable[[str], bool], is_program: Callable[[str], bool]) -> Crontab:
+    """Without the entries whose commands begin with a user of the machine: as a person's own, none of them can work."""
+    users = [entry for entry in read.entries if is_user(entry.first_word) and not is_program(entry.first_word)]
+    left = [
+        Left(
+            entry.line,
+            entry.text,
+            f"begins with {entry.first_word}, a user of this machine and no program; take that out, "
+            "or type --system where every line names a user",
+        )
+        for entry in users
+    ]
+    entries = tuple(entry for entry in read.entries if entry not in users)
+    return Crontab(entries, tuple(sorted((*read.left, *left), key=lambda each: each.line)))
+
+
 def _with(environment: Mapping[str, str], assigned: Mapping[str, str]) -> dict[str, str]:
     """The entries before keep theirs."""
     changed = {**environment, **assigned}

@@ -35,6 +35,10 @@ class OcsError(Exception):
         self.hint = hint
         self.problems = tuple(problems)
 
+    def __str__(self) -> str:
+        """All of it, for programs that show an error as it comes: what was wrong, where, what to do next."""
+        return "  ".join([self.message, *map(str, self.problems), *([self.hint] if self.hint else [])])
+
 
 class InvalidJob(OcsError):
     """One or more job documents break the rules; `problems` lists every violation at once."""

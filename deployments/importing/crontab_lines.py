@@ -10,6 +10,8 @@ from deployments.importing.foreign import Found, Source
 from ocs.spec import Job
 
 PROGRAM = "crontab"
+OWN = "crontab -l"
+"""Where one's own is read from."""
 
 
 def read(text: str, where: str, jobs: Iterable[Job], timezone: str) -> Source:

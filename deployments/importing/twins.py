@@ -92,7 +92,10 @@ def how_to_stop(source: Source, pairs: Sequence[Twin]) -> str:
     begun = [twin.found for twin in pairs if twin.is_begun_there]
     if source.program == crontab_lines.PROGRAM:
         lines = " ".join(f"-e {shlex.quote(found.name)}" for found in begun)
-        return f"crontab -l | grep -vxF {lines} | crontab -"
+        if source.where == crontab_lines.OWN:
+            return f"crontab -l | grep -vxF {lines} | crontab -"
+        file, kept = shlex.quote(source.where), shlex.quote(f"{source.where}.kept")
+        return f"grep -vxF {lines} {file} > {kept}; cat {kept} > {file} && rm {kept}"
     ids = " ".join(shlex.quote(found.source_id) for found in begun)
     where = Path(source.where).absolute()
     if source.program == automations.PROGRAM:

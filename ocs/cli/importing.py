@@ -47,7 +47,7 @@ def read(program: str, place: Path | None, timezone: str | None = None) -> Sourc
         case "crontab":
             text = read_text(str(place)) if place else own_crontab()
             jobs = session.catalogue().jobs.values()
-            return crontab_lines.read(text, str(place or "crontab -l"), jobs, timezone or local_zone())
+            return crontab_lines.read(text, str(place or crontab_lines.OWN), jobs, timezone or local_zone())
         case "openclaw-scheduler":
             return scheduler.read(place or scheduler.place(), session.now())
         case "openclaw":
@@ -84,14 +84,14 @@ def own_crontab() -> str:
     return decoded(ended.stdout, "crontab -l")
 
 
-def make_targets(addresses: Sequence[Address]) -> list[dict[str, Any]]:
+def make_targets(addresses: Sequence[Address], *, dry_run: bool = False) -> list[dict[str, Any]]:
     """Make the targets that the jobs name, where a server runs; one of that name that is there stays as it is."""
     if not addresses:
         return []
     states: dict[str, str] = {}
     if settings.api_url() is not None:
         try:
-            states = session.run(_made(addresses))
+            states = session.run(_made(addresses, dry_run=dry_run))
         except ServerUnreachable as away:
             tell(away.message)
     return [{"name": each.name, "where": each.where, "state": states.get(each.name, "not made")} for each in addresses]
@@ -115,7 +115,7 @@ def tell_targets(targets: Sequence[dict[str, Any]]) -> None:
                 say(f"Target {target['name']} ({target['where']}): {state}")
 
 
-async def _made(addresses: Sequence[Address]) -> dict[str, str]:
+async def _made(addresses: Sequence[Address], *, dry_run: bool) -> dict[str, str]:
     from blocks.targets import all_targets
 
     states: dict[str, str] = {}
@@ -125,6 +125,9 @@ async def _made(addresses: Sequence[Address]) -> dict[str, str]:
             wanted = _target(address)
             if address.name in there:
                 states[address.name] = "there already" if there[address.name] == wanted else "elsewhere"
+                continue
+            if dry_run:
+                states[address.name] = "would be made"
                 continue
             await cast("Awaitable[UUID]", wanted.save(address.name))
             await _audit(address.name, wanted)
@@ -166,5 +169,7 @@ def local_zone() -> str:
 
 def switch_command(source: Source) -> str:
     """What to type to switch over from a source; one's own crontab need not be named."""
-    named = "" if source.where == "crontab -l" else f" {quote(source.where)}"
+    from deployments.importing import crontab_lines
+
+    named = "" if source.where == crontab_lines.OWN else f" {quote(source.where)}"
     return f"ocs jobs switch {source.program}{named}"

@@ -34,6 +34,8 @@ class What(StrEnum):
     OFF = "off"
     EXCLUDED = "excluded"
     UNKNOWN = "unknown"
+    NO_RECORD = "no record"
+    """It is before the first record of its job, which may not have been there yet."""
     COMING = "coming"
 
 
@@ -207,7 +209,7 @@ def _without_record(due: datetime, past: Past, enabled: bool, now: datetime) -> 
     if not (after or before) and not enabled:
         return Line(due, What.OFF, "The job is off.")
     if past.begins is None or due < past.begins:
-        return Line(due, What.UNKNOWN, "It is before all that is on record of the job.")
+        return Line(due, What.NO_RECORD, "It is before all that is on record of the job.")
     if past.looked_until is None or due > past.looked_until:
         waited = round((now - due).total_seconds())
         return Line(due, What.LATE, f"It is {waited} s late, and no worker has looked for it yet.")

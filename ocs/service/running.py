@@ -36,10 +36,16 @@ class Outcome(StrEnum):
     DISPATCHED = "dispatched"
     QUEUED = "queued"
     """It begins when the run that is at work has ended."""
+    REPLACING = "replacing"
+    """The same, and it ends that run."""
     JOINED = "joined"
     """Nothing was begun: the run that was at work was followed."""
     SKIPPED = "skipped"
     """Nothing was begun: the run that is at work stands in its way."""
+
+
+WAITING = {"queue": Outcome.QUEUED, "replace": Outcome.REPLACING}
+"""What becomes of a run by `limits.overlap` while another one is at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ async def run_now(
     busy = await queries.running_of(store, job.id)
     if busy is not None and overlap == "skip":
         return await _meet(client, store, busy, join_it=wait and not changes, listener=listener)
-    outcome = Outcome.QUEUED if busy and overlap in ("queue", "replace") else Outcome.DISPATCHED
+    outcome = WAITING.get(overlap, Outcome.DISPATCHED) if busy else Outcome.DISPATCHED
     return await start(client, store, job, changes, wait=wait, outcome=outcome, by=by, listener=listener)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import hexdigits
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from ocs.store import Store
     from ocs.store.tables import Run
 
+SHORTEST = 4
+NEWEST = 200
+"""So many are looked through for one that begins so."""
 NONE_YET = "Make one: ocs jobs run"
 
 
@@ -64,8 +68,8 @@ async def _by_prefect(store: Store, given: str) -> Run | None:
     from ocs.store import queries
 
     try:
-        asked = UUID(given.strip())
         async with session.server() as client:
+            asked = await _whole(client, given.strip())
             flow_run = await client.read_flow_run(await _flow_run_of(client, asked))
     except (ValueError, ServerUnreachable, NotFound):
         return None
@@ -76,6 +80,32 @@ async def _by_prefect(store: Store, given: str) -> Run | None:
         except NotFound:
             continue
     return None
+
+
+async def _whole(client: PrefectClient, given: str) -> UUID:
+    """The id that it is, or begins, of a flow run or task run among the newest of ours.
+
+    Raises:
+        ValueError: it is no id, or begins none of these, or several.
+    """
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+    from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+
+    try:
+        return UUID(given)
+    except ValueError:
+        digits = given.replace("-", "").lower()
+        if len(digits) < SHORTEST or not all(digit in hexdigits for digit in digits):
+            raise
+    ours = FlowRunFilter(tags=FlowRunFilterTags(all_=["ocs"]))
+    flow_runs = await client.read_flow_runs(
+        flow_run_filter=ours, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=NEWEST
+    )
+    task_runs = await client.read_task_runs(
+        flow_run_filter=ours, sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=NEWEST
+    )
+    (found,) = {each.id for each in (*flow_runs, *task_runs) if each.id.hex.startswith(digits)}
+    return found
 
 
 async def _flow_run_of(client: PrefectClient, asked: UUID) -> UUID:

@@ -12,7 +12,7 @@ from ocs.exports import lazily
 if TYPE_CHECKING:
     from ocs.spec.catalogue_rules import check_catalogue
     from ocs.spec.chain import After, EventTrigger, Match
-    from ocs.spec.defaults import defaults_problems, with_defaults
+    from ocs.spec.defaults import contradictions, defaults_problems, with_defaults
     from ocs.spec.job import Job
     from ocs.spec.policies import Deliver, Limits, Output, Retry
     from ocs.spec.problems import parse, parse_stored, violations
@@ -30,6 +30,7 @@ HOMES = {
         "Match",
     ),
     "ocs.spec.defaults": (
+        "contradictions",
         "defaults_problems",
         "with_defaults",
     ),
@@ -80,6 +81,7 @@ __all__ = [
     "Times",
     "Watchdog",
     "check_catalogue",
+    "contradictions",
     "defaults_problems",
     "format_duration",
     "format_size",

@@ -29,6 +29,16 @@ def with_defaults(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> d
     return merged
 
 
+def contradictions(written: Mapping[str, Any]) -> Iterator[Problem]:
+    """What a job itself says that cancels out; what it takes from the defaults and refuses does not."""
+    deliver: Any = written.get("deliver")
+    if isinstance(deliver, Mapping):
+        own = cast("Mapping[str, Any]", deliver)
+        if own.get("when") == "never" and own.get("on_failure"):
+            told = "tells nobody while deliver.when is never; say when: failure, or take it away"
+            yield Problem("deliver.on_failure", told)
+
+
 def defaults_problems(defaults: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with the defaults, found out with a job that says nothing else."""
     for key in defaults:

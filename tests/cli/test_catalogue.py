@@ -311,9 +311,7 @@ def test_add_without_a_server_says_what_rolls_it_out(ocs: Ocs) -> None:
         ("--after", "hello", "--every", "5m", "--shell", "true"),
         ("--every", "5m"),
         ("--shell", "true", "--timeout", "soon"),
-        ("--shell", "true", "--timezone", "Europe/Vienna"),
         ("--shell", "true", "--retry", "-1"),
-        ("--shell", "true", "--match", "rows"),
         ("--shell", "true", "--set", "limits.pol=database"),
     ],
 )
@@ -423,3 +421,25 @@ def test_a_project_in_a_folder_with_somebody_elses_flows(ocs: Ocs, tmp_path: Pat
         (ocs.folder / name / "__init__.py").write_text("raise RuntimeError('not ours')\n")
     ocs.write("hello", HELLO)
     assert ocs.json("jobs", "validate")["jobs"] == ["hello"]
+
+
+def test_what_tells_nobody_is_named_and_the_defaults_can_be_refused(ocs: Ocs) -> None:
+    (ocs.folder / "deployments" / "defaults.yaml").write_text("deliver: {to: ops, on_failure: night}\n")
+    ocs.write("quiet", "id: quiet\nrun: 'true'\ndeliver: {when: never}\n")
+    assert ocs("jobs", "validate").status == 0
+    ocs.write("quiet", "id: quiet\nrun: 'true'\ndeliver: {when: never, on_failure: night}\n")
+    (wrong,) = ocs.json("jobs", "validate", status=1)["errors"]
+    assert (wrong["path"], wrong["line"]) == ("deliver.on_failure", 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(["--match", "x"], "--after"), (["--on", "failure"], "--after"), (["--timezone", "UTC"], "zone of a schedule")],
+)
+@pytest.mark.parametrize("parent", [[], ["--after", "hello"]])
+def test_options_that_belong_to_another_one_name_it(ocs: Ocs, parent: list[str], options: list[str], told: str) -> None:
+    if parent and options[0] != "--timezone":
+        return
+    refused = ocs.json("jobs", "add", "new", "--shell", "true", *parent, *options, status=2)["error"]
+    assert told in f"{refused['message']} {refused['hint']}"
+    ocs.json("jobs", "add", "set", "--shell", "true", "--timezone", "UTC", "--set", "schedule.cron=@daily")

@@ -74,8 +74,7 @@ def test_the_systems_form_is_seen_or_asked_for(ocs: Ocs) -> None:
     assert "names a user" in answer["hints"][0]
     mixed = "0 3 * * * root tidy.sh\n30 4 * * * someone-elsewhere clean.sh\n"
     answer = ocs("jobs", "import", "crontab", "-", "--dry-run", "--json", stdin=mixed).json
-    assert answer["imported"][0]["command"] == "root tidy.sh"
-    assert "--system" in answer["hints"][0]
+    assert (answer["ok"], "--system" in str(answer)) == (False, True)
     answer = ocs("jobs", "import", "crontab", "-", "--system", "--json", stdin=mixed).json
     assert [job["command"] for job in answer["imported"]] == ["tidy.sh", "clean.sh"]
 

@@ -189,6 +189,9 @@ def test_the_doctor_sees_a_line_that_is_still_in_the_crontab(ocs: Ocs, tmp_path:
     ocs.json("jobs", "enable", "tidy", "--no-deploy")
     (found,) = [check for check in ocs("doctor", "--json").json["checks"] if check["name"] == "others"]
     assert found["mend"] == "crontab -l | grep -vxF -e '0 3 * * * tidy.sh' | crontab -"
+    (tmp_path / "tab").write_text("0 3 * * * tidy.sh\n")
+    told = ocs.json("jobs", "switch", "crontab", str(tmp_path / "tab"), status=1)["error"]["message"]
+    assert f"grep -vxF -e '0 3 * * * tidy.sh' {tmp_path / 'tab'} >" in told  # that file, and nobody's own crontab
     program.write_text("#!/bin/sh\ntrue\n")
     (found,) = [check for check in ocs("doctor", "--json").json["checks"] if check["name"] == "others"]
     assert found["state"] == "ok"

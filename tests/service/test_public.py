@@ -14,7 +14,7 @@ import pytest
 
 import ocs
 from ocs.cli.render.views import RUN_KEYS
-from ocs.errors import InvalidJob, NotFound, ServerUnreachable, UsageError
+from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable, UsageError
 from ocs.store import messages, open_store
 
 FUNCTIONS = [name for name in ocs.__all__ if name.islower()]
@@ -126,3 +126,10 @@ def test_a_choice_that_is_none_is_told_with_those_there_are(call: Callable[[], o
 
 def test_a_run_has_the_fields_that_json_has() -> None:
     assert [field.name for field in fields(ocs.Run)] == list(RUN_KEYS)
+
+
+def test_an_error_says_all_of_it_where_it_is_shown_as_it_comes() -> None:
+    assert str(NotFound("No job x.", hint="See all: ocs jobs list")) == "No job x.  See all: ocs jobs list"
+    assert str(InvalidJob("1 problem", problems=[Problem("run", "is missing", "a.yaml", 2)])).endswith(
+        "run: is missing"
+    )

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from blocks.target import DeliveryTarget
 from blocks.targets import by_mail_address
 from deployments import yaml_text
-from deployments.crontab import Entry, form_of, is_system_file, parse
+from deployments.crontab import Entry, form_of, is_system_file, parse, without_users
 from deployments.crontab_jobs import Here, Imported, jobs_of
 from deployments.crontab_names import readable_id
 from ocs.spec import Job, Shell, violations
@@ -348,3 +348,11 @@ def test_no_text_breaks_the_reader_and_no_line_is_lost(text: str) -> None:
         jobs = jobs_of(parsed.entries, HERE, known={}, taken=[])
         for each in jobs:
             assert each.job_id
+
+
+def test_a_single_line_that_names_a_user_is_no_command_of_ones_own() -> None:
+    read = parse("0 3 * * * root /usr/bin/one\n0 4 * * * /usr/bin/two\n0 5 * * * mail x\n@reboot y\n")
+    kept = without_users(read, is_user=lambda name: name in ("root", "mail"), is_program=lambda name: name == "mail")
+    assert [entry.command for entry in kept.entries] == ["/usr/bin/two", "mail x"]
+    assert [left.line for left in kept.left] == [1, 4]
+    assert "begins with root, a user of this machine" in kept.left[0].why

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -82,7 +82,7 @@ def show(job: JobId) -> None:
         say(text.rstrip() + "\n")
         if inherited:
             say(f"From {DEFAULTS}, for all jobs of the project:", style="bold")
-            table(("", ""), list(inherited.items()))
+            table(("", ""), [(path, _in_words(value)) for path, value in inherited.items()])
         rows = [
             (key.replace("_", " "), local(value) if key in ("next_run", "last_run") else value)
             for key, value in view.items()
@@ -337,6 +337,13 @@ def read_text(name: str) -> str:
     except OSError as failed:
         raise NotFound(f"{name} cannot be read: {failed.strerror}.") from failed
     return reading.read_text(Path(name), name)
+
+
+def _in_words(value: Any) -> str:
+    """As one would write it: a list without brackets and quotes."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, cast("list[Any]", value)))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _next(job: dict[str, Any]) -> str:

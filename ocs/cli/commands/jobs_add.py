@@ -59,6 +59,11 @@ def add(  # noqa: PLR0917  each is an option that people type
     no_deploy: NoDeploy = False,
 ) -> None:
     """Add a job: checks the whole catalogue with it, writes its file, and rolls it out."""
+    changes = settings_of(values)
+    if (on or match) and not (after or file or _sets("after", changes)):
+        raise UsageError("--on and --match say which end of another job is followed.", hint="Name it: --after JOB")
+    if timezone and not (cron or every or rrule or at or wait or file or _sets("schedule", changes)):
+        raise UsageError("--timezone is the zone of a schedule, and there is none.", hint="Such as: --cron '0 3 * * *'")
     options = {
         "description": description,
         "tags": tag,
@@ -70,10 +75,14 @@ def add(  # noqa: PLR0917  each is an option that people type
         "retry": _without_empty({"max": retry}),
         "approval": approval or None,
         "deliver": _without_empty({"to": deliver}),
-        "set": settings_of(values),
+        "set": changes,
     }
     text = _text_of_file(file, job, options) if file else _text_of_options(job, options)
     _add(text, dry_run=dry_run, no_deploy=no_deploy)
+
+
+def _sets(group: str, changes: Mapping[str, Any]) -> bool:
+    return any(path == group or path.startswith(f"{group}.") for path in changes)
 
 
 def _add(text: str, *, dry_run: bool, no_deploy: bool) -> None:

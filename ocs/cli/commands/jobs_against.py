@@ -20,7 +20,8 @@ def compare(program: str, place: Path | None, job: str | None, count: int) -> No
     from deployments.importing.twins import twins
 
     found = session.catalogue().checked()
-    pairs = twins(importing.read(program, place), found.jobs.values())
+    source = importing.read(program, place)
+    pairs = twins(source, found.jobs.values())
     if job is not None:
         chosen = session.job_of(found, job)
         pairs = [twin for twin in pairs if twin.job.id == chosen.id]
@@ -42,7 +43,8 @@ def compare(program: str, place: Path | None, job: str | None, count: int) -> No
         for view in differing:
             tell(f"{view['job']}: {view['differs']}.", style="yellow")
         if not differing:
-            say(f"All {count_of(len(views), 'job')} run at the same times. Switch over: ocs jobs switch {program}")
+            switch = importing.switch_command(source)
+            say(f"All {count_of(len(views), 'job')} run at the same times. Switch over: {switch}")
 
     answer({"against": program, "jobs": views}, people)
 

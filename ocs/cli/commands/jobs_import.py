@@ -118,7 +118,7 @@ def _read(sources: Sequence[Source], found: Catalogue, timezone: str | None, ove
 
 def _parsed(source: Source, hints: list[str]) -> Crontab:
     """In the system's form where the source says so, its name does, or every line names a user of this machine."""
-    from deployments.crontab import form_of, is_system_file, parse
+    from deployments.crontab import form_of, is_system_file, parse, without_users
 
     if source.form is not None or is_system_file(source.name):
         return parse(source.text, with_user=source.form != "own")
@@ -129,6 +129,7 @@ def _parsed(source: Source, hints: list[str]) -> Crontab:
         return parse(source.text, with_user=True)
     if form == "unsure":
         hints.append(f"{source.name}: commands begin with users of this machine. If those run them, add --system.")
+        return without_users(read, is_user=_is_user, is_program=_is_program)
     return read
 
 

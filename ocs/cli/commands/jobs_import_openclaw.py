@@ -69,11 +69,9 @@ def _import(source: Source, *, dry_run: bool, replace: bool) -> None:
 
     found = session.catalogue().checked()
     settled = settle(source, found, replace_them=replace)
-    if dry_run:
-        targets = [{"name": each.name, "where": each.where, "state": "would be made"} for each in source.addresses]
-    else:
+    if not dry_run:
         write(found, settled.jobs)
-        targets = importing.make_targets(source.addresses)
+    targets = importing.make_targets(source.addresses, dry_run=dry_run)
     _tell(source, settled, targets, dry_run=dry_run)
 
 

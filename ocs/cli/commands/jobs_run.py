@@ -101,8 +101,13 @@ async def answer_started(store: Store, started: Started) -> int:
 
     said = _said(started)
     if started.run is None:
-        begins = ", and begins when the run that is at work has ended" if started.outcome is Outcome.QUEUED else ""
-        where = started.ui_url or "It is sent later."
+        waits = {
+            Outcome.QUEUED: ", and begins when the run that is at work has ended",
+            Outcome.REPLACING: ", ends the run that is at work, and begins when nothing of that is left",
+        }
+        begins = waits.get(started.outcome, "")
+        # The flow run it has so far ends as queued; it gets another when it begins.
+        where = f"See it: ocs runs list --job {started.job}" if begins else started.ui_url or "It is sent later."
         answer(said, lambda: say(f"Dispatched {started.job} as {started.dispatch}{begins}.  {where}"))
         return 0
     (view,) = await run_views(store, [started.run])

@@ -64,6 +64,8 @@ def calendar(
     days = [(monday.replace(tzinfo=None) + timedelta(days=number)).astimezone() for number in range(WEEK + 1)]
     span = (days[0].astimezone(UTC), days[-1].astimezone(UTC) - timedelta(microseconds=1))
     told = session.run(_told(jobs, *span, now))
+    if cut := [job_id for job_id, found in told.items() if _is_cut(found, now)]:
+        tell(f"Of what was due, the newest {MOST:,} are counted: {', '.join(cut)}.", style="yellow")
     weeks = {job_id: [_of_day(found, days, number) for number in range(WEEK)] for job_id, found in told.items()}
 
     def people() -> None:
@@ -138,6 +140,10 @@ def _nearest(job: Job, moment: datetime) -> list[datetime]:
     return [*before, *([after] if after else [])]
 
 
+def _is_cut(found: Sequence[Line], now: datetime) -> bool:
+    return sum(line.kind == "scheduled" and line.due <= now for line in found) >= MOST
+
+
 def _tell(
     job: Job, found: Sequence[Line], nearest: Sequence[datetime], now: datetime, incident: Mapping[str, Any] | None
 ) -> None:
@@ -148,6 +154,8 @@ def _tell(
     def people() -> None:
         if found:
             _table(found)
+            if _is_cut(found, now):
+                tell(f"These are the newest {MOST:,}; of an earlier one --at tells.", style="yellow")
         elif nearest:
             say(f"Nothing of {job.id} was due then; nearest: {', '.join(local(moment) for moment in nearest)}.")
         else:
@@ -162,6 +170,7 @@ def _tell(
     payload = {
         "job": job.id,
         "occurrences": [_view(line) for line in found],
+        "cut": _is_cut(found, now),
         "nearest": [utc(moment) for moment in nearest],
         "next": utc(coming),
         "incident": incident,
@@ -204,7 +213,8 @@ def _day(found: Sequence[Line], day: datetime) -> dict[str, Any]:
 
 
 def _counts(found: Sequence[Line]) -> dict[str, int]:
-    return {what.value: count for what in What if (count := sum(line.what is what for line in found))}
+    told = [line for line in found if line.what is not What.NO_RECORD]
+    return {what.value: count for what in What if (count := sum(line.what is what for line in told))}
 
 
 def _cell(found: Sequence[Line]) -> str:

@@ -52,8 +52,8 @@ def only(past: Past, *, enabled: bool = True, due: datetime = DUE) -> tuple[What
         (Past(switches=[Switched(DUE + HOUR, True, "ann")]), What.OFF, "off until 2026-11-30 11:00:00 UTC"),
         (Past(begins=DUE - HOUR, looked_until=DUE - HOUR), What.LATE, "7200 s late"),
         (Past(begins=DUE - HOUR, looked_until=NOW), What.UNKNOWN, "pruned"),
-        (Past(begins=DUE + HOUR, looked_until=NOW), What.UNKNOWN, "before all that is on record"),
-        (Past(), What.UNKNOWN, "before all that is on record"),
+        (Past(begins=DUE + HOUR, looked_until=NOW), What.NO_RECORD, "before all that is on record"),
+        (Past(), What.NO_RECORD, "before all that is on record"),
     ],
 )
 def test_what_became_of_an_occurrence(past: Past, what: What, why: str) -> None:
