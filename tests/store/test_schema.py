@@ -110,7 +110,7 @@ async def test_a_run_that_was_recorded_before_is_kept_and_a_day_left_out_is_a_re
         " 'skipped', 1, 0, :flow_run_id, '2026-01-01', '2026-01-01', :reason, '', '', 0, '', 0{empty})"
     )
     async with store.engine.begin() as connection:
-        await connection.run_sync(_up_to, "0011")
+        await connection.run_sync(_up_to, "0013")
         await connection.execute(text(row.format(notes="", empty="")), one)
     await store.migrate()
     now = row.format(notes=", notes", empty=", '[]'")
