@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import platformdirs
@@ -39,6 +40,25 @@ def store_url() -> str:
     """The store's SQLAlchemy address: OCS_STORE_URL, else a SQLite file under `home()`."""
     configured = os.environ.get("OCS_STORE_URL")
     return configured or f"sqlite+aiosqlite:///{home() / 'store.db'}"
+
+
+def ping_url() -> str | None:
+    """The address outside that is called while all is well: OCS_PING_URL. It is a secret, which no message repeats.
+
+    Raises:
+        UsageError: it is no address of the web.
+    """
+    configured = os.environ.get("OCS_PING_URL", "").strip()
+    if not configured:
+        return None
+    try:
+        parts = urlsplit(configured)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one or any(character.isspace() for character in configured):
+        raise UsageError("OCS_PING_URL is not an address.", hint="Write it like https://hc-ping.com/your-check")
+    return configured
 
 
 def artifacts_dir() -> Path:

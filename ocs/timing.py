@@ -151,6 +151,10 @@ class Timing:
     """A command gives up a server that has not answered for so long."""
     stop_waits: timedelta = timedelta(seconds=30)
     """A command waits so long for the end of a run that it has told to end."""
+    overdue: timedelta = timedelta(minutes=5)
+    """A run or a dispatch that is so late says that the scheduler is not well."""
+    ping_every: timedelta = timedelta(minutes=1)
+    """From one call of the address outside that is told that all is well to the next."""
     stuck: timedelta = timedelta(minutes=5)
     """`ocs doctor` calls a row of the outbox stuck that nobody has published for so long."""
 
@@ -193,6 +197,8 @@ class Timing:
         shorter("tick + publish_after", self.tick + self.publish_after, "stuck")
         # A worker that no event reaches finds the run, and ends its processes, while the command waits.
         shorter("sweep + grace + kill", self.sweep + self.grace + self.kill, "stop_waits")
+        # Between two looks for missed occurrences nobody counts as unwell.
+        shorter("catch_up_every + tick_limit", self.catch_up_every + self.tick_limit, "2 * overdue", 2 * self.overdue)
         shorter("server_late", self.server_late, "server_given_up")
         # Between two rounds of reconcile no end is overlooked.
         shorter("tick + tick_limit", self.tick + self.tick_limit, "ended_lately")

@@ -20,6 +20,7 @@ class Config:
     """`port` 0 takes a free one; `limit` is how many runs the worker executes at the same time.
 
     `worker` is the command line of the worker, when it is not to be ours. Without `auth` no password is asked for.
+    `metrics` is the address at which the worker serves them.
     """
 
     home: Path
@@ -28,6 +29,7 @@ class Config:
     limit: int = 50
     worker: tuple[str, ...] = ()
     auth: bool = True
+    metrics: str | None = None
 
     def check(self) -> None:
         """Refuse what must not be started, before anything is.

@@ -10,9 +10,11 @@ import psutil
 
 from ocs.errors import Refused
 
+OTHER_PORT = "Choose another with --port, or let one be chosen: --port 0"
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes a free one.
+
+def listen(host: str, port: int, *, hint: str = OTHER_PORT) -> socket.socket:
+    """A socket that listens; port 0 takes a free one. `hint` says what to do about one that is taken.
 
     Raises:
         Refused: the port is taken (it says by whom), or the address is not this machine's.
@@ -28,7 +30,7 @@ def listen(host: str, port: int) -> socket.socket:
         if failed.errno == errno.EADDRINUSE:
             raise Refused(
                 f"Port {port} is taken by {_holder(port)}.",
-                hint="Choose another with --port, or let one be chosen: --port 0",
+                hint=hint,
             ) from failed
         raise Refused(f"Cannot listen on {host}:{port}: {failed.strerror}.") from failed
     return listening

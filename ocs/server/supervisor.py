@@ -105,6 +105,7 @@ class Supervisor:
 
     def _worker_child(self) -> Child:
         ours = python("-m", "ocs.worker", "--pool", settings.WORK_POOL, "--limit", str(self.config.limit))
+        ours += ["--metrics", self.config.metrics] if self.config.metrics else []
         return Child(
             "worker",
             self.config.worker or ours,
@@ -154,11 +155,14 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=4200)
     parser.add_argument("--limit", type=int, default=50)
     parser.add_argument("--no-auth", dest="auth", action="store_false", help="ask for no password")
+    parser.add_argument("--metrics", help="where the worker serves metrics")
     parser.add_argument("--watcher", type=int, help="a file descriptor to tell of restarts")
     parser.add_argument("worker", nargs="*", help="the worker's command line, when it is not ours")
     given = parser.parse_args()
     end_with_parent(patience=None)
-    config = Config(settings.home(), given.host, given.port, given.limit, tuple(given.worker), given.auth)
+    config = Config(
+        settings.home(), given.host, given.port, given.limit, tuple(given.worker), given.auth, given.metrics
+    )
     supervisor = Supervisor(config, given.watcher)
     try:
         supervisor.run()

@@ -96,6 +96,7 @@ def stop(*, now: bool, on_wait: Callable[[float], None] | None = None) -> UpStat
 def _spawn(config: Config, attached: bool) -> subprocess.Popen[bytes]:
     arguments = ["--host", config.host, "--port", str(config.port), "--limit", str(config.limit)]
     arguments += [] if config.auth else ["--no-auth"]
+    arguments += ["--metrics", config.metrics] if config.metrics else []
     environment = {**os.environ, "OCS_HOME": str(config.home), **({VARIABLE: "1"} if attached else {})}
     with open_file(config.logs / "up.log", "wb") as log, _own_stderr() as watcher:
         told = ["--watcher", str(watcher)] if attached and watcher is not None else []

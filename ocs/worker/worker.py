@@ -86,6 +86,28 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         self._ending = asyncio.Event()
         self._synchronized = asyncio.Event()
         self._asked_at = time.monotonic()
+        self._maintained_at: float | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """How many runs may execute at the same time."""
+        return self._most
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it takes nothing new."""
+        return self._draining.is_set()
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it has asked the server for runs lately."""
+        return self.is_worker_still_polling(timing().poll.total_seconds())
+
+    @property
+    def is_maintaining(self) -> bool:
+        """Whether its periodic maintenance has gone well lately."""
+        lately = (timing().tick + timing().tick_limit).total_seconds()
+        return self._maintained_at is not None and time.monotonic() - self._maintained_at < lately
 
     @property
     def executing(self) -> int:
@@ -303,11 +325,15 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
     async def _tick(self) -> None:
         await run_periodically(
             "do periodic maintenance",
-            self._maintenance.tick,
+            self._maintain,
             every=timing().tick,
             within=timing().tick_limit,
             logger=self._log,
         )
+
+    async def _maintain(self) -> None:
+        await self._maintenance.tick()
+        self._maintained_at = time.monotonic()
 
     async def _listen(self, stopping: Stopping) -> None:
         attending: set[asyncio.Task[None]] = set()

@@ -26,7 +26,7 @@ from ocs.cli.doctor.project import Finding, State
 from ocs.cli.render.output import Mode
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.store import open_store
-from ocs.store.tables import DispatchRow, DispatchStatus, Run
+from ocs.store.tables import DispatchRow, DispatchStatus, Mark, Run
 from ocs.store.tables_incidents import IncidentRow
 from tasks.recovery import owner
 from tasks.strategies import sessions
@@ -51,7 +51,7 @@ def states(found: dict[str, list[dict[str, Any]]], name: str) -> set[str]:
     return {check["state"] for check in found[name]}
 
 
-async def write_rows(home: Path, *rows: Run | DispatchRow | IncidentRow) -> None:
+async def write_rows(home: Path, *rows: Run | DispatchRow | IncidentRow | Mark) -> None:
     """Rows as a program that died has left them."""
     store = open_store(f"sqlite+aiosqlite:///{home / 'store.db'}")
     await store.migrate()
@@ -336,6 +336,22 @@ def test_an_incident_that_goes_on_is_named_with_what_to_type(ocs: Ocs) -> None:
     assert (found["state"], found["mend"]) == ("warning", "ocs why load")
     assert found["finding"].startswith("load is failing since ")
     assert "3 failures; told 1 time" in found["finding"]
+
+
+@pytest.mark.parametrize(
+    ("ago", "state", "said"),
+    [
+        (timedelta(minutes=1), "ok", "last at"),
+        (timedelta(hours=1), "warning", "and not since"),
+        (timedelta(days=30), "ok", "OCS_PING_URL names who is told"),
+    ],
+)
+def test_an_outside_that_is_not_told_any_more_is_named(ocs: Ocs, ago: timedelta, state: str, said: str) -> None:
+    ocs.home.mkdir(mode=0o700)
+    asyncio.run(write_rows(ocs.home, Mark(name="pinged", at=datetime.now(UTC) - ago)))
+    (found,) = findings(ocs)["ping"]
+    assert found["state"] == state
+    assert said in found["finding"]
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,9 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 4200,
     host: Annotated[str, typer.Option(help="Another than loopback needs a password of your choice.")] = "127.0.0.1",
     limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 50,
+    metrics: Annotated[
+        str | None, typer.Option(help="Serve metrics for Prometheus here, such as 127.0.0.1:9464.")
+    ] = None,
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Ask for no password: any user of this machine may run commands as you.")
     ] = False,
@@ -47,7 +50,9 @@ def up(
     if no_auth and os.environ.get(AUTH):
         raise UsageError(f"{AUTH} sets a password, and --no-auth wants none.", hint=f"Leave one away: unset {AUTH}")
     found = session.catalogue().checked() if session.has_project() else None
-    config = Config(settings.home(), host, port, limit, auth=not no_auth)
+    settings.ping_url()
+    _check_metrics(metrics, "ocs up")
+    config = Config(settings.home(), host, port, limit, auth=not no_auth, metrics=metrics)
     state = start(config, attached=not detach, on_wait=_patience("Starting the server"))
     try:
         planned = _roll_out(found, state) if found else None
@@ -75,8 +80,12 @@ def down(now: Annotated[bool, typer.Option("--now", help="End running jobs too."
 def worker(
     limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 50,
     name: Annotated[str | None, typer.Option(help="How it is called in the UI.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Serve metrics for Prometheus here, such as 127.0.0.1:9464.")
+    ] = None,
 ) -> None:
     """Run a worker against the server that PREFECT_API_URL names, until Ctrl-C."""
+    _check_metrics(metrics, "ocs worker")
     os.environ["PREFECT_API_URL"] = session.reachable()
 
     async def check() -> None:
@@ -94,8 +103,19 @@ def worker(
 
     called = name or f"ocs-{socket.gethostname()}"
     tell(f"{called} works; Ctrl-C ends it after running jobs have ended, a second one ends them too.")
-    session.run(work(settings.WORK_POOL, called, limit))
+    session.run(work(settings.WORK_POOL, called, limit, metrics))
     answer({"worker": called}, lambda: tell(f"{called} has ended."))
+
+
+def _check_metrics(metrics: str | None, command: str) -> None:
+    """Say now, and not in a log, what is wrong with the address for metrics, a port that is taken too."""
+    if metrics is None:
+        return
+    from ocs.server.listen import listen
+    from ocs.worker.address import address_of
+
+    address = address_of(metrics)
+    listen(address.host, address.port, hint=f"Choose another: {command} --metrics 127.0.0.1:9465").close()
 
 
 def _roll_out(found: Catalogue, state: UpState) -> Plan:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ocs.cli.doctor.project import Finding, State
-from ocs.rules.wording import count_of
+from ocs.rules.wording import count_of, local
 from ocs.service import session
 from ocs.service.incidents import in_words, incident_views
 from ocs.service.targets import unusable_targets
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 
 NAMED = 5
+LATELY = timedelta(minutes=10)
+FORGOTTEN = timedelta(days=7)
+"""Who has not been told for so long is not to be told any more."""
 TELL = "ocs targets add ops --to telegram:12345; then  deliver: {to: ops}  in deployments/defaults.yaml"
 
 
@@ -32,10 +36,8 @@ def unheard() -> Iterator[Finding]:
         yield Finding("failures", State.OK, "Somebody hears of every failure, or the job says that nobody has to.")
         return
     more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
-    said = (
-        f"Nobody hears when they fail: {', '.join(silent[:NAMED])}{more}. One that may says  deliver: {{when: never}}"
-    )
-    yield Finding("failures", State.WARNING, said, TELL)
+    said = f"Nobody hears when they fail: {', '.join(silent[:NAMED])}{more}."
+    yield Finding("failures", State.WARNING, f"{said} One that may fail unheard says  deliver.when: never", TELL)
 
 
 async def ongoing(store: Store) -> list[Finding]:
@@ -49,6 +51,19 @@ async def ongoing(store: Store) -> list[Finding]:
         more = count_of(len(found) - NAMED, "further job")
         findings.append(Finding("incidents", State.WARNING, f"Not well: {more}.", "ocs status"))
     return findings
+
+
+async def ping(store: Store) -> Finding:
+    """Whether somebody outside is told that all is well, and was lately."""
+    from ocs.store.figures import pinged_at
+
+    told = await pinged_at(store)
+    if told is None or (silent := session.now() - told) > FORGOTTEN:
+        return Finding("ping", State.OK, "Nobody outside would notice its end: OCS_PING_URL names who is told.")
+    said = f"Outside it was told that all is well, last at {local(told)}"
+    if silent < LATELY:
+        return Finding("ping", State.OK, f"{said}.")
+    return Finding("ping", State.WARNING, f"{said}, and not since.", "Look into the worker's log, or start it: ocs up")
 
 
 async def dead_letters(store: Store) -> Finding:

@@ -66,6 +66,7 @@ async def store_content() -> AsyncIterator[Finding]:
         yield await delivery.dead_letters(store)
         for finding in await delivery.ongoing(store):
             yield finding
+        yield await delivery.ping(store)
 
 
 async def server() -> AsyncIterator[Finding]:
