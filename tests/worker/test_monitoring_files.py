@@ -7,18 +7,18 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from ruamel.yaml import YAML
 
+from deployments import yaml_text
 from ocs.rules.dispatch import RunStatus
 from ocs.store.tables import Run
-from ocs.store.tables_delivery import Delivery
+from ocs.store.tables_delivery import Delivery, DeliveryStatus
 from ocs.store.tables_incidents import IncidentRow
 from tests.ports import free_port
 from tests.worker.test_outward import NOW, Served, a_run, at_home, pages
@@ -32,7 +32,7 @@ __all__ = ["at_home", "pages"]
 def questions() -> list[str]:
     """Every expression of the dashboard and of the rules."""
     dashboard = json.loads((FILES / "dashboard.json").read_text())
-    rules = YAML(typ="safe").load((FILES / "alerts.yaml").read_text())
+    rules = yaml_text.load((FILES / "alerts.yaml").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     return [*asked, *(rule["expr"] for group in rules["groups"] for rule in group["rules"])]
 
@@ -49,7 +49,7 @@ def test_prometheus_takes_the_rules_and_they_fire_when_they_are_to(arguments: tu
 
 
 @contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[str]:
+def prometheus(folder: Path, target: str) -> Generator[str]:
     """A Prometheus with the files as they are, but for the address that it asks, and how often."""
     shutil.copytree(FILES, folder, dirs_exist_ok=True)
     config = (FILES / "prometheus.yaml").read_text()
@@ -91,7 +91,7 @@ async def test_every_question_is_one_about_something_that_a_worker_serves(
         body="",
         next_attempt_at=NOW,
         created_at=NOW,
-        status="failed",
+        status=DeliveryStatus.FAILED,
     )
     incident = IncidentRow(job_id="load", opened_at=NOW, troubles=["quiet"], told_at=NOW)
     runs: list[Run] = [a_run("load", RunStatus.OK, NOW), a_run("load", RunStatus.ERROR, NOW)]

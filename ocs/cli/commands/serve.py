@@ -50,8 +50,7 @@ def up(
     if no_auth and os.environ.get(AUTH):
         raise UsageError(f"{AUTH} sets a password, and --no-auth wants none.", hint=f"Leave one away: unset {AUTH}")
     found = session.catalogue().checked() if session.has_project() else None
-    settings.ping_url()
-    _check_metrics(metrics, "ocs up")
+    _check_outward(metrics, "ocs up")
     config = Config(settings.home(), host, port, limit, auth=not no_auth, metrics=metrics)
     state = start(config, attached=not detach, on_wait=_patience("Starting the server"))
     try:
@@ -85,7 +84,7 @@ def worker(
     ] = None,
 ) -> None:
     """Run a worker against the server that PREFECT_API_URL names, until Ctrl-C."""
-    _check_metrics(metrics, "ocs worker")
+    _check_outward(metrics, "ocs worker")
     os.environ["PREFECT_API_URL"] = session.reachable()
 
     async def check() -> None:
@@ -107,8 +106,9 @@ def worker(
     answer({"worker": called}, lambda: tell(f"{called} has ended."))
 
 
-def _check_metrics(metrics: str | None, command: str) -> None:
-    """Say now, and not in a log, what is wrong with the address for metrics, a port that is taken too."""
+def _check_outward(metrics: str | None, command: str) -> None:
+    """Say now, and not in a log, what is wrong with the addresses of ping and metrics, a port that is taken too."""
+    settings.ping_url()
     if metrics is None:
         return
     from ocs.server.listen import listen
