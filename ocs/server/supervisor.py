@@ -10,7 +10,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from ocs import settings
+from ocs import logs, settings
 from ocs.errors import OcsError
 from ocs.parent_death import end_with_parent
 from ocs.server import password, state
@@ -145,7 +145,7 @@ class Supervisor:
 def say(what: str) -> None:
     """To the log, unless its disk is full."""
     with contextlib.suppress(OSError):
-        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {what}", file=sys.stderr, flush=True)
+        print(logs.line(what, "ocs.supervisor"), file=sys.stderr, flush=True)
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ import gc
 import socket
 import sys
 
-from ocs import peer, settings
+from ocs import logs, peer, settings
 from ocs.errors import OcsError
 from ocs.parent_death import end_with_parent
 from ocs.timing import timing
@@ -45,7 +45,7 @@ async def work(pool: str, name: str, limit: int, metrics: str | None = None) -> 
 def say(what: str) -> None:
     """To the log, unless its disk is full."""
     with contextlib.suppress(OSError):
-        print(what, flush=True)
+        print(logs.line(what, "ocs.worker"), flush=True)
 
 
 def main() -> None:

@@ -112,7 +112,7 @@ def other_server(version: str) -> Iterator[str]:
 
 
 def test_without_a_server_the_rest_is_examined_all_the_same(ocs: Ocs) -> None:
-    ocs.write("hello", "id: hello\nrun: echo\n")
+    ocs.write("hello", "id: hello\nrun: echo\ndeliver: {when: never}\n")
     said = ocs("doctor")
     assert said.status == 1
     assert said.err.strip() == "1 problem, 1 warning."

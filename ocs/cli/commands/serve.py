@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ocs import projects, settings
+from ocs import logs, projects, settings
 from ocs.cli.ending import refuse_from_inside
 from ocs.cli.render.output import Mode, answer, say, tell
 from ocs.errors import OcsError, UsageError
+from ocs.logs import LogFormat
 from ocs.rules.wording import count_of
 from ocs.service import session
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from deployments.rollout import Plan
     from ocs.server import UpState
 
+MetricsOption = Annotated[str | None, typer.Option(help="Serve metrics for Prometheus here, such as 127.0.0.1:9464.")]
+LogFormatOption = Annotated[LogFormat, typer.Option(help="How logs are written; json: a document a line.")]
 TELL_EVERY = 5.0
 LOOK_AGAIN = 0.2
 
@@ -36,9 +39,8 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 4200,
     host: Annotated[str, typer.Option(help="Another than loopback needs a password of your choice.")] = "127.0.0.1",
     limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 50,
-    metrics: Annotated[
-        str | None, typer.Option(help="Serve metrics for Prometheus here, such as 127.0.0.1:9464.")
-    ] = None,
+    metrics: MetricsOption = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Ask for no password: any user of this machine may run commands as you.")
     ] = False,
@@ -47,6 +49,7 @@ def up(
     from ocs.server import Config, start
     from ocs.server.config import AUTH
 
+    logs.use(log_format)
     if no_auth and os.environ.get(AUTH):
         raise UsageError(f"{AUTH} sets a password, and --no-auth wants none.", hint=f"Leave one away: unset {AUTH}")
     found = session.catalogue().checked() if session.has_project() else None
@@ -79,11 +82,11 @@ def down(now: Annotated[bool, typer.Option("--now", help="End running jobs too."
 def worker(
     limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 50,
     name: Annotated[str | None, typer.Option(help="How it is called in the UI.")] = None,
-    metrics: Annotated[
-        str | None, typer.Option(help="Serve metrics for Prometheus here, such as 127.0.0.1:9464.")
-    ] = None,
+    metrics: MetricsOption = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Run a worker against the server that PREFECT_API_URL names, until Ctrl-C."""
+    logs.use(log_format)
     _check_outward(metrics, "ocs worker")
     os.environ["PREFECT_API_URL"] = session.reachable()
 
