@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel, select
 
 from ocs.errors import StoreError
-from ocs.store import Store, open_store, schema
+from ocs.store import Store, open_store, queries, schema
 from ocs.store.tables import Run
 
 
@@ -42,6 +43,36 @@ async def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
     await asyncio.gather(*(store.migrate() for store in stores))
     for store in stores:
         await store.close()
+
+
+def upgrade_to(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+async def test_a_store_that_is_brought_up_to_date_knows_when_each_job_succeeded_last(empty_url: str) -> None:
+    store, run = open_store(empty_url), uuid4().hex
+    columns = (
+        "(id, job_id, kind, status, attempt, replays, flow_run_id, scheduled_for, started_at, finished_at, summary"
+    )
+    columns += ", stdout, stdout_bytes, stderr, stderr_bytes)"
+    async with store.transaction() as session:
+        await (await session.connection()).run_sync(upgrade_to, "0010")
+        for day, status in ((1, "ok"), (2, "ok"), (3, "error")):
+            moment = f"'2026-11-0{day} 12:00:00'"
+            times = f"{moment}, {moment}, {moment}"
+            values = f"('{uuid4().hex}', 'a', 'manual', '{status}', 1, 0, '{run}', {times}, '', '', 0, '', 0)"
+            await session.execute(text(f"INSERT INTO run {columns} VALUES {values}"))
+        for job in ("a", "never"):
+            state = f"('{job}', '{run}', 'error', '2026-11-03 12:00:00', 1)"
+            names = "(job_id, last_run_id, last_status, last_finished_at, consecutive_errors)"
+            await session.execute(text(f"INSERT INTO job_state {names} VALUES {state}"))
+    await store.migrate()
+    found = {job_id: state.last_ok_at for job_id, state in (await queries.job_states(store)).items()}
+    await store.close()
+    assert found == {"a": datetime(2026, 11, 2, 12, 0, tzinfo=UTC), "never": None}
 
 
 async def test_a_store_of_a_newer_version_is_refused(store: Store) -> None:
