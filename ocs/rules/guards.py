@@ -95,7 +95,8 @@ class Snapshot:
     dispatches of the job are open, `has_waited` says that this one was queued or asked about before. `key_claimed` says
     that a run has claimed the dispatch's key, or waits for approval with it; `withdrawn` that its dispatch was
     cancelled meanwhile, `become_a_run` that another flow run was made for the same dispatch and came first.
-    `newer` is an occurrence of the job that is newer than this one and was claimed before it.
+    `newer` is an occurrence of the job that is newer than this one and was claimed before it. `unknown` says why nobody
+    can tell whether it ran already.
     `asked` is what a person was asked for this run before, `pending_approvals` how many others of the job wait.
     """
 
@@ -108,6 +109,7 @@ class Snapshot:
     withdrawn: bool = False
     become_a_run: bool = False
     newer: Newer | None = None
+    unknown: str | None = None
     asked: Recorded | None = None
     pending_approvals: int = 0
     consecutive_errors: int = 0
@@ -141,6 +143,11 @@ def _claimable(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetim
     if not snapshot.become_a_run:
         return None
     return Skip(SkipReason.DUPLICATE, "Its dispatch already had its run; nothing runs twice.")
+
+
+def _known(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | None:
+    """After a restore. What is known to have run says so itself."""
+    return Skip(SkipReason.MISSED, snapshot.unknown) if snapshot.unknown and not snapshot.key_claimed else None
 
 
 def _enabled(job: Job, dispatch: Dispatch, _snapshot: Snapshot, _now: datetime) -> Skip | None:
@@ -228,6 +235,7 @@ GUARDS: tuple[Guard, ...] = (
     _withdrawn,
     _claimable,
     _enabled,
+    _known,
     _not_left_out,
     _on_time,
     _not_backing_off,

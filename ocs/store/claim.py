@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, func, select
 
-from ocs.rules import guards, idempotency, misfire
+from ocs.rules import guards, idempotency, misfire, restored
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
 from ocs.rules.guards import Ask, Forbid, Refuse, Skip, SkipReason, Snapshot, Verdict, Wait, WaitsFor
 from ocs.spec import Job
@@ -32,6 +32,7 @@ from ocs.store.leases import context_of, dispatch_behind
 from ocs.store.outbox import backlog
 from ocs.store.queue import free_slots, locks, newest_running, running_of_job
 from ocs.store.replacing import to_be_ended, withdraw_waiting
+from ocs.store.restored import restored_from
 from ocs.store.superseded import newer_claimed, run_row, skip
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, JobState, KeyStatus, Run
 from ocs.store.ui_actions import note_start
@@ -252,6 +253,9 @@ async def _snapshot(
         asked=asked.recorded if asked else await carried_over(session, dispatch),
         pending_approvals=await pending_of_job(session, job.id) if job.approval.required else 0,
         newer=await newer_claimed(session, job.id, due) if is_late else None,
+        unknown=restored.why_unknown(
+            job, dispatch, await restored_from(session), asked.approval.decided_at if asked else None
+        ),
         withdrawn=row is not None and row.status is DispatchStatus.CANCELLED,
         become_a_run=asked is None and row is not None and row.status is DispatchStatus.DONE,
         consecutive_errors=state.consecutive_errors if state else 0,
