@@ -112,6 +112,15 @@ def end_of(expires: str | None) -> datetime | None:
     return _moment("--expires", expires, 1) if expires is not None else None
 
 
+def lost_of(lost_at: str | None) -> datetime | None:
+    """What --lost-at says: so long ago, or a moment.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    return _moment("--lost-at", lost_at, -1) if lost_at is not None else None
+
+
 def _moment(option: str, text: str, direction: int) -> datetime:
     try:
         return session.now() + direction * parse_duration(text)

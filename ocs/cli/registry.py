@@ -284,6 +284,20 @@ COMMANDS: Mapping[str, Branch | Command] = {
             "list": Command("commands.audit", "List what people and the scheduler did, newest first."),
         },
     ),
+    "backup": Branch(
+        "Backups: store, server's database, targets, secrets and job files in one file.",
+        {
+            "create": Command("commands.backup", "Make a backup, also while everything runs, and verify it."),
+            "list": Command("commands.backup", "List backups, newest first."),
+            "verify": Command(
+                "commands.backup", "Read all of a backup, and compare it with the checksums of its manifest."
+            ),
+            "restore": Command(
+                "commands.backup",
+                "Put everything back, while nothing runs. Stand in the project, or in an empty folder for it.",
+            ),
+        },
+    ),
     "schema": Branch(
         "JSON Schemas, for editors and programs.",
         {

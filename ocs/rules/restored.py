@@ -11,7 +11,7 @@ from ocs.spec import Job
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The store is that of `backed_up_at`, and up to `lost_at` the scheduler may have gone on without leaving a trace."""
+    """The store is that of `backed_up_at`; until `lost_at` the scheduler may have gone on, and left no trace of it."""
 
     backed_up_at: datetime
     lost_at: datetime
@@ -29,6 +29,6 @@ def why_unknown(job: Job, dispatch: Dispatch, restored: Restored | None, decided
     if is_pressed or (decided_at is not None and decided_at > restored.lost_at):
         return None
     return (
-        f"Nobody knows whether it ran: the store was restored from a backup of {restored.backed_up_at:%Y-%m-%d %H:%M:%S}"
-        " UTC, and run.guarantee is at-most-once."
+        "Nobody knows whether it ran: the store was restored from a backup of"
+        f" {restored.backed_up_at:%Y-%m-%d %H:%M:%S} UTC, and run.guarantee is at-most-once."
     )

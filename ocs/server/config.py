@@ -44,6 +44,19 @@ class Config:
                 " and the one that ocs makes is for this machine.",
                 hint=f'Choose one for them first: {AUTH}="user:password", or leave --host away.',
             )
+        self.check_folders()
+        if restoring(self.home).exists():
+            raise Refused(
+                f"A restore into {self.home} was cut off, so that it holds half of a backup.",
+                hint="Restore again: ocs backup restore FILE --replace",
+            )
+
+    def check_folders(self) -> None:
+        """Make the folders for its data.
+
+        Raises:
+            Refused: one cannot be made, or written to.
+        """
         for folder in (self.home, self.logs, self.prefect_home):
             _make_usable(folder)
         if is_ours_alone(self.home):
@@ -63,6 +76,11 @@ class Config:
         # A name may mean an address more than the one that is listened on, and somebody else may listen there.
         host = {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def restoring(home: Path) -> Path:
+    """The file that is there while a backup is put into a home."""
+    return home / "restoring"
 
 
 def is_loopback(host: str) -> bool:

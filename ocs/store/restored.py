@@ -1,4 +1,4 @@
-"""A store that comes out of a backup: what has to be said to it before anybody works with it, and what it keeps of it."""
+"""A store that comes out of a backup: what it is told before anybody works with it, and what it keeps of that."""
 
 from __future__ import annotations
 

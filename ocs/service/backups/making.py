@@ -1,0 +1,192 @@
+"""Make a backup: one moment of both databases, the project's files, and a manifest, verified before it has its name."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from uuid import UUID
+
+from ocs import settings
+from ocs.errors import NotFound, Refused
+from ocs.files import make_folder
+from ocs.rules.disk import MIB
+from ocs.service import session
+from ocs.service.backups import archive, blocks, databases, shelf
+from ocs.service.backups.archive import FORMAT, PLACES, PROJECT, SERVER, Key, Manifest, Progress
+from ocs.service.backups.databases import Place
+
+RUN_ID = "OCS_RUN_ID"
+MOST_FILES = 15_000
+MOST_BYTES = 256 * MIB
+LEFT_OUT = ("large outputs of runs (OCS_HOME/artifacts)", "logs", "the server's password")
+"""What no backup holds, and nobody needs to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A backup that was made, and the older ones that went for it."""
+
+    path: Path
+    manifest: Manifest
+    removed: tuple[Path, ...] = ()
+
+
+def create(within: Path, keep: int | None, on_progress: Progress) -> Made:
+    """Make a backup in a folder; with `keep`, only so many of this project stay there.
+
+    Raises:
+        NotFound: there is nothing to back up.
+        Refused: something of it cannot be copied, or the folder cannot be written to; nothing is left.
+    """
+    made_by = _own_run()
+    project = settings.project_dir() if session.has_project() else None
+    name = session.catalogue().name if project else None
+    store, server, left_out = _places()
+    _check_tools(place for place in (store, server) if place)
+    with _writable(within), tempfile.TemporaryDirectory(dir=within, prefix=".backup-") as work:
+        # The server's moment comes first: what the store knows is then never older than what Prefect knows.
+        places = [place for place in (server, store) if place]
+        copies, made_at = _copied(places, Path(work), on_progress)
+        key, secrets = _key(server, copies)
+        path = shelf.free_name(within, name, made_at)
+        with archive.written(path, on_progress) as writing:
+            for place in places:
+                writing.add(place.name, copies[place.name])
+            for member, file in (*_project_files(project), *_notes()):
+                writing.add(member, file)
+            manifest = Manifest(
+                format=FORMAT,
+                version=version("prefect-openclaw"),
+                prefect=version("prefect"),
+                project=name,
+                made_at=made_at,
+                made_by=made_by,
+                store=store.kind if store else None,
+                server=server.kind if server else None,
+                key=key,
+                secrets=secrets,
+                left_out=(*left_out, *LEFT_OUT),
+                members=tuple(writing.members),
+            )
+            writing.finish(manifest)
+        removed = shelf.clear(within, name, keep) if keep is not None else []
+    return Made(path, manifest, tuple(removed))
+
+
+def _places() -> tuple[Place | None, Place | None, list[str]]:
+    """Store and server, as far as they are there, and what is left out because it is not ours."""
+    store, left_out = databases.store_place(), list[str]()
+    server = databases.server_place() if databases.is_embedded() else None
+    if server is None:
+        left_out.append(f"the database of the server at {settings.api_url()}, which is not that of ocs up")
+    elif server.kind == "sqlite" and not server.path.exists():
+        if session.embedded_at() is not None:
+            said = f"The server that runs does not have its data in {server.path}."
+            raise Refused(said, hint=f"Set {databases.URLS[0]} to what ocs up was started with.")
+        server = None
+    if store.kind == "sqlite" and not store.path.exists():
+        if server is None:
+            raise NotFound(f"There is nothing to back up in {settings.home()}.", hint="Is OCS_HOME set to it?")
+        return None, server, left_out
+    return store, server, left_out
+
+
+def _check_tools(places: Iterator[Place]) -> None:
+    if any(place.kind == "postgres" for place in places):
+        databases.needs_postgres_tools("pg_dump")
+
+
+def _copied(places: list[Place], work: Path, on_progress: Progress) -> tuple[dict[str, Path], datetime]:
+    copies = {place.name: work / place.name for place in places}
+    with databases.snapshots(places) as held:
+        made_at = datetime.now(UTC)
+        for place in places:
+            if place.name in held:
+                databases.copy_sqlite(held[place.name], place.name, copies[place.name], on_progress)
+            else:
+                databases.dump_postgres(place, copies[place.name])
+    return copies, made_at
+
+
+def _key(server: Place | None, copies: dict[str, Path]) -> tuple[Key | None, int]:
+    """Of a server in Postgres only the environment is known: its dump is not read here."""
+    if server is None:
+        return None, 0
+    if server.kind == "sqlite":
+        return blocks.key_of(copies[SERVER]), blocks.secrets_in(copies[SERVER])
+    return blocks.given_key() or Key(where="inside"), 0
+
+
+def _project_files(project: Path | None) -> Iterator[tuple[str, Path]]:
+    """The job files and what belongs to them. Scripts that jobs call are the project's own business."""
+    if project is None:
+        return
+    found = sorted(path for path in (project / "deployments").rglob("*") if _is_plain(path))
+    files = [*(path for path in [project / "prefect.yaml"] if _is_plain(path)), *found]
+    if len(files) > MOST_FILES or sum(path.stat().st_size for path in files) > MOST_BYTES:
+        said = f"{project / 'deployments'} holds more than {MOST_FILES:,} files or {MOST_BYTES // MIB} MiB."
+        raise Refused(said, hint="Put what is no job file elsewhere.")
+    for path in files:
+        member = PROJECT + path.relative_to(project).as_posix()
+        if archive.project_path(member) is not None:
+            yield member, path
+
+
+def _notes() -> Iterator[tuple[str, Path]]:
+    """In which folders of this machine the projects are."""
+    for path in sorted((settings.home() / "projects").glob("*.folder")):
+        if _is_plain(path) and archive.PLACE.fullmatch(PLACES + path.name):
+            yield PLACES + path.name, path
+
+
+def _is_plain(path: Path) -> bool:
+    """No pipe that never ends, no link to elsewhere."""
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def _own_run() -> UUID | None:
+    """The run that makes the backup, when it is one of the store that is backed up.
+
+    Raises:
+        Refused: it is a run of another installation: the job that makes it looks at the wrong store.
+    """
+    given = os.environ.get(RUN_ID)
+    if given is None:
+        return None
+    run_id = session.run(_known_run(given))
+    if run_id is None:
+        said = f"This is a job's run, and the store of {settings.home()} does not know it: it is not the job's own."
+        raise Refused(said, hint="Give the job OCS_HOME (and OCS_STORE_URL) in run.shell.env, as ocs up has it.")
+    return run_id
+
+
+async def _known_run(given: str) -> UUID | None:
+    from ocs.store import queries
+
+    if not session.has_store():
+        return None
+    async with session.store() as store:
+        try:
+            run = await queries.run(store, UUID(given))
+        except ValueError:
+            return None
+    return run.id if run else None
+
+
+@contextmanager
+def _writable(within: Path) -> Generator[None]:
+    """What the disk has against it is told as that."""
+    try:
+        make_folder(within)
+        yield
+    except OSError as failed:
+        raise Refused(
+            f"The backup cannot be written in {within}: {failed.strerror or failed}.", hint="Name another: --folder"
+        ) from failed
