@@ -30,12 +30,15 @@ def files(ocs: Ocs) -> dict[str, str]:
     return {path.name: path.read_text() for path in ocs.folder.rglob("*.yaml")}
 
 
-def test_a_new_project_teaches_in_three_commented_jobs(outside: Ocs) -> None:
+def test_a_new_project_teaches_in_commented_jobs_and_offers_a_backup(outside: Ocs) -> None:
     made = outside.json("init", "mine")
     assert "deployments/jobs/hello.yaml" in made["files"]
     inside = Ocs(outside.folder / "mine", outside.home)
-    assert inside.json("jobs", "validate")["jobs"] == ["disk-alarm", "hello", "tell-somebody"]
-    (hello,) = inside.json("jobs", "tree")["tree"]
+    assert inside.json("jobs", "validate")["jobs"] == ["backup", "disk-alarm", "hello", "tell-somebody"]
+    backup, hello = inside.json("jobs", "tree")["tree"]
+    assert (backup["id"], backup["enabled"]) == ("backup", False)
+    text = (inside.folder / "deployments" / "jobs" / "backup.yaml").read_text()
+    assert f'env: {{"OCS_HOME": "{outside.home}"}}' in text
     (alarm,) = hello["children"]
     (tell,) = alarm["children"]
     assert (hello["id"], "matching" in alarm["runs"], tell["enabled"]) == ("hello", True, False)

@@ -122,7 +122,7 @@ def restore(
             )
         say("Next:  ocs up --detach && ocs doctor")
 
-    view = {"home": str(done.home), "project": done.project and str(done.project), **_view(done.manifest)}
+    view = {"home": str(done.home), "folder": done.project and str(done.project), **_view(done.manifest)}
     view |= {"aside": done.aside and str(done.aside), "lost_at": utc(lost_moment)}
     answer({"restored": view}, people)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from importlib import resources
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from ocs import settings
 from ocs.cli.importing import local_zone
 from ocs.cli.render.output import Mode, answer, print_json, say
 from ocs.cli.render.views import run_schema
@@ -26,6 +28,7 @@ timezone: {zone}
 #   ocs targets add ops --to telegram:12345       (or --webhook https://..., --apprise mailto://...)
 # deliver: {{to: ops, when: failure}}
 """
+NOT_TOLD = "env: {}"
 IGNORE = "# Data of the embedded server when OCS_HOME points here\n/.ocs/\n"
 
 app = typer.Typer()
@@ -33,8 +36,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example:  ocs init my-jobs")
 def init(folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Path()) -> None:
-    """Make a new project: a folder with prefect.yaml and three commented jobs to learn from."""
-
+    """Make a new project: a folder with prefect.yaml, three commented jobs to learn from, and one for backups."""
     from deployments import catalogue, prefect_yaml, yaml_text
     from ocs.spec import job_schema
 
@@ -58,10 +60,11 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Pat
     made = sorted(str(path.relative_to(root)) for path in files)
 
     def people() -> None:
-        say(f"Made a project in {root} with three jobs to learn from, in deployments/jobs:")
+        say(f"Made a project in {root} with three jobs to learn from and one for backups:")
         for path in sorted(files):
             if path.parent == jobs:
                 say(f"  {path.name:<20} {catalogue.parse_text(files[path], path.name)['description']}")
+        say("A backup every night:  ocs jobs enable backup")
         say(f"Nobody is told of failures yet: {catalogue.DEFAULTS} says how.")
         away = "" if root == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
         say(f"Next:  {away}ocs up --detach && ocs jobs run hello --wait")
@@ -86,9 +89,11 @@ def _new_project(folder: Path) -> tuple[Path, Path]:
 
 
 def _starter() -> list[tuple[str, str]]:
-    """Names and texts of the first jobs."""
+    """Names and texts of the first jobs. One works with ocs itself, and is told where that has its data."""
+    told = f"env: {json.dumps({'OCS_HOME': str(settings.home())})}" if os.environ.get("OCS_HOME") else NOT_TOLD
     found = resources.files("ocs.cli").joinpath("starter").iterdir()
-    return [(each.name, each.read_text(encoding="utf-8")) for each in found if each.name.endswith(".yaml")]
+    texts = ((each.name, each.read_text(encoding="utf-8")) for each in found if each.name.endswith(".yaml"))
+    return [(name, text.replace(NOT_TOLD, told)) for name, text in texts]
 
 
 @app.command("job", epilog="Example:  ocs schema job > job.schema.json")

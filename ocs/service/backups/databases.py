@@ -210,4 +210,4 @@ def _told(what: str) -> Generator[None]:
     try:
         yield
     except sqlite3.Error as failed:
-        raise Refused(f"{what} cannot be copied: {failed}.", hint="See: ocs doctor") from failed
+        raise Refused(f"{what} cannot be read: {failed}.", hint="See: ocs doctor") from failed

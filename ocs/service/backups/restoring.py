@@ -13,11 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ocs import settings
-from ocs.errors import OcsError, Refused, StoreError, UsageError
+from ocs.errors import OcsError, Problem, Refused, StoreError, UsageError
 from ocs.files import READABLE, make_folder, open_file
 from ocs.rules.attribution import Attribution
 from ocs.rules.disk import MIB
 from ocs.rules.restored import Restored
+from ocs.rules.wording import count_of
 from ocs.service import session
 from ocs.service.backups import archive, blocks, databases
 from ocs.service.backups.archive import PLACES, PROJECT, SERVER, STORE, Manifest, Progress, project_path, stamp
@@ -64,8 +65,9 @@ def restore(path: Path, *, lost_at: datetime | None, replace: bool, by: Attribut
         _check_room(manifest, home)
         there = target.there()
         if there and not replace:
-            named = "\n  ".join(map(str, there))
-            raise Refused(f"This would replace:\n  {named}", hint="Keep it aside, and replace it: --replace")
+            said = f"{count_of(len(there), 'thing')} would be replaced; nothing was changed."
+            problems = [Problem("", "is there already", file=each) for each in there]
+            raise Refused(said, hint="Keep aside what is there, and go on: --replace", problems=problems)
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=home, prefix=".restore-")))
         manifest, files = archive.unpack(path, work, on_progress)
         _examine(manifest, files)
