@@ -47,7 +47,8 @@ COMMANDS: Mapping[str, Branch | Command] = {
     ),
     "deploy": Command("commands.deploy", "Roll out what changed in the catalogue, and regenerate prefect.yaml."),
     "init": Command(
-        "commands.project", "Make a new project: a folder with prefect.yaml, three commented jobs to learn from, and one for backups."
+        "commands.project",
+        "Make a new project: a folder with prefect.yaml, three commented jobs to learn from, and one for backups.",
     ),
     "why": Command(
         "commands.why",

@@ -267,6 +267,11 @@ def test_a_damaged_database_is_told_and_not_kept(ocs: Ocs, kept: Path) -> None:
     assert [*kept.parent.iterdir()] == [kept]
 
 
+def test_on_a_move_nothing_is_in_doubt(ocs: Ocs, kept: Path) -> None:
+    restored = ocs.json("backup", "restore", kept.name, "--replace", "--lost-at", "backup")["restored"]
+    assert restored["lost_at"] == restored["made_at"]
+
+
 @pytest.mark.parametrize("lost_at", ["2020-01-01T00:00:00+00:00", "2099-01-01T00:00:00+00:00", "soon"])
 def test_a_loss_before_the_backup_or_to_come_is_wrong_usage(ocs: Ocs, kept: Path, lost_at: str) -> None:
     ocs.json("backup", "restore", kept.name, "--replace", "--lost-at", lost_at, status=2)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 TELL_EVERY = 2.0
+AT_ONCE = "backup"
+"""As a moment: nothing ran after the backup."""
 Folder = Annotated[Path | None, typer.Option("--folder", help="Where backups lie; by default OCS_HOME/backups.")]
 Which = Annotated[str, typer.Argument(metavar="FILE", help="Its path, or its name in the folder of backups.")]
 
@@ -93,8 +95,8 @@ def restore(
     lost_at: Annotated[
         str | None,
         typer.Option(
-            help="When the scheduler stopped, such as 2026-11-30T04:10 or 2h (ago); by default now."
-            " What was due until then runs again only where it is at-least-once."
+            help="When the scheduler stopped: a moment, such as 2026-11-30T04:10, 2h (ago), or backup, if it was then;"
+            " by default now. What was due until then runs again only where it is at-least-once."
         ),
     ] = None,
     folder: Folder = None,
@@ -102,9 +104,10 @@ def restore(
     """Put everything back, while nothing runs. Stand in the project, or in an empty folder for it."""
     from ocs.service import backups, session
 
-    lost = lost_of(lost_at)
+    lost = lost_of(lost_at) if lost_at != AT_ONCE else None
     session.run(refuse_from_inside("ocs backup restore"))
     path = backups.find(file, backups.folder(folder))
+    lost = backups.read_manifest(path).made_at if lost_at == AT_ONCE else lost
     done = backups.restore(path, lost_at=lost, replace=replace, by=person(), on_progress=_progress())
     lost_moment = done.restored.lost_at
 
