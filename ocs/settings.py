@@ -24,6 +24,9 @@ MAINTENANCE_FLOW = "maintenance"
 WATCHED = "ocs:watched"
 """The tag of jobs that can have an incident, so that looking at those costs nothing for the others."""
 
+SERVICE = "OCS_SERVICE"
+"""In the environment of an `ocs up` that a service manager runs: the service's name."""
+
 MAINTAINED_FILES = ("prefect.yaml", "deployments/jobs")
 """What makes a folder a project."""
 
@@ -59,6 +62,11 @@ def ping_url() -> str | None:
     if not is_one or any(character.isspace() for character in configured):
         raise UsageError("OCS_PING_URL is not an address.", hint="Write it like https://hc-ping.com/your-check")
     return configured
+
+
+def service() -> str | None:
+    """As which service this process was started; None when a person has started it."""
+    return os.environ.get(SERVICE)
 
 
 def artifacts_dir() -> Path:

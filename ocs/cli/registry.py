@@ -299,6 +299,28 @@ COMMANDS: Mapping[str, Branch | Command] = {
             ),
         },
     ),
+    "service": Branch(
+        "Start with the machine: `ocs up` as a service of systemd or launchd, without root.",
+        {
+            "install": Command(
+                "commands.service",
+                "Have `ocs up` of this home and project start with the machine, and start it now. Needs no root.",
+            ),
+            "status": Command("commands.service", "Say whether the service is installed, starts by itself, and runs."),
+            "restart": Command(
+                "commands.service",
+                "Start the service anew once its running jobs have ended, as after an upgrade: the store is brought up to date.",
+            ),
+            "remove": Command(
+                "commands.service",
+                "End the service once its running jobs have ended, and have it start no more. All data stays.",
+            ),
+            "logs": Command(
+                "commands.service",
+                "Print what the service said; server and worker have their own logs in OCS_HOME/logs.",
+            ),
+        },
+    ),
     "schema": Branch(
         "JSON Schemas, for editors and programs.",
         {

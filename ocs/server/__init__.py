@@ -6,6 +6,17 @@ from ocs.server.embedded import embedded_server
 from ocs.server.health import answers, is_open
 from ocs.server.state import UpState
 from ocs.server.state import read as running
-from ocs.server.up import start, stop
+from ocs.server.up import ended_with, start, stop
 
-__all__ = ["Config", "UpState", "answers", "embedded_server", "is_open", "password", "running", "start", "stop"]
+__all__ = [
+    "Config",
+    "UpState",
+    "answers",
+    "embedded_server",
+    "ended_with",
+    "is_open",
+    "password",
+    "running",
+    "start",
+    "stop",
+]

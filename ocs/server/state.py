@@ -38,6 +38,8 @@ class UpState:
     """Since when it takes nothing new and waits for the runs that are at work; None while it goes on."""
     password_file: str | None = None
     """Where its password stands; None when it has none, or one that was set by hand."""
+    service: str | None = None
+    """As which service a service manager runs it; None when somebody has started it."""
 
 
 def read(home: Path | None = None) -> UpState | None:

@@ -126,6 +126,7 @@ class Supervisor:
             worker_pid=self._worker.pid,
             ending_since=self._ending_since.isoformat() if self._ending_since else None,
             password_file=str(file) if file else None,
+            service=settings.service(),
         )
         try:
             state.write(self.config.home, now_running)

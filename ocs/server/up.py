@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from datetime import timedelta
 
 import psutil
 
@@ -69,8 +70,10 @@ def start(config: Config, *, attached: bool, on_wait: Callable[[float], None] | 
         raise
 
 
-def stop(*, now: bool, on_wait: Callable[[float], None] | None = None) -> UpState | None:
-    """End it, after its running runs have ended, or with them when `now`; returns what was ended.
+def stop(
+    *, now: bool, within: timedelta | None = None, on_wait: Callable[[float], None] | None = None
+) -> UpState | None:
+    """End it, after its running runs have ended, with them when `now` or when `within` has passed; returns what ended.
 
     `on_wait` hears how many seconds it took so far.
 
@@ -83,7 +86,8 @@ def stop(*, now: bool, on_wait: Callable[[float], None] | None = None) -> UpStat
     began = time.monotonic()
     with contextlib.suppress(psutil.NoSuchProcess):
         supervisor = psutil.Process(found.pid)
-        for patience in (AT_ONCE, None) if now else (None,):
+        drain = AT_ONCE if now else within.total_seconds() if within is not None else None
+        for patience in (None,) if drain is None else (drain, None):
             _terminate(supervisor)
             while _runs(supervisor) and (patience is None or time.monotonic() - began < patience):
                 if on_wait is not None:
@@ -91,6 +95,15 @@ def stop(*, now: bool, on_wait: Callable[[float], None] | None = None) -> UpStat
                 time.sleep(LOOK_AGAIN)
     _collect_ended()
     return found
+
+
+def ended_with(found: UpState) -> int | None:
+    """The exit status of a supervisor that this process has started, once it has ended; None of any other."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        for process in _left_running:
+            if process.pid == found.pid:
+                return process.wait(timing().server_end.total_seconds())
+    return None
 
 
 def _spawn(config: Config, attached: bool) -> subprocess.Popen[bytes]:

@@ -13,7 +13,7 @@ from ocs.cli.group import Listed, load_all
 from ocs.cli.main import command_line
 from tests.cli.command import Ocs
 
-LATER = ("service", "agents", "tasks", "team")
+LATER = ("agents", "tasks", "team")
 
 
 def commands(command: Any, path: tuple[str, ...] = ("ocs",)) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -52,10 +52,10 @@ def up(
     logs.use(log_format)
     if no_auth and os.environ.get(AUTH):
         raise UsageError(f"{AUTH} sets a password, and --no-auth wants none.", hint=f"Leave one away: unset {AUTH}")
-    found = session.catalogue().checked() if session.has_project() else None
+    found = _catalogue()
     _check_outward(metrics, "ocs up")
     config = Config(settings.home(), host, port, limit, auth=not no_auth, metrics=metrics)
-    state = start(config, attached=not detach, on_wait=_patience("Starting the server"))
+    state = start(config, attached=not detach, on_wait=patience("Starting the server"))
     try:
         planned = _roll_out(found, state) if found else None
         _say_ready(state, planned, detach=detach, no_auth=no_auth)
@@ -71,11 +71,18 @@ def down(now: Annotated[bool, typer.Option("--now", help="End running jobs too."
     from ocs.server import stop
 
     session.run(refuse_from_inside("ocs down"))
-    ended = stop(now=now, on_wait=_patience("Waiting for running jobs to end (ocs down --now ends them)"))
-    answer(
-        {"ended": ended.url if ended else None},
-        lambda: say(f"Ended the server at {ended.url}." if ended else "Nothing is running here."),
-    )
+    ended = stop(now=now, on_wait=patience("Waiting for running jobs to end (ocs down --now ends them)"))
+
+    def people() -> None:
+        say(f"Ended the server at {ended.url}." if ended else "Nothing is running here.")
+        if ended is not None and ended.service is not None:
+            tell(
+                f"It ran as the service {ended.service}, which starts it again with the machine or the next login."
+                "  Now: ocs service restart   Never: ocs service remove",
+                style="yellow",
+            )
+
+    answer({"ended": ended.url if ended else None, "service": ended.service if ended else None}, people)
 
 
 @app.command(epilog="Example:  ocs worker --limit 20 --name second-host")
@@ -121,8 +128,22 @@ def _check_outward(metrics: str | None, command: str) -> None:
     listen(address.host, address.port, hint=f"Choose another: {command} --metrics 127.0.0.1:9465").close()
 
 
-def _roll_out(found: Catalogue, state: UpState) -> Plan:
-    """Roll the project out; where that is refused, nothing is left running."""
+def _catalogue() -> Catalogue | None:
+    """The project that one stands in. What starts with the machine goes on with what was rolled out before, whatever
+    is wrong with the files now: nobody is there to be told, and the other jobs are to run."""
+    if not session.has_project():
+        return None
+    found = session.catalogue()
+    if settings.service() is None or not found.problems:
+        return found.checked()
+    for problem in found.problems:
+        tell(str(problem), style="yellow")
+    tell("Nothing is rolled out because of that; what was rolled out before goes on.", style="yellow")
+    return None
+
+
+def _roll_out(found: Catalogue, state: UpState) -> Plan | None:
+    """Roll the project out; where that is refused, nothing is left running, unless it starts with the machine."""
     from deployments import prefect_yaml
     from ocs.cli.commands.deploy import roll_out
     from ocs.server import stop
@@ -131,7 +152,10 @@ def _roll_out(found: Catalogue, state: UpState) -> Plan:
     tell(f"The server answers; rolling out {count_of(len(found.jobs), 'job')}.")
     try:
         return session.run(roll_out(found, api_url=state.api_url))
-    except OcsError:
+    except OcsError as refused:
+        if settings.service() is not None:
+            tell(f"Nothing was rolled out: {refused.message}  What was rolled out before goes on.", style="yellow")
+            return None
         stop(now=True)
         raise
 
@@ -167,11 +191,13 @@ def _say_ready(state: UpState, planned: Plan | None, *, detach: bool, no_auth: b
 
 def _stay(state: UpState) -> None:
     """Wait until Ctrl-C or SIGTERM, or until somebody ends the server."""
-    from ocs.server import running
+    from ocs.server import ended_with, running
 
     signal.signal(signal.SIGTERM, _as_interrupt)
     while (found := running()) is not None and found.pid == state.pid:
         time.sleep(LOOK_AGAIN)
+    if (status := ended_with(state)) not in (None, 0):
+        raise OcsError(f"The server has ended by itself (status {status}).", hint=f"See {settings.home()}/logs/up.log")
     tell("The server has ended.")
 
 
@@ -180,9 +206,12 @@ def _drain() -> None:
     from ocs.server import stop
 
     signal.signal(signal.SIGTERM, _as_interrupt)
+    from ocs.timing import timing
+
+    within = timing().drain if settings.service() is not None else None
     tell("Ending, once running jobs have ended; Ctrl-C again ends them too.")
     try:
-        stop(now=False, on_wait=_patience("Waiting for running jobs to end"))
+        stop(now=False, within=within, on_wait=patience("Waiting for running jobs to end"))
     except KeyboardInterrupt:
         stop(now=True)
 
@@ -191,7 +220,7 @@ def _as_interrupt(_signum: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _patience(what: str) -> Callable[[float], None]:
+def patience(what: str) -> Callable[[float], None]:
     """Tell people now and then that something is still going on."""
     told = 0.0
 
