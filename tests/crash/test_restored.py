@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -19,7 +20,7 @@ from ocs.store import open_store, queries
 from ocs.store.tables import Run
 from tests.cli.command import OCS, Ocs
 from tests.crash.invariants import Seen
-from tests.crash.rig import Scene
+from tests.crash.rig import MARK, Scene
 from tests.e2e.system import RunningSystem
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -31,6 +32,11 @@ NAMES = ("tick", "tock")
 
 class WhatIsKnown(Scene):
     """Without what ran after the backup, of which nothing but its traces is left."""
+
+    def write(self, name: str, then: str = "", **document: Any) -> str:
+        """As a job of anybody's worker."""
+        shell = {"command": f'echo "$OCS_RUN_ID" >> {self.traces}; {then or "true"}', "env": {MARK: self.mark}}
+        return self.system.write(name, run={"shell": shell, **document.pop("run", {})}, **document)
 
     async def look(self, occurrences: Mapping[str, Sequence[datetime]]) -> Seen:
         seen = await super().look(occurrences)
