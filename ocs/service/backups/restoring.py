@@ -284,12 +284,18 @@ def _unfinished(home: Path) -> Generator[None]:
 
 
 def _our_tables() -> list[str]:
-    from ocs.store.tables import SQLModel
-    from ocs.store.tables_delivery import Delivery
-    from ocs.store.tables_messages import Message
+    """Every table that a store of this version has: a newer one may stand where an older backup is to go."""
+    import importlib
+    import pkgutil
 
-    known = (SQLModel, Delivery, Message)  # each module that has tables
-    return [*{name for each in known for name in each.metadata.tables}, "alembic_version"]
+    from sqlmodel import SQLModel
+
+    import ocs.store
+
+    for module in pkgutil.iter_modules(ocs.store.__path__, "ocs.store."):
+        if module.name.startswith("ocs.store.tables"):
+            importlib.import_module(module.name)
+    return [*SQLModel.metadata.tables, "alembic_version"]
 
 
 async def _has_tables(place: Place) -> bool:
