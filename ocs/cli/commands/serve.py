@@ -174,7 +174,7 @@ def _say_ready(state: UpState, planned: Plan | None, *, detach: bool, no_auth: b
         if planned is not None:
             left = len(failed.problems) if failed else 0
             say(f"Rolled out {count_of(len(steps) - left, 'job')} of {planned.project}.")
-        else:
+        elif not session.has_project():
             say("No project here, so nothing was rolled out; make one with: ocs init")
         say("Open the UI with: ocs ui")
         say("End it with: ocs down" if detach else "Ctrl-C ends it, after running jobs have ended.")
