@@ -42,7 +42,9 @@ class WhatIsKnown(Scene):
         seen = await super().look(occurrences)
         known = {run.id for run in seen.runs}
         traced = [run for run in seen.runs if run.job_id not in UNTRACED]
-        return replace(seen, runs=traced, executed=[run_id for run_id in seen.executed if run_id in known])
+        asked = [row for row in seen.dispatches if row.job_id not in UNTRACED]
+        executed = [run_id for run_id in seen.executed if run_id in known]
+        return replace(seen, runs=traced, dispatches=asked, executed=executed)
 
 
 @asynccontextmanager
