@@ -37,8 +37,8 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        ours = version("prefect-openclaw")
-        answer({"version": ours}, lambda: say(f"ocs {ours}"))
+        ours, prefect = version("prefect-openclaw"), version("prefect")
+        answer({"version": ours, "prefect": prefect}, lambda: say(f"ocs {ours} (Prefect {prefect})"))
         raise typer.Exit
 
 

@@ -164,6 +164,24 @@ def test_what_others_may_read_is_mended(ocs: Ocs) -> None:
     assert all(states(found, name) == {"ok"} for name in ("store", "home", "project"))
 
 
+def test_what_others_may_read_or_change_is_mended_and_nothing_else(ocs: Ocs) -> None:
+    ocs("backup", "create")
+    ocs("runs", "list")
+    job = ocs.write("hello", "id: hello\nrun: echo\n")
+    kept, elsewhere = ocs.home / "logs" / "up.log", ocs.home.parent / "letter"
+    kept.parent.mkdir(mode=0o700)
+    for path, mode in ((kept, 0o644), (elsewhere, 0o644), (job, 0o666)):
+        path.touch()
+        path.chmod(mode)
+    (ocs.home / "link").symlink_to(elsewhere)
+    found = {check["state"]: check["finding"] for check in findings(ocs)["files"]}
+    assert f"1 file in {ocs.home} can be read by others, such as {kept}" in found["warning"]
+    assert f"Other users can change {job}: they could run commands as you." in found["problem"]
+    assert all(check["fixed"] for check in findings(ocs, "--fix")["files"])
+    assert [path.stat().st_mode & 0o777 for path in (kept, elsewhere, job)] == [0o600, 0o644, 0o644]
+    assert states(findings(ocs), "files") == {"ok"}
+
+
 def test_a_store_that_is_no_file_changes_no_folder(ocs: Ocs) -> None:
     ocs.folder.chmod(0o755)
     for url in ("sqlite+aiosqlite://", f"sqlite+aiosqlite:///{ocs.folder}"):

@@ -88,7 +88,8 @@ def test_version(outside: Ocs) -> None:
     said = outside("--version")
     assert said.status == 0
     assert said.out.startswith("ocs ")
-    assert outside.json("--version")["version"] in said.out
+    told = outside.json("--version")
+    assert said.out == f"ocs {told['version']} (Prefect {told['prefect']})\n"
 
 
 @pytest.mark.parametrize(

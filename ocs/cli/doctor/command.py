@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocs.cli.doctor import delivery, live, others, project, timetable
+from ocs.cli.doctor import delivery, live, others, permissions, project, timetable
 from ocs.cli.doctor.project import Finding, State, failure
 from ocs.cli.render.output import Mode, answer, fail, say, table
 from ocs.errors import OcsError
@@ -22,6 +22,8 @@ ON_THIS_MACHINE: dict[str, Callable[[], Iterator[Finding]]] = {
     "data": project.data,
     "store file": project.store_file,
     "password": project.password_file,
+    "files": permissions.files,
+    "project files": permissions.project_files,
     "history": project.prefect_file,
     "gateway": project.gateway,
     "project": project.job_files,
