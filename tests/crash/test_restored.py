@@ -124,6 +124,7 @@ async def restore_and_go_on(ocs: Ocs, folder: Path, made_at: datetime) -> None:
     (backup,) = (folder / "kept").iterdir()
     assert backup.stat().st_mode & 0o777 == 0o600
     restored = ocs.json("backup", "restore", str(backup))["restored"]
+    assert (restored["secrets"], restored["key"]) == (1, "inside")
     lost_at = datetime.fromisoformat(restored["lost_at"])
     ocs.json("up", "--detach", "--port", "0")
     assert ocs("jobs", "run", "keeps-x", "--wait").status == 0
