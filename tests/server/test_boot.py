@@ -113,14 +113,14 @@ def test_what_a_shell_has_set_is_carried_over_and_passwords_are_not_shown(
     monkeypatch.setenv("PREFECT_SERVER_ENCRYPTION_KEY", "geheim")
     monkeypatch.setenv("OCS_RUN_ID", "of a job")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim")
-    service = of_this_home(port=4300)
+    service = of_this_home(port=4300, metrics="127.0.0.1:9464")
     assert {"OCS_STORE_URL", "PREFECT_SERVER_ENCRYPTION_KEY", "PATH", "OCS_SERVICE"} <= service.environment.keys()
     assert not {"OCS_RUN_ID", "AWS_SECRET_ACCESS_KEY"} & service.environment.keys()
     assert "geheim" in systemd.unit(service)
     assert "geheim" not in systemd.unit(service.shown())
     assert service.shown().environment["OCS_STORE_URL"] == MASKED
     assert service.shown().environment["OCS_TIMING_DRAIN"] == "20"
-    assert service.command[1:] == ("up", "--port", "4300", "--limit", "50")
+    assert service.command[1:] == ("up", "--port", "4300", "--limit", "50", "--metrics", "127.0.0.1:9464")
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "ends with a backslash\\", "ends with a space "])

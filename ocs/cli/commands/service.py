@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocs import settings
-from ocs.cli.commands.serve import patience
+from ocs.cli.commands.serve import MetricsOption, patience
 from ocs.cli.ending import refuse_from_inside
 from ocs.cli.render.output import Mode, answer, print_json, say, table, tell
 from ocs.errors import Refused, ServerUnreachable
@@ -30,12 +30,13 @@ def install(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where the UI is; 0 takes a free one each time.")] = 4200,
     host: Annotated[str, typer.Option(help="Another than loopback needs a password of your choice.")] = "127.0.0.1",
     limit: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 50,
+    metrics: MetricsOption = None,
     print_only: Annotated[bool, typer.Option("--print", help="Show what would be written, and do nothing.")] = False,
 ) -> None:
     """Have `ocs up` of this home and project start with the machine, and start it now. Needs no root."""
     from ocs.server import boot, running
 
-    service, manager = boot.of_this_home(port=port, limit=limit, host=host), boot.here()
+    service, manager = boot.of_this_home(port=port, limit=limit, host=host, metrics=metrics), boot.here()
     if print_only:
         _print(service, manager)
         return

@@ -53,14 +53,15 @@ class Service:
         return Service(self.name, self.home, self.folder, self.command, shown)
 
 
-def of_this_home(*, port: int = 4200, limit: int = 50, host: str = "127.0.0.1") -> Service:
+def of_this_home(*, port: int = 4200, limit: int = 50, host: str = "127.0.0.1", metrics: str | None = None) -> Service:
     """The service of OCS_HOME, in the project that one stands in.
 
     Raises:
         Refused: a path is one that no unit can name, or the program is not installed.
     """
     home = settings.home()
-    options = ("--port", str(port), "--limit", str(limit), *(("--host", host) if host != "127.0.0.1" else ()))
+    options = ["--port", str(port), "--limit", str(limit), *(["--host", host] if host != "127.0.0.1" else [])]
+    options += ["--metrics", metrics] if metrics is not None else []
     name = name_of(home)
     service = Service(name, home, _folder(home), (_program(), "up", *options), _environment(home, name))
     for text in (str(service.folder), *service.command, *service.environment.values()):
