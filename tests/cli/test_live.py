@@ -130,6 +130,11 @@ def test_an_id_of_another_project_is_refused_and_nothing_is_written(up: Ocs, tmp
     assert "live" in error["message"]
     assert not list((other.folder / "deployments" / "jobs").iterdir())
     assert (other.folder / "prefect.yaml").read_text() == before
+    up("jobs", "run", "hello", "--wait")
+    other.write("hello", "id: hello\nrun: 'true'\n")
+    (theirs,) = other.json("jobs", "list")["jobs"]
+    assert (theirs["belongs_to"], theirs["last_run"]) == ("live", None)
+    assert "hello (live)" in other("jobs", "show", "hello").err
 
 
 def test_a_disabled_job_has_no_times_but_can_be_run_by_hand(up: Ocs) -> None:

@@ -43,8 +43,11 @@ def list_jobs(
         tell(str(problem), style="yellow")
     states, deployed = session.run(_live_of_all())
     now = session.now()
+    taken = _of_another_project(found, deployed)
+    own = {job_id: each for job_id, each in deployed.items() if job_id not in taken}
     jobs = [
-        job_view(job, states.get(job.id), now, deployed.get(job.id))
+        {**job_view(job, None if job.id in taken else states.get(job.id), now, own.get(job.id))}
+        | {"belongs_to": taken.get(job.id)}
         for job in sorted(found.jobs.values(), key=lambda job: job.id)
         if (everything or job.enabled) and (tag is None or tag in job.tags)
     ]
@@ -67,6 +70,7 @@ def list_jobs(
         table(("JOB", "RUNS", "NEXT", "LAST", "AT"), rows)
         if hidden:
             tell(f"Not shown: {count_of(hidden, 'job')}, disabled or without the tag.  Disabled ones too: --all")
+        _tell_taken(taken)
 
     answer({"jobs": jobs}, people)
 
@@ -76,6 +80,12 @@ def show(job: JobId) -> None:
     """Show one job: its document, how it stands, and its last runs."""
     chosen, text, inherited = _find(job)
     state, runs, deployed, incident = session.run(_live(chosen.id))
+    taken = (
+        _of_another_project(session.catalogue(), {chosen.id: deployed}) if deployed and session.has_project() else {}
+    )
+    if taken:
+        state, runs, deployed = None, [], None
+        _tell_taken(taken)
     view = {**job_view(chosen, state, session.now(), deployed), "starts_in": _starts_in(chosen, deployed)}
 
     def people() -> None:
@@ -167,6 +177,23 @@ def preview(
         table((*columns,), [tuple(shown(moment) for shown in columns.values()) for moment in times])
 
     answer({"job": chosen.id, "times": [utc(moment) for moment in times]}, people)
+
+
+def _of_another_project(found: Catalogue, deployed: Mapping[str, DeploymentResponse]) -> dict[str, str]:
+    """The project's jobs whose ids belong to another one on the server, and to which."""
+    if not deployed:
+        return {}
+    from tasks.adapter.deployed import project_in  # imports Prefect, which is there when a server has answered
+
+    owners = {job_id: project_in(deployed[job_id].tags) for job_id in found.jobs if job_id in deployed}
+    return {job_id: owner for job_id, owner in owners.items() if owner is not None and owner != found.name}
+
+
+def _tell_taken(taken: Mapping[str, str]) -> None:
+    if taken:
+        named = ", ".join(f"{job_id} ({owner})" for job_id, owner in sorted(taken.items()))
+        said = "On this server these ids belong to other projects, so that these jobs cannot be rolled out"
+        tell(f"{said}: {named}.  Give them other ids.", style="yellow")
 
 
 def _starts_in(job: Job, deployed: DeploymentResponse | None) -> str | None:
