@@ -47,7 +47,7 @@ def list_jobs(
     own = {job_id: each for job_id, each in deployed.items() if job_id not in taken}
     jobs = [
         {**job_view(job, None if job.id in taken else states.get(job.id), now, own.get(job.id))}
-        | {"belongs_to": taken.get(job.id)}
+        | ({"belongs_to": taken[job.id], "next_run": None} if job.id in taken else {"belongs_to": None})
         for job in sorted(found.jobs.values(), key=lambda job: job.id)
         if (everything or job.enabled) and (tag is None or tag in job.tags)
     ]
@@ -374,6 +374,8 @@ def _in_words(value: Any) -> str:
 
 
 def _next(job: dict[str, Any]) -> str:
+    if job["belongs_to"]:
+        return "not rolled out"
     if job["paused_in_ui"]:
         return "paused in the UI"
     return "done" if job["over"] and job["last_status"] else local(job["next_run"])
