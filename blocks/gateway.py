@@ -29,6 +29,8 @@ DEFAULT_URL = "http://127.0.0.1:18789"
 NOTHING = SecretStr("")
 TOKEN_FILE = Path("~/.openclaw/credentials/.gateway-token")
 HEALTH_PATIENCE = 5.0
+SHOWN_FIRST = 50
+"""Messages of a session's past that come before those that are new."""
 HEALTH_INTERVAL = 2.0
 _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
@@ -196,9 +198,9 @@ class OpenClawGateway(Block):
         Raises:
             GatewayError: it is away or refuses, there is no such session (yet), or it ended the stream.
         """
-        path, patience = f"/sessions/{quote(session_key, safe='')}/history", self.request_timeout
+        path = f"/sessions/{quote(session_key, safe='')}/history?limit={SHOWN_FIRST}"
         stream = {"Accept": "text/event-stream"}
-        async with self._response("GET", path, self.token, headers=stream, patience=patience) as response:
+        async with self._response("GET", path, self.token, headers=stream, patience=self.request_timeout) as response:
             async for messages in answers.messages(response):
                 yield messages
 

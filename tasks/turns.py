@@ -77,7 +77,8 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
         result = await take(turn, goes_on=goes_on)
         if lineage.task is not None and task.report == "required":
             ask = replace(turn, message=prompt.to_be_reported(lineage.task.label))
-            result = await reported(lineage.task.id, work.context, result, partial(take, ask))
+            once_more = partial(take, ask, artifacts=work.beside("report").artifacts)
+            result = await reported(lineage.task.id, work.context, result, once_more)
         return await checked(task, work, result)
 
 

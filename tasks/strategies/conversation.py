@@ -23,6 +23,9 @@ from tasks.strategies.capture import Capture
 TAKE_OVERS = 3
 """A gateway that is killed again and again in the middle of a turn is a failure in the end."""
 
+LONGEST_PAUSE = 60.0
+"""Seconds between two questions for a history that is not to be had."""
+
 
 class Silent(Exception):
     """Nothing came for too long."""
@@ -170,13 +173,16 @@ class Conversation:
 
     async def _follow(self, watch: Callable[[Mapping[str, Any]], None]) -> None:
         """The history comes again from its beginning when the stream does, and when it was changed."""
+        pause = shortest = timing().activity_again.total_seconds()
         while True:
             with contextlib.suppress(GatewayError):
                 async with aclosing(self.gateway.activity(self.turn.session_key)) as coming:
                     async for messages in coming:
+                        pause = shortest
                         for message in messages:
                             self._take(message, watch)
-            await asyncio.sleep(timing().activity_again.total_seconds())
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     def _take(self, message: Mapping[str, Any], watch: Callable[[Mapping[str, Any]], None]) -> None:
         place = place_of(message)

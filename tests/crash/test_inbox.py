@@ -52,6 +52,11 @@ async def test_a_worker_killed_during_a_turn_loses_no_message(rig: Rig) -> None:
         crashed, replay = await system.ended("brief", count=2)
         assert (crashed.status, replay.status) == (RunStatus.CRASHED, RunStatus.OK)
         assert ["Mind the gap." in turn.body["messages"][0]["content"] for turn in server.turns()] == [True, True]
+        # Recovery ends what goes on of the turn before the replay goes on in its session.
+        keys = [turn.headers["x-openclaw-session-key"] for turn in server.turns()]
+        assert keys == [crashed.session_key] * 2
+        assert [asked.body["args"]["archived"] for asked in server.invoked("sessions")] == [True, False]
+        assert {asked.body["sessionKey"] for asked in server.invoked("sessions")} == {crashed.session_key}
     assert await waiting() == []
     trail = (await messages.receipts_of(system.store, [message]))[message.id]
     assert [(receipt.event, receipt.run_id) for receipt in trail] == [

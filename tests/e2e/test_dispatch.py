@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from blocks.gateway import BLOCK, OpenClawGateway
-from ocs.rules.prompt import AGAIN
+from ocs.rules.prompt import AGAIN, NOT_REPORTED
 from ocs.store import inbox
 from tests.cli.command import Ocs
 from tests.e2e.system import RunningSystem
@@ -94,3 +95,59 @@ async def test_tasks_are_done_told_tried_again_checked_and_cancelled(
     assert (await call("cancel", f"{word}-4"))["task"]["status"] == "cancelled"
     refused = await call("cancel", f"{word}-4", status=1)
     assert f"{word}-4 has ended (cancelled" in refused["error"]["message"]
+
+
+async def test_a_batch_shares_a_pool_and_a_report_is_asked_for(
+    ocs: RunningSystem, server: Server, worker_home: Path, prefect_server: str, tmp_path: Path
+) -> None:
+    """Acceptance row 107: a turn without a report is asked for it once more, in the same conversation."""
+    word = ocs.id("t")
+    at_work, most = 0, 0
+    typed = Ocs(worker_home, worker_home, env={"PREFECT_API_URL": prefect_server})
+
+    async def call(*arguments: str, status: int = 0) -> dict[str, Any]:
+        return await asyncio.to_thread(typed.json, "dispatch", *arguments, status=status)
+
+    async def answer(connection: Connection) -> None:
+        nonlocal at_work, most
+        if connection.request.path != CHAT:
+            await well(connection)
+            return
+        asked = connection.request.body["messages"][0]["content"]
+        at_work += 1
+        most = max(most, at_work)
+        await connection.stream()
+        if f"{word}-mend" in asked or NOT_REPORTED in asked:
+            await connection.say("Mended." if f"{word}-mend" in asked else "Reported.")
+            if NOT_REPORTED in asked and "forgetful" not in asked:
+                await call("done", f"{word}-mend", "--summary", "It works.", "--checklist", '{"work_complete": true}')
+        else:
+            await asyncio.sleep(0.5)  # so that others could be at work beside it
+            await connection.say("Reviewed.")
+        at_work -= 1
+        await connection.done()
+
+    server.answer = answer
+    file = tmp_path / "reviews.jsonl"
+    file.write_text("\n".join(json.dumps({"text": "Review.", "label": f"{word}-{n}"}) for n in range(6)))
+    pool = ("--pool", word, "--slots", "2", "--quiet")
+    assert len((await call("batch", str(file), *pool))["tasks"]) == 6
+    refused = await call("batch", str(file), *pool, status=1)
+    assert "already" in refused["error"]["message"]
+    for number in range(6):
+        assert (await call("wait", f"{word}-{number}"))["task"]["status"] == "ok"
+    assert (most, len(server.turns())) == (2, 6)
+    listed = (await call("list", "-n", "1000"))["tasks"]
+    assert sum(view["label"].startswith(f"{word}-") for view in listed) == 6
+
+    run = {"agent": {"message": "-", "session": "task", "report": "required"}, "timeout": "5m"}
+    ocs.write("mender", run=run, deliver={"when": "never", "opt_out_reason": "x"}, limits={"overlap": "allow"})
+    await ocs.deploy()
+    mender = ("--as", ocs.id("mender"), "--quiet", "--wait")
+    ended = await call("start", f"{word}-mend it.", "--label", f"{word}-mend", *mender)
+    assert ended["task"]["report"]["summary"] == "It works."
+    assert (await call("result", f"{word}-mend"))["result"] == "Mended."
+    failed = await call("start", f"{word}-mend it.", "--label", f"{word}-forgetful", *mender, status=1)
+    assert failed["task"]["error"].startswith("It ended without a report that the task is done")
+    keys = [turn.headers["x-openclaw-session-key"] for turn in server.turns()[6:]]
+    assert keys[0] == keys[1] != keys[2] == keys[3]

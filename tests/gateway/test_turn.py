@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from blocks.gateway import ChatTurn, OpenClawGateway
+from ocs.rules.activity import place_of
 from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
 from ocs.rules.prompt import taken_up
 from ocs.spec import Output
@@ -42,6 +44,7 @@ class Turns:
         url: str | None = None,
         key: str = KEY,
         goes_on: bool = False,
+        watch: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> DispatchResult:
         return await run_turn(
             OpenClawGateway(url=url or self.fake.url, token=SecretStr(TOKEN)),
@@ -52,6 +55,7 @@ class Turns:
             artifacts=self.artifacts,
             on_line=self.lines.append,
             goes_on=goes_on,
+            watch=watch,
         )
 
 
@@ -272,6 +276,39 @@ async def test_a_turn_is_over_when_its_sub_agents_are_and_the_agent_has_answered
     result = await turns.run(key=OWN)
     assert (result.status, result.content) == (RunStatus.OK, "They agree.")
     assert turns.lines == ["No response from OpenClaw.", "The agent waits for 1 sub-agent.", "They agree."]
+
+
+async def test_what_an_agent_does_is_a_sign_of_life_and_is_heard_of_once(turns: Turns) -> None:
+    """While tools work the reply says nothing; what was in the session before is not this turn's."""
+    enough = asyncio.Event()
+
+    def message(place: int) -> dict[str, Any]:
+        return {"role": "assistant", "content": [], "__openclaw": {"seq": place}}
+
+    async def answer(connection: Connection) -> None:
+        if connection.request.path == CHAT:
+            await connection.stream()
+            await enough.wait()
+            await connection.say("Done.")
+            await connection.done()
+        elif connection.request.headers.get("accept") == "text/event-stream":
+            await connection.stream()
+            await connection.event({"items": [message(1), message(2)]})
+            for place in range(2, 23):
+                await connection.event({"message": message(place)})
+                await asyncio.sleep(0.1)
+            enough.set()
+            await connection.is_left()
+        elif connection.request.path.startswith("/sessions/"):
+            await connection.json(200, {"items": [message(1)]})
+        else:
+            await well(connection)
+
+    turns.fake.answer = answer
+    seen: list[int] = []
+    result = await turns.run(key=OWN, idle=timedelta(seconds=1.5), watch=lambda each: seen.append(place_of(each)))
+    assert (result.status, result.content) == (RunStatus.OK, "Done.")
+    assert seen == list(range(2, 23))
 
 
 async def test_sub_agents_that_were_there_before_are_nothing_to_wait_for(turns: Turns) -> None:

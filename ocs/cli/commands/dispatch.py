@@ -231,7 +231,7 @@ def _facts(view: dict[str, Any]) -> list[tuple[str, object]]:
         "asked by": f"{view['created_by']}, {local(utc(view['created_at']))}",
         "reported": view["report"]["summary"] if view["report"] else None,
         "error": view["error"],
-        "said": first_line(view["summary"]) or None,
+        "said": first_line(view["summary"]) if view["summary"] != view["error"] else None,
         "page": view["ui_url"],
     }
     return [(name, value) for name, value in facts.items() if value]
