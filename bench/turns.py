@@ -57,10 +57,15 @@ class Gateway:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
-            kind = b"text/event-stream" if b"/v1/chat" in head else b"application/json"
+            is_watched = b"text/event-stream" in head
+            kind = b"text/event-stream" if b"/v1/chat" in head or is_watched else b"application/json"
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: " + kind + b"\r\nConnection: close\r\n\r\n")
             if b"/v1/chat" in head:
                 await self._turn(writer)
+            elif is_watched:
+                writer.write(b'data: {"items": []}\n\n')
+                await writer.drain()
+                await self.release.wait()
             else:
                 writer.write(b"{}")
             await writer.drain()

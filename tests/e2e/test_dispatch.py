@@ -132,8 +132,10 @@ async def test_a_batch_shares_a_pool_and_a_report_is_asked_for(
     file.write_text("\n".join(json.dumps({"text": "Review.", "label": f"{word}-{n}"}) for n in range(6)))
     pool = ("--pool", word, "--slots", "2", "--quiet")
     assert len((await call("batch", str(file), *pool))["tasks"]) == 6
-    refused = await call("batch", str(file), *pool, status=1)
-    assert "already" in refused["error"]["message"]
+    twice = tmp_path / "twice.jsonl"
+    twice.write_text("\n".join(json.dumps({"text": "Review.", "label": f"{word}-{n}"}) for n in (7, 8, 7)))
+    refused = await call("batch", str(twice), *pool, status=1)
+    assert "stands there twice; nothing was started" in refused["error"]["message"]
     for number in range(6):
         assert (await call("wait", f"{word}-{number}"))["task"]["status"] == "ok"
     assert (most, len(server.turns())) == (2, 6)
