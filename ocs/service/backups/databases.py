@@ -210,4 +210,7 @@ def _told(what: str) -> Generator[None]:
     try:
         yield
     except sqlite3.Error as failed:
+        if getattr(failed, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            said = f"{what} cannot be copied: there is no room for it."
+            raise Refused(said, hint="Name another disk: --folder") from failed
         raise Refused(f"{what} cannot be read: {failed}.", hint="See: ocs doctor") from failed
