@@ -84,6 +84,10 @@ class Metrics:
             buckets=LATENESS,
             registry=self.registry,
         )
+        self._tokens = Counter(
+            "ocs_tokens", "Tokens of model calls, where they are known.", ("job", "direction"), registry=self.registry
+        )
+        self._costs = Counter("ocs_cost_usd", "Costs in US dollars, where known.", ("job",), registry=self.registry)
         self._snapshot = Snapshot(self._labels)
         self.registry.register(self._snapshot)
         self._of_worker(worker, wellness)
@@ -117,6 +121,11 @@ class Metrics:
             self._counted.popitem(last=False)
         job = self._labels.of(run.job_id)
         self._runs.labels(job, run.outcome).inc()
+        for direction, tokens in (("in", run.tokens_in), ("out", run.tokens_out)):
+            if tokens is not None:
+                self._tokens.labels(job, direction).inc(max(0, tokens))
+        if run.cost_usd is not None:
+            self._costs.labels(job).inc(max(0.0, run.cost_usd))
         if run.outcome in RAN:
             self._durations.labels(job).observe(max(0.0, (run.finished_at - run.started_at).total_seconds()))
             if run.is_first_of_schedule:

@@ -1,4 +1,4 @@
-"""docs/deliveries.md: its jobs are jobs, and its check of a signature is right."""
+"""docs/deliveries.md and docs/monitoring.md: their jobs are jobs, and the check of a signature is right."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from deployments import yaml_text
+from ocs.rules.expectation import impossible
 from ocs.spec import parse, unsupported
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "deliveries.md"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+def blocks(language: str, document: Path = DOCUMENT) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def test_its_jobs_can_be_rolled_out() -> None:
     jobs = [parse(yaml_text.load(text)) for text in blocks("yaml")]
     assert [problem for job in jobs for problem in unsupported(job)] == []
-    assert [job.deliver.to for job in jobs if job.deliver] == [("ops",), ("slack-webhook/ops",)]
+    assert [job.deliver.to for job in jobs if job.deliver] == [("ops",), ("ops",), ("slack-webhook/ops",)]
+
+
+def test_what_monitoring_expects_of_a_job_can_be_fulfilled() -> None:
+    (job,) = (parse(yaml_text.load(text)) for text in blocks("yaml", DOCUMENT.with_name("monitoring.md")))
+    assert job.expect is not None
+    assert [*impossible(job)] == []
 
 
 def documented_check() -> Any:
