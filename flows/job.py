@@ -61,7 +61,8 @@ async def run_job(job: Job) -> State:
                 outcome = await finalize(job, context, declined)
             case Claimed(context=context):
                 async with leased(context):
-                    outcome = await finalize(job, context, await _execute(job, prepared.project, context))
+                    result = await _execute(job, prepared.project, context)
+                    outcome = await finalize(job, context, result, prepared.seen)
         return state_of(outcome.status, outcome.why)
 
 

@@ -15,7 +15,7 @@ from ocs.spec import Job
 from ocs.store import Outcome, finish, queries
 from tasks import artifact
 from tasks.adapter import runtime
-from tasks.adapter.children import Children, children_of
+from tasks.adapter.children import Children, Seen, children_of
 from tasks.adapter.deployed import Deployed, job_in
 from tasks.adapter.naming import page_of
 from tasks.adapter.publish import publish
@@ -26,15 +26,17 @@ from tasks.recovery.lifecycle import end_job, may_end, remove_job
 
 
 @task(name="finalize", task_run_name="finalize", cache_policy=NO_CACHE, persist_result=False)
-async def finalize(job: Job, context: DispatchContext, result: DispatchResult) -> Outcome:
+async def finalize(job: Job, context: DispatchContext, result: DispatchResult, seen: Seen | None = None) -> Outcome:
     """Finish and publish. Dying between the two is harmless: what is left in the outbox is published later.
+
+    `seen` are the children that were looked at when the run began, which a short run believes.
 
     It waits for a store or a server that is away: what the job did must not be lost.
     """
     client = runtime.flow_client()
     children = Children()
     if not result.skip_children:
-        children = await retry_transient("look up the job's children", partial(children_of, client, job.id))
+        children = await retry_transient("look up the job's children", partial(children_of, client, job.id, seen))
     for problem in children.broken:
         get_run_logger().warning("%s", problem)
     # Spreads retries; nothing secret hangs on it.

@@ -22,6 +22,7 @@ from ocs.spec import Job
 from ocs.store import ApprovalContext, ApprovalRequested, Claim, Queued, Store, claim, leases, queries
 from ocs.store.replacing import REPLACED
 from tasks.adapter import runtime
+from tasks.adapter.children import Seen
 from tasks.adapter.naming import kind_tag, page_of, run_name
 from tasks.adapter.origin import Origin, origin_of
 from tasks.adapter.states import tell_to_end
@@ -42,12 +43,13 @@ OURS = (REQUEUED, "The process that had taken it is gone.")
 class Prepared:
     """What was decided about a flow run, and the job that it runs, which its own parameters need not say.
 
-    `project` is the one that has rolled the job out.
+    `project` is the one that has rolled the job out, `seen` its children at that moment, where they were looked at.
     """
 
     job: Job
     project: str | None
     verdict: Claim | Withdrawn
+    seen: Seen | None = None
 
 
 @task(name="prepare", task_run_name="prepare", cache_policy=NO_CACHE, persist_result=False)
@@ -86,7 +88,7 @@ async def prepare(job: Job) -> Prepared:
         await deliver_soon(verdict.run_id)
     if isinstance(verdict, Queued) and verdict.ends:
         await retry_transient("end what this run replaces", partial(_end_replaced, verdict.ends))
-    return Prepared(origin.job, origin.project, verdict)
+    return Prepared(origin.job, origin.project, verdict, origin.seen)
 
 
 async def _end_replaced(flow_run_ids: tuple[UUID, ...]) -> None:

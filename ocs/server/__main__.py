@@ -54,11 +54,13 @@ def _prefect() -> ASGIApp:
     from prefect.server.api.server import create_app
 
     from ocs.server.immediate import begin_immediately
+    from ocs.server.run_names import name_scheduled_runs
     from ocs.server.schemas import examine_schemas_once
     from ocs.server.task_runs import record_each_by_itself
 
     begin_immediately()
     examine_schemas_once()
+    name_scheduled_runs()
     record_each_by_itself()
     app = create_app(final=True)
     gc.freeze()

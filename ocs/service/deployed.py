@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ocs import settings
@@ -72,6 +72,19 @@ async def tagged_jobs(client: PrefectClient, tag: str) -> list[str]:
     from tasks.adapter.deployed import deployed_jobs
 
     return several.tagged([deployed.job async for deployed in deployed_jobs(client)], tag)
+
+
+async def deployed_of(client: PrefectClient, job_ids: Iterable[str]) -> dict[str, DeploymentResponse]:
+    """Those of these jobs that are on the server, by id."""
+    from tasks.adapter.deployed import deployments_of
+
+    return {deployment.name: deployment async for deployment in deployments_of(client, "ocs", names=job_ids)}
+
+
+async def number_deployed(client: PrefectClient) -> int:
+    """How many jobs are on the server, of all projects: counted there, since a deployment is large."""
+    everything = {"deployments": {"tags": {"all_": ["ocs"]}}}
+    return int((await client.request("POST", "/deployments/count", json=everything)).json())
 
 
 def _aliases(rolled_out: Mapping[str, DeploymentResponse]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
 
 from ocs.errors import InvalidJob
@@ -63,7 +63,21 @@ async def deployed_jobs(client: PrefectClient) -> AsyncGenerator[Deployed]:
 
 async def tagged_deployments(client: PrefectClient, *tags: str) -> AsyncGenerator[DeploymentResponse]:
     """The deployments that have all of these tags, page by page."""
-    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=list(tags)))
+    async for deployment in _pages(client, DeploymentFilter(tags=DeploymentFilterTags(all_=list(tags)))):
+        yield deployment
+
+
+async def deployments_of(client: PrefectClient, *tags: str, names: Iterable[str]) -> AsyncGenerator[DeploymentResponse]:
+    """Those of these names that have all of these tags."""
+    wanted_names = sorted(set(names))
+    for start in range(0, len(wanted_names), PAGE):
+        some = wanted_names[start : start + PAGE]
+        wanted = DeploymentFilter(name=DeploymentFilterName(any_=some), tags=DeploymentFilterTags(all_=list(tags)))
+        async for deployment in _pages(client, wanted):
+            yield deployment
+
+
+async def _pages(client: PrefectClient, wanted: DeploymentFilter) -> AsyncGenerator[DeploymentResponse]:
     offset = 0
     while page := await client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=offset):
         for deployment in page:

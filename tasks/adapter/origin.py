@@ -23,6 +23,7 @@ from ocs.rules.origin import named_in, objection
 from ocs.spec import Job
 from ocs.store import Dispatched, Store, dispatched
 from tasks.adapter import runtime
+from tasks.adapter.children import Seen, deployment_and_children
 from tasks.adapter.deployed import job_in, project_in
 from tasks.adapter.reading import instant
 
@@ -39,6 +40,8 @@ class Origin:
     deployed: Job | None
     project: str | None
     against: str | None = None
+    seen: Seen | None = None
+    """Its children, where the answer about its deployment has named them."""
 
 
 async def origin_of(client: PrefectClient, store: Store, flow_run: FlowRun, said: Job) -> Origin:
@@ -47,7 +50,7 @@ async def origin_of(client: PrefectClient, store: Store, flow_run: FlowRun, said
     Raises:
         Refused: its deployment or dispatch cannot be read, or it needs an approval and cannot be resumed.
     """
-    deployment = await _deployment(client, flow_run, said)
+    deployment, seen = await _deployment(client, flow_run, said)
     deployed = _as_deployed(deployment) if deployment else None
     found = await _dispatch_behind(store, flow_run, deployment.name if deployment else said.id)
     job = _values(found, flow_run, deployed, said)
@@ -59,7 +62,7 @@ async def origin_of(client: PrefectClient, store: Store, flow_run: FlowRun, said
         )
     against = objection(gated, deployment.name if deployment else said.id)
     project = project_in(deployment.tags) if deployment else None
-    return Origin(gated, found.dispatch if found else _undispatched(flow_run), deployed, project, against)
+    return Origin(gated, found.dispatch if found else _undispatched(flow_run), deployed, project, against, seen)
 
 
 async def dispatch_of_flow_run(store: Store, flow_run: FlowRun, job_id: str) -> Dispatch:
@@ -80,15 +83,17 @@ async def job_behind(client: PrefectClient, store: Store, flow_run: FlowRun, dis
     return job_in(deployment.parameters if deployment else flow_run.parameters)
 
 
-async def _deployment(client: PrefectClient, flow_run: FlowRun, said: Job) -> DeploymentResponse | None:
-    """The deployment that rules over the run; None where the job it names is not rolled out."""
+async def _deployment(
+    client: PrefectClient, flow_run: FlowRun, said: Job
+) -> tuple[DeploymentResponse | None, Seen | None]:
+    """The deployment that rules over the run, always as it is now; None where the job it names is not rolled out."""
     try:
         if flow_run.deployment_id is not None:
-            return await client.read_deployment(flow_run.deployment_id)
-        return await client.read_deployment_by_name(f"{settings.FLOW_NAME}/{said.id}")
+            return await deployment_and_children(client, flow_run.deployment_id, said.id)
+        return await client.read_deployment_by_name(f"{settings.FLOW_NAME}/{said.id}"), None
     except ObjectNotFound:
         if flow_run.deployment_id is None:
-            return None
+            return None, None
         raise Refused(
             f"The job {said.id} was removed, so that nobody knows whether it may run.",
             hint=f"Roll it out again: ocs deploy {said.id}",

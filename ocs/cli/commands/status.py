@@ -104,7 +104,7 @@ def _output(budgets: Mapping[str, int]) -> str:
 
 
 async def _report() -> dict[str, Any]:
-    from ocs.service.deployed import all_deployed
+    from ocs.service.deployed import deployed_of, number_deployed
     from ocs.store import queries
     from ocs.store.approvals import approvals
     from ocs.store.budgets import budgets
@@ -113,15 +113,15 @@ async def _report() -> dict[str, Any]:
     now = session.now()
     async with session.server() as client, session.store() as store:
         failed = await queries.runs(store, status=FAILED, since=now - DAY, limit=1000)
-        deployed = await all_deployed(client)
         counted = await budgets(store)
         asked = len(await approvals(store, pending_only=True, limit=1000))
         waiting = sum(counted.waiting.values())
         running = await queries.running(store)
+        deployed = await deployed_of(client, {*counted.waiting, *(run.job_id for run in running)})
         return {
             "server": await _server(client),
             "workers": await _workers(client, await draining(store)),
-            "jobs": len(deployed),
+            "jobs": await number_deployed(client),
             "running": len(running),
             "runs": [
                 {"id": str(run.id), "job": run.job_id, "started_at": utc(run.started_at)}
