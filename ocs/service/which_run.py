@@ -83,7 +83,7 @@ async def _by_prefect(store: Store, given: str) -> Run | None:
 
 
 async def _whole(client: PrefectClient, given: str) -> UUID:
-    """The id that it is, or begins, of a flow run or task run among the newest of ours.
+    """The id that it is; or the flow run whose id, or whose task run's, begins so, among the newest of ours.
 
     Raises:
         ValueError: it is no id, or begins none of these, or several.
@@ -104,8 +104,11 @@ async def _whole(client: PrefectClient, given: str) -> UUID:
     task_runs = await client.read_task_runs(
         flow_run_filter=ours, sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=NEWEST
     )
-    (found,) = {each.id for each in (*flow_runs, *task_runs) if each.id.hex.startswith(digits)}
-    return found
+    found = {each.id for each in flow_runs if each.id.hex.startswith(digits)}
+    # Ids of task runs begin with their time: those of one run often begin alike.
+    found |= {each.flow_run_id for each in task_runs if each.flow_run_id and each.id.hex.startswith(digits)}
+    (flow_run,) = found
+    return flow_run
 
 
 async def _flow_run_of(client: PrefectClient, asked: UUID) -> UUID:

@@ -202,7 +202,8 @@ def test_a_run_tells_its_story(up: Ocs) -> None:
     of_run = {"flow_runs": {"id": {"any_": [run["flow_run_id"]]}}}
     (task, *_) = ask(up, "POST", "/task_runs/filter", of_run)
     dispatch = up.json("jobs", "run", "first", "--wait")["dispatch"]
-    for given in (run["flow_run_id"], run["flow_run_id"][:8], task["id"], task["id"].replace("-", "")):
+    tasks = (task["id"], task["id"].replace("-", ""), task["id"][:13])
+    for given in (run["flow_run_id"], run["flow_run_id"][:8], *tasks):
         assert up.json("runs", "show", given)["run"]["id"] == run["id"]
     newest = up.json("runs", "show", dispatch)["run"]["id"]
     assert newest == up.json("runs", "show", "first")["run"]["id"] != run["id"]
