@@ -50,6 +50,9 @@ COMMANDS: Mapping[str, Branch | Command] = {
         "commands.project",
         "Make a new project: a folder with prefect.yaml, three commented jobs to learn from, and one for backups.",
     ),
+    "uninstall": Command(
+        "commands.uninstall", "Say what lies where, and what to type to take it away. Nothing is removed."
+    ),
     "why": Command(
         "commands.why",
         "Say of every occurrence of a job what became of it, and why: also of those while everything was down.",
