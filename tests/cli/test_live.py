@@ -123,7 +123,7 @@ def test_an_id_of_another_project_is_refused_and_nothing_is_written(up: Ocs, tmp
     other = Ocs(tmp_path / "other", up.home)
     other.folder.mkdir()
     other.json("init")
-    for starter in ("tell-somebody", "disk-alarm", "hello"):
+    for starter in ("tell-somebody", "disk-alarm", "hello", "backup"):
         other.json("jobs", "remove", starter, "--no-deploy")
     before = (other.folder / "prefect.yaml").read_text()
     error = other.json("jobs", "add", "hello", "--shell", "true", status=1)["error"]
