@@ -31,7 +31,7 @@ async def document(response: httpx.Response, *, hide: str) -> Mapping[str, Any]:
     data = await _read(response, LONGEST_DOCUMENT)
     try:
         answer: Any = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _not_understood(response, data, hide) from None
     if not isinstance(answer, dict):
         raise _not_understood(response, data, hide)

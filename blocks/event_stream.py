@@ -46,5 +46,5 @@ class EventStream:
         field, _, value = line.partition(b":")
         if field == b"data":
             self._data.append(value.removeprefix(b" ").decode(errors="replace"))
-            self._size += len(value)
+            self._size += len(line)  # so that empty lines without end are too long in the end
         return None

@@ -10,6 +10,8 @@ SPAWNED = ("subagent", "acp")
 """What a session's list of tasks calls agents; the rest of it are automations and media that nobody waits for."""
 UNDER_WAY = ("queued", "running")
 OWED = "pending"
+LATEST = 2**53
+"""Milliseconds that are no nonsense: neither more than a float holds, nor NaN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _task(row: Mapping[str, Any]) -> SubAgent:
         str(row.get("taskId")),
         running,
         owes=not running and row.get("deliveryStatus") == OWED,
-        seen=float(seen) if isinstance(seen, int | float) else 0.0,
+        seen=float(seen) if isinstance(seen, int | float) and abs(seen) < LATEST else 0.0,
     )
 
 

@@ -108,6 +108,15 @@ def checked_label(label: str) -> str:
     return checked_name("label", label)
 
 
+def checked_key(key: str) -> str:
+    """What makes a repetition of a wish harmless, cleaned.
+
+    Raises:
+        Refused: it is empty, too long, or more than plain text on a line.
+    """
+    return checked_name("key", key)
+
+
 def document(template: Job, wish: Wish) -> dict[str, Any]:
     """The job document of a task, not checked yet: the template with what is asked for in its place.
 

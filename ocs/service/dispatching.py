@@ -10,7 +10,7 @@ from uuid import UUID
 
 from ocs.errors import InvalidJob, Problem, Refused
 from ocs.rules.attribution import Attribution
-from ocs.rules.tasks import TEMPLATE, TaskStatus, Wish, checked_label, checked_report, document
+from ocs.rules.tasks import TEMPLATE, TaskStatus, Wish, checked_key, checked_label, checked_report, document
 from ocs.rules.wording import local
 from ocs.service import session
 from ocs.service.commits import is_commit
@@ -18,6 +18,8 @@ from ocs.service.deployed import deployed_job
 from ocs.service.listener import Listener
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from prefect.client.orchestration import PrefectClient
 
     from ocs.spec import Job
@@ -97,10 +99,9 @@ async def _new(store: Store, template: Job, wish: Wish, place: Place) -> tuple[N
     from ocs.spec import Agent, Job, unsupported, violations
     from ocs.store.tasks import NewTask
 
-    try:
-        label = checked_label(wish.label) if wish.label is not None else None
-    except Refused as refused:
-        return None, [Problem("label", refused.message, place.file, place.line)]
+    wish, wrong = _named(wish, place)
+    if wrong:
+        return None, wrong
     before = await _to_go_on_with(store, wish.goes_on_with) if wish.goes_on_with is not None else None
     if before is not None:
         wish = replace(wish, agent=wish.agent or before.task.agent, model=wish.model or before.task.model)
@@ -113,7 +114,7 @@ async def _new(store: Store, template: Job, wish: Wish, place: Place) -> tuple[N
     work = cast("Agent", job.run.work)
     return (
         NewTask(
-            label=label,
+            label=wish.label,
             template=template.id,
             agent=work.agent,
             model=work.model,
@@ -124,6 +125,18 @@ async def _new(store: Store, template: Job, wish: Wish, place: Place) -> tuple[N
         ),
         [],
     )
+
+
+def _named(wish: Wish, place: Place) -> tuple[Wish, list[Problem]]:
+    """The wish with its label and its key as they are kept."""
+    problems: list[Problem] = []
+    for name, check in (("label", checked_label), ("key", checked_key)):
+        given = getattr(wish, name)
+        try:
+            wish = replace(wish, **{name: check(given)}) if given is not None else wish
+        except Refused as refused:
+            problems.append(Problem(name, refused.message, place.file, place.line))
+    return wish, problems
 
 
 async def _to_go_on_with(store: Store, label: str) -> Told:
@@ -213,6 +226,13 @@ def _has_ended(told: Told) -> Refused:
     return Refused(
         f"{label} has ended ({told.status}{when}).", hint=f"Go on with it: ocs dispatch start --continue {label}"
     )
+
+
+def is_silent(told: Told, longest: timedelta, now: datetime) -> bool:
+    """Whether a task runs of which nothing was heard for so long."""
+    if told.status is not TaskStatus.RUNNING or told.last is None:
+        return False
+    return now - (told.last.last_activity_at or told.last.started_at) >= longest
 
 
 def task_view(told: Told) -> dict[str, Any]:

@@ -41,10 +41,14 @@ def text_of(text: str | None, file: Path | None, variable: str | None) -> str:
             raise UsageError(f"There is no environment variable {variable}.")
         found = os.environ[variable]
     else:
-        found = _decoded(sys.stdin.buffer.read(MOST_TEXT), "standard input") if text == FROM_INPUT else text or ""
+        found = _decoded(_typed(), "standard input") if text == FROM_INPUT else text or ""
     if not found.strip():
         raise UsageError(EMPTY)
     return found
+
+
+def _typed() -> bytes:
+    return _not_longer(sys.stdin.buffer.read(MOST_TEXT + 1), "Standard input", MOST_TEXT)
 
 
 def checked(wish: Wish) -> Wish:
@@ -121,6 +125,8 @@ def _text(name: str, value: Any) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise UsageError(f"{name} has half characters, which no database takes") from None
+    if "\0" in value:
+        raise UsageError(f"{name} has a NUL character, which no database takes")
     return value
 
 
@@ -130,8 +136,13 @@ def _read(file: Path, most: int = MOST_TEXT) -> bytes:
             data = stream.read(most + 1)
     except OSError as failed:
         raise UsageError(f"{file} cannot be read: {failed.strerror}.") from failed
+    return _not_longer(data, str(file), most)
+
+
+def _not_longer(data: bytes, where: str, most: int) -> bytes:
+    """A task without its end would be another task."""
     if len(data) > most:
-        raise UsageError(f"{file} is larger than {most // 1024**2} MiB.")
+        raise UsageError(f"{where} is larger than {most // 1024**2} MiB.")
     return data
 
 

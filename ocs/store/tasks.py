@@ -25,6 +25,7 @@ from ocs.store.tables import DispatchRow, DispatchStatus, Run
 from ocs.store.tables_tasks import Task
 
 AT_ONCE = 500
+ONE = "Have the second one go on with the first, once that has ended."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ async def start(store: Store, new: Sequence[NewTask], *, max_queued: Mapping[str
         known = await _by_key(session, [each.key for each in new if each.key])
         to_write = [each for each in new if each.key is None or each.key not in known]
         await _refuse_open(session, to_write)
+        await _refuse_shared(session, to_write)
         await _refuse_too_many(session, Counter(each.template for each in to_write), max_queued)
         return [known[each.key] if each.key in known else _write(session, each, by) for each in new]
 
@@ -165,13 +167,36 @@ async def _by_key(session: AsyncSession, keys: Sequence[str]) -> dict[str | None
 
 async def _refuse_open(session: AsyncSession, new: Sequence[NewTask]) -> None:
     labels = [each.label for each in new if each.label is not None]
-    if twice := [label for label, count in Counter(labels).items() if count > 1]:
-        raise Refused(f'"{twice[0]}" stands there twice; nothing was started.', hint="Give each task its own label.")
+    _refuse_twice(labels, "label")
+    _refuse_twice([each.key for each in new if each.key is not None], "key")
     for start_at in range(0, len(labels), AT_ONCE):
         same = select(Task).where(col(Task.label).in_(labels[start_at : start_at + AT_ONCE]))
         for told in await _told(session, list(await session.scalars(same))):
             if told.status.is_open:
                 raise Refused(f'"{told.task.label}" is {_told_as(told)}.', hint=_instead(told))
+
+
+def _refuse_twice(given: Sequence[str], what: str) -> None:
+    if twice := [each for each, count in Counter(given).items() if count > 1]:
+        raise Refused(f'"{twice[0]}" stands there twice; nothing was started.', hint=f"Give each task its own {what}.")
+
+
+async def _refuse_shared(session: AsyncSession, new: Sequence[NewTask]) -> None:
+    """Of two turns at a time in one conversation each would take the other's answer for its own."""
+    before = {each.goes_on_with.conversation: each.goes_on_with.label for each in new if each.goes_on_with is not None}
+    gone_on_with = Counter(each.goes_on_with.conversation for each in new if each.goes_on_with is not None)
+    if twice := [conversation for conversation, count in gone_on_with.items() if count > 1]:
+        raise Refused(f'The conversation of "{before[twice[0]]}" can be gone on with by one task at a time.', hint=ONE)
+    conversations = list(before)
+    for start_at in range(0, len(conversations), AT_ONCE):
+        same = select(Task).where(col(Task.conversation).in_(conversations[start_at : start_at + AT_ONCE]))
+        for told in await _told(session, list(await session.scalars(same))):
+            if told.status.is_open:
+                label = before[told.task.conversation]
+                raise Refused(
+                    f'"{told.task.label}" goes on in the conversation of "{label}", and is {told.status}.',
+                    hint=f"Wait for it: ocs dispatch wait {told.task.label}",
+                )
 
 
 def _told_as(told: Told) -> str:

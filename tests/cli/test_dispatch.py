@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.store import open_store
+from ocs.store.tables import DispatchRow, DispatchStatus, Run
+from ocs.store.tables_tasks import Task
 from tests.cli.command import Ocs
+
+NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -38,10 +46,17 @@ def test_what_is_wrong_with_what_was_typed(ocs: Ocs, tmp_path: Path, arguments: 
     assert said in answered.err
 
 
+def test_a_task_that_is_too_long_to_be_taken_whole_is_not_taken(ocs: Ocs) -> None:
+    answered = ocs("dispatch", "start", "-", "--quiet", stdin="x" * (1024 * 1024 + 1))
+    assert (answered.status, answered.out) == (2, "")
+    assert "Standard input is larger than 1 MiB." in answered.err
+
+
 def test_every_wrong_line_of_a_batch_is_told(ocs: Ocs, tmp_path: Path) -> None:
     lines = ['{"text": "Look."}'] * 10_000
     lines[6] = '{"text": "Look.", "timout": "1h"}'
     lines[8] = "{"
+    lines[9] = '{"text": "Look.", "key": "a\\u0000"}'
     lines[9_999] = '{"text": " "}'
     (tmp_path / "reviews.jsonl").write_text("\n".join(lines))
     answered = ocs("dispatch", "batch", "reviews.jsonl", "--quiet", "--json")
@@ -50,6 +65,7 @@ def test_every_wrong_line_of_a_batch_is_told(ocs: Ocs, tmp_path: Path) -> None:
     assert [(each["file"], each["line"]) for each in wrong] == [
         ("reviews.jsonl", 7),
         ("reviews.jsonl", 9),
+        ("reviews.jsonl", 10),
         ("reviews.jsonl", 10_000),
     ]
     assert '"timout" is no option of a task' in wrong[0]["message"]
@@ -65,3 +81,30 @@ def test_a_task_that_is_not_there(ocs: Ocs, command: str) -> None:
 def test_no_task_yet(ocs: Ocs) -> None:
     assert "No task.  Start one:" in ocs("dispatch", "list").out
     assert ocs.json("dispatch", "list", "--silent", "1m")["tasks"] == []
+
+
+async def test_silent_tasks_are_found_however_many_others_are_newer(ocs: Ocs) -> None:
+    store = open_store(f"sqlite+aiosqlite:///{ocs.home / 'store.db'}")
+    try:
+        await store.migrate()
+        async with store.transaction() as session:
+            for age in range(30):
+                session.add_all(running(age))
+    finally:
+        await store.close()
+    answered = ocs("dispatch", "list", "--silent", "29m", "--json")
+    assert (answered.status, [task["label"] for task in answered.json["tasks"]]) == (1, ["task-29"])
+
+
+def running(age: int) -> list[DispatchRow | Task | Run]:
+    """A task that runs, of which nothing was heard for so many minutes."""
+    at, task_id = NOW - timedelta(minutes=age), uuid4()
+    of_job = {"job_id": "subagent", "kind": DispatchKind.MANUAL, "scheduled_for": at}
+    return [
+        DispatchRow(id=task_id, status=DispatchStatus.DONE, created_at=at, **of_job),
+        Task(
+            id=task_id, label=f"task-{age}", template="subagent", agent="main", text="Look.", conversation=task_id,
+            created_by="ann", created_at=at,
+        ),
+        Run(status=RunStatus.RUNNING, flow_run_id=uuid4(), dispatch_id=task_id, started_at=at, **of_job),
+    ]  # fmt: skip

@@ -14,7 +14,7 @@ from prefect.client.schemas.actions import BlockDocumentUpdate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr, ValidationError
 
-from blocks.event_stream import EventStream
+from blocks.event_stream import EventStream, TooLong
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
 from blocks.gateway_error import LONGEST_WAIT, retry_after
 from tests.gateway.server import Connection, Server
@@ -322,3 +322,22 @@ def test_events_come_whole_however_they_were_cut(cut: int) -> None:
     events = EventStream()
     pieces = [stream[at : at + cut] for at in range(0, len(stream), cut)]
     assert [data for piece in pieces for data in events.feed(piece)] == ["one", "two\nlines", "three"]
+
+
+def test_an_event_of_empty_lines_without_end_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blocks.event_stream.LONGEST_EVENT", 1000)
+    events = EventStream()
+    for _ in range(200):
+        events.feed(b"data:\n")
+    with pytest.raises(TooLong):
+        events.feed(b"data:\n")
+
+
+async def test_an_answer_that_is_nested_too_deeply_is_none(fake: Server) -> None:
+    async def deep(connection: Connection) -> None:
+        await connection.head(200, "application/json")
+        await connection.send("[" * 100_000)
+
+    fake.answer = deep
+    with pytest.raises(GatewayError, match="no OpenClaw gateway"):
+        await block(fake).invoke_tool("subagents", {})

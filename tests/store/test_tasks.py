@@ -127,6 +127,25 @@ async def test_of_many_none_is_started_when_one_cannot_be(store: Store) -> None:
     assert len(await queries.open_dispatches(store)) == 3
 
 
+async def test_a_key_that_stands_twice_among_many_starts_none(store: Store) -> None:
+    with pytest.raises(Refused, match='"k" stands there twice') as refused:
+        await start(store, task("x", key="k"), task("y", key="k"))
+    assert refused.value.hint == "Give each task its own key."
+    assert await tasks.newest(store, limit=9) == []
+
+
+async def test_a_conversation_is_gone_on_with_by_one_task_at_a_time(store: Store) -> None:
+    (first,) = await start(store, task())
+    await attempt(store, first.task.id, DispatchResult(RunStatus.OK), timedelta(0))
+    with pytest.raises(Refused, match='The conversation of "one" can be gone on with by one task at a time'):
+        await start(store, *(task(label, goes_on_with=first.task) for label in ("two", "three")))
+    (second,) = await start(store, task("two", goes_on_with=first.task))
+    with pytest.raises(Refused, match='"two" goes on in the conversation of "one", and is queued'):
+        await start(store, task("three", goes_on_with=first.task))
+    await attempt(store, second.task.id, DispatchResult(RunStatus.OK), timedelta(0))
+    await start(store, task("three", goes_on_with=first.task))
+
+
 async def test_what_an_agent_does_is_kept_while_it_runs_and_not_after(store: Store) -> None:
     (begun,) = await start(store, task())
     await attempt(store, begun.task.id, None, timedelta(0))

@@ -15,7 +15,7 @@ from ocs.rules.wording import SHORT, count_of, first_line, local, utc
 from ocs.service import session
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
     from uuid import UUID
 
     from ocs.store.tasks import Begun
@@ -154,9 +154,7 @@ def list_tasks(
 ) -> None:
     """List tasks, newest first: how each stands, and what its agent does now."""
     longest = _duration(silent) if silent is not None else None
-    views = session.run(_listed(running=running or silent is not None, count=count))
-    if longest is not None:
-        views = [view for view in views if view["status"] == "running" and _silence(view) >= longest]
+    views = session.run(_listed(count, running=running, silent_for=longest))
     answer({"tasks": views}, lambda: _show_list(views))
     if longest is not None and views:
         raise typer.Exit(SilentTasks.exit_status)
@@ -171,17 +169,17 @@ def _duration(text: str) -> timedelta:
         raise UsageError(f'--silent "{text}": write 15m or 1h') from None
 
 
-def _silence(view: dict[str, Any]) -> timedelta:
-    last: datetime = view["last_activity_at"] or view["started_at"]
-    return session.now() - last
-
-
-async def _listed(*, running: bool, count: int) -> list[dict[str, Any]]:
-    from ocs.service.dispatching import task_view
+async def _listed(count: int, *, running: bool, silent_for: timedelta | None) -> list[dict[str, Any]]:
+    from ocs.service.dispatching import is_silent, task_view
     from ocs.store import tasks
 
     async with session.store() as store:
-        found = (await tasks.open_ones(store))[:count] if running else await tasks.newest(store, limit=count)
+        if silent_for is not None:
+            found = [told for told in await tasks.open_ones(store) if is_silent(told, silent_for, session.now())][
+                :count
+            ]
+        else:
+            found = (await tasks.open_ones(store))[:count] if running else await tasks.newest(store, limit=count)
     return [task_view(told) for told in found]
 
 

@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from ocs.rules.subagents import at_rest, how_many_run, last_said, listed
 
 
+def repr_of(given: object) -> str:
+    return repr(given)[:9]
+
+
 def task(status: str, delivery: str, **fields: Any) -> dict[str, Any]:
     return {"taskId": "t", "runtime": "subagent", "status": status, "deliveryStatus": delivery, **fields}
 
@@ -40,6 +44,11 @@ def test_a_session_rests_when_no_sub_agent_works_or_owes_it_its_end(
 def test_a_sign_of_life_makes_the_list_another_one() -> None:
     lists = [{"tasks": [task("running", "pending", execution={"lastActivityAt": at})]} for at in (1, 2)]
     assert listed(lists[0]) != listed(lists[1])
+
+
+@pytest.mark.parametrize("at", [10**400, -(10**400), float("nan"), float("inf"), "soon", None], ids=repr_of)
+def test_a_sign_of_life_that_is_no_number_is_none(at: Any) -> None:
+    assert listed({"tasks": [task("running", "pending", execution={"lastActivityAt": at})]})[0].seen == 0.0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,17 @@ import pytest
 
 from ocs.errors import Refused
 from ocs.rules.dispatch import RunStatus
-from ocs.rules.tasks import BUILT_IN, TaskStatus, Wish, asks_for_git, checked_label, checked_report, document, status_of
+from ocs.rules.tasks import (
+    BUILT_IN,
+    TaskStatus,
+    Wish,
+    asks_for_git,
+    checked_key,
+    checked_label,
+    checked_report,
+    document,
+    status_of,
+)
 from ocs.spec import Job, unsupported, violations
 
 TEMPLATE = Job.model_validate(BUILT_IN)
@@ -76,6 +86,8 @@ def test_how_a_task_stands(
 def test_such_labels_are_refused(label: str) -> None:
     with pytest.raises(Refused):
         checked_label(label)
+    with pytest.raises(Refused):
+        checked_key(label)
 
 
 @pytest.mark.parametrize(
