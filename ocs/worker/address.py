@@ -18,6 +18,15 @@ class Address:
         return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
+def _is_host(host: str) -> bool:
+    """Whether it can be asked for at all: a name with parts that are empty or too long cannot."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return "\0" not in host
+
+
 def address_of(text: str) -> Address:
     """An address such as 127.0.0.1:9464, or a port alone, which means this machine.
 
@@ -26,6 +35,7 @@ def address_of(text: str) -> Address:
     """
     host, _, port = text.strip().rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 2**16):
+    is_port = port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 2**16
+    if not is_port or not _is_host(host):
         raise UsageError(f'--metrics "{text}" is not an address.', hint="Write it like --metrics 127.0.0.1:9464")
     return Address(host or "127.0.0.1", int(port))

@@ -21,6 +21,8 @@ from ocs.worker.wellness import STANDS_STILL, Wellness
 
 AT_ONCE = 16
 PATIENCE = 10.0
+LONGEST = 20.0
+"""Seconds: how long a caller may say nothing, and how long it may take with its request and our answer."""
 Answer = tuple[str, str, bytes]
 """Status, type, body."""
 
@@ -102,19 +104,33 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._slots.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # there is no thread to be had
+            self._slots.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """One that sends a byte now and then is given up too: it must not keep a slot from those who ask."""
+        ends = threading.Timer(LONGEST, _hang_up, (request,))
+        ends.daemon = True
+        ends.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            ends.cancel()
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A caller that goes away is nothing to write about."""
+
+
+def _hang_up(request: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 def _said(against: Sequence[str]) -> Answer:

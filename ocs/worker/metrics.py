@@ -111,6 +111,8 @@ class Metrics:
             for run in ended:
                 self._count(run)
             since = ended[-1].finished_at
+        # A run that ended while the clock was ahead does not hide those that end until then.
+        self._until = min(self._until, now)
 
     def _count(self, run: EndedRun) -> None:
         self._until = max(self._until, run.finished_at)

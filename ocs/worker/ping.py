@@ -27,12 +27,19 @@ class _WithoutAddress(logging.Filter):
 
     def __init__(self, address: str) -> None:
         super().__init__()
-        path = urlsplit(address).path
-        self._secrets = (address, path) if len(path) > 1 else (address,)
+        self._secrets = _spellings(address)
 
     def filter(self, record: logging.LogRecord) -> bool:
         said = record.getMessage()
         return not any(secret in said for secret in self._secrets)
+
+
+def _spellings(address: str) -> set[str]:
+    """The address and its secret parts, as it was given and as it is sent: with another spelling of host and path."""
+    asked = httpx.URL(address)
+    sent = asked.raw_path.decode("ascii")
+    found = {address, str(asked), urlsplit(address).path, sent, sent.partition("?")[0], asked.userinfo.decode("ascii")}
+    return found - {"", "/"}
 
 
 class Ping:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -99,7 +100,7 @@ async def test_silent_tasks_are_found_however_many_others_are_newer(ocs: Ocs) ->
 def running(age: int) -> list[DispatchRow | Task | Run]:
     """A task that runs, of which nothing was heard for so many minutes."""
     at, task_id = NOW - timedelta(minutes=age), uuid4()
-    of_job = {"job_id": "subagent", "kind": DispatchKind.MANUAL, "scheduled_for": at}
+    of_job: dict[str, Any] = {"job_id": "subagent", "kind": DispatchKind.MANUAL, "scheduled_for": at}
     return [
         DispatchRow(id=task_id, status=DispatchStatus.DONE, created_at=at, **of_job),
         Task(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -12,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -26,7 +29,7 @@ from ocs.store.tables import DispatchRow, DispatchStatus, JobState, Mark, Run
 from ocs.store.tables_delivery import Delivery
 from ocs.store.tables_incidents import IncidentRow
 from ocs.worker.address import Address, address_of
-from ocs.worker.exposition import Exposition, served
+from ocs.worker.exposition import AT_ONCE, Exposition, served
 from ocs.worker.metrics import OTHER, Labels, Metrics
 from ocs.worker.ping import NotPinged, Ping, call
 from ocs.worker.wellness import Found, Wellness
@@ -93,6 +96,20 @@ async def test_the_address_is_called_once_and_named_nowhere(at_home: Any, caplog
     assert SECRET not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "rest", [f"/?key={SECRET}", f"/~%7Eü{SECRET}", f"/{SECRET}/../{SECRET}x"], ids=["query", "path", "dots"]
+)
+async def test_another_spelling_of_the_address_is_named_nowhere_either(
+    at_home: Any, rest: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with receiver(200) as (address, _paths):
+        port = address.partition("/" + SECRET)[0].rpartition(":")[2]
+        await Ping(f"http://LOCALHOST:{port}{rest}", wellness())()
+    assert SECRET not in caplog.text
+    assert await figures.pinged_at(at_home) is not None
+
+
 @pytest.mark.parametrize("status", [302, 404, 500])
 async def test_an_address_that_says_no_is_told_without_naming_it(status: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
@@ -134,7 +151,9 @@ def test_an_address_for_metrics(text: str, address: str) -> None:
     assert str(address_of(text)) == address
 
 
-@pytest.mark.parametrize("text", ["", "localhost", "1.2.3.4:0", "1.2.3.4:70000", "host:9464x"])
+@pytest.mark.parametrize(
+    "text", ["", "localhost", "1.2.3.4:0", "1.2.3.4:70000", "host:9464x", "a..b:9464", f"{'a' * 64}:9464"]
+)
 def test_what_is_no_address_for_metrics(text: str) -> None:
     with pytest.raises(UsageError, match="is not an address"):
         address_of(text)
@@ -176,6 +195,31 @@ def test_it_is_ready_while_all_is_well_and_says_what_stands_against_it(pages: Se
 def test_an_event_loop_that_stands_still_is_neither_healthy_nor_ready(pages: Served) -> None:
     pages.known.found = Found((), time.monotonic() - 3600)
     assert {httpx.get(f"{pages.url}/{page}").status_code for page in ("health", "ready")} == {503}
+
+
+def test_callers_that_never_end_their_request_keep_nobody_out(pages: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ocs.worker.exposition.LONGEST", 0.2)
+    monkeypatch.setattr("ocs.worker.exposition._Quiet.timeout", 300)
+    address = urlsplit(pages.url)
+    with contextlib.ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection((address.hostname or "", address.port or 0)))
+            for _ in range(AT_ONCE)
+        ]
+        for caller in slow:
+            caller.settimeout(20)
+            caller.sendall(b"GET /health HTTP/1.1\r\n")
+        assert {caller.recv(1) for caller in slow} == {b""}, "they are hung up on, though they were not silent for long"
+    assert answers_soon(f"{pages.url}/health")
+
+
+def answers_soon(url: str) -> bool:
+    """A slot is free a moment after its caller was hung up on."""
+    for _ in range(200):
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(url).status_code == 200
+        time.sleep(0.05)
+    return False
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/metrics/../x"), ("POST", "/metrics")])
@@ -249,6 +293,18 @@ async def test_more_runs_than_fit_into_one_answer_are_counted_too(
     for _ in range(2):
         await pages.metrics.look()
     assert pages.samples()["ocs_runs_total", "load", "ok"] == 7
+
+
+async def test_a_run_that_ended_while_the_clock_was_ahead_hides_none_that_end_later(
+    at_home: Any, pages: Served
+) -> None:
+    async with at_home.transaction() as session:
+        session.add(a_run("load", RunStatus.OK, NOW + timedelta(days=300)))
+    await pages.metrics.look()
+    async with at_home.transaction() as session:
+        session.add(a_run("load", RunStatus.OK, NOW + timedelta(milliseconds=1)))
+    await pages.metrics.look()
+    assert pages.samples()["ocs_runs_total", "load", "ok"] == 2
 
 
 def test_only_so_many_jobs_have_a_label_of_their_own() -> None:
