@@ -29,6 +29,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
 SOURCE = "python"
+MOST = 1_000_000
+"""Runs or approvals that are given at once."""
 
 
 class Both(Protocol[P, T]):
@@ -204,7 +206,9 @@ async def approvals(*, job: str | None = None, everything: bool = False, limit: 
 
     Raises:
         NotFound: there is no such job.
+        UsageError: `limit` is no number of approvals.
     """
+    _check_limit(limit)
     async with session.store() as store:
         rows = await reading.approvals(store, job=job, everything=everything, limit=limit)
         return [approval_record(row) for row in rows]
@@ -245,8 +249,11 @@ async def runs(
 
     Raises:
         NotFound: no such job is there, or has ever run.
-        UsageError: there is no such status.
+        UsageError: there is no such status, `since` has no time zone, or `limit` is no number of runs.
     """
+    _check_limit(limit)
+    if since is not None and since.tzinfo is None:
+        raise UsageError("since has no time zone.", hint="Give an aware one: datetime.now(UTC) - timedelta(days=1)")
     async with session.store() as store:
         return await reading.runs(
             store, job=job, status=[_one_of(Status, each) for each in status], since=since, limit=limit
@@ -323,6 +330,12 @@ async def _decide(approval: str | UUID, by: str | None, reason: str | None, *, a
 
 def _catalogue(project: str | Path | None) -> Catalogue:
     return session.catalogue(None if project is None else Path(project))
+
+
+def _check_limit(limit: int) -> None:
+    """To one database a number below 0 is no limit at all, to the other an error; one beyond 63 bits to both."""
+    if not 0 <= limit <= MOST:
+        raise UsageError(f"limit is a number from 0 to {MOST:,}.")
 
 
 def _one_of(choices: type[Choice], given: str) -> Choice:

@@ -120,6 +120,8 @@ def checked(draft: Draft, now: datetime) -> Draft:
     Raises:
         Refused: something is missing, too long, no text, or over already.
     """
+    if draft.expires_at is not None and draft.expires_at.tzinfo is None:
+        raise Refused("The moment of expiry has no time zone.", hint="Give an aware one: datetime.now(UTC) + ...")
     if draft.expires_at is not None and draft.expires_at <= now:
         raise Refused("The message would have expired already.", hint="Give a moment to come, or 2h, 7d.")
     recipient = checked_name("recipient", draft.recipient)
@@ -130,6 +132,7 @@ def checked(draft: Draft, now: datetime) -> Draft:
         owner=checked_name("owner", draft.owner) if draft.owner is not None else None,
         subject=_subject(draft.subject),
         body=_body(draft.body),
+        metadata=_metadata(draft.metadata),
         expires_at=draft.expires_at or (now + BROADCAST_WAITS if recipient == BROADCAST else None),
     )
 
@@ -173,6 +176,16 @@ def metadata_of(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Refused("The metadata is JSON, but no object.", hint='Write an object: {"ticket": 42}')
     return cast("dict[str, Any]", found)
+
+
+def _metadata(given: object) -> dict[str, Any]:
+    """As it comes back from a database: keys are text, tuples are lists."""
+    try:
+        text = json.dumps(given, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as wrong:
+        raise Refused(f"The metadata is not JSON: {wrong}", hint='Give an object: {"ticket": 42}') from wrong
+    _not_longer("metadata", text, len(text.encode(errors="replace")), LONGEST_METADATA, "bytes")
+    return cast("dict[str, Any]", json.loads(text))
 
 
 def status_of(events: Collection[Event], expires_at: datetime | None, now: datetime) -> Status:

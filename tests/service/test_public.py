@@ -8,17 +8,26 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ocs
 from ocs.cli.render.views import RUN_KEYS
-from ocs.errors import InvalidJob, NotFound, Problem, ServerUnreachable, UsageError
+from ocs.errors import InvalidJob, NotFound, Problem, Refused, ServerUnreachable, UsageError
 from ocs.store import messages, open_store
 
 FUNCTIONS = [name for name in ocs.__all__ if name.islower()]
 PROBE = "import json, sys, ocs; print(json.dumps(sorted(sys.modules)))"
+
+
+def nested(depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(depth):
+        found = {"in": found}
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +131,30 @@ def test_a_choice_that_is_none_is_told_with_those_there_are(call: Callable[[], o
     with pytest.raises(UsageError, match=told) as wrong:
         call()
     assert "One of: " in (wrong.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: ocs.runs(since=datetime(2026, 11, 1)), "since has no time zone"),  # noqa: DTZ001  what is refused
+        (lambda: ocs.runs(limit=-1), "limit is a number"),
+        (lambda: ocs.approvals(limit=10**30), "limit is a number"),
+    ],
+)
+def test_a_number_or_a_moment_that_no_database_takes_is_told(call: Callable[[], object], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        call()
+
+
+@pytest.mark.parametrize("metadata", [{"at": object()}, {"x": float("nan")}, {"x": "x" * 20_000}, nested(5000)])
+def test_metadata_that_cannot_be_kept_is_refused(metadata: dict[str, Any]) -> None:
+    with pytest.raises(Refused, match="metadata"):
+        ocs.send_message("The disk is full.", metadata=metadata)
+
+
+def test_a_moment_of_expiry_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(Refused, match="no time zone"):
+        ocs.send_message("The disk is full.", expires_at=datetime(2026, 11, 1))  # noqa: DTZ001  what is refused
 
 
 def test_a_run_has_the_fields_that_json_has() -> None:
