@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import sqlite3
@@ -24,7 +25,7 @@ from ocs.store import enqueue, open_store
 from ocs.store.audit import events
 from tests.databases import postgres_database
 
-INSIDE, ANOTHER = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+INSIDE, ANOTHER = (base64.urlsafe_b64encode(bytes([byte]) * 32).decode() for byte in b"ab")
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ANN = Attribution("ann", "cli", NOW)
 
