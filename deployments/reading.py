@@ -48,6 +48,15 @@ def read_beginning(path: Path, shown: str) -> str:
     return decoded(raw, shown) if len(raw) <= LARGEST else _decoded_up_to_a_cut(raw, shown)
 
 
+def first_bytes(path: Path, shown: str, count: int) -> bytes:
+    """So many bytes of a file's beginning, or all of a shorter one.
+
+    Raises:
+        InvalidJob: it cannot be read, or is no regular file.
+    """
+    return _beginning(path, shown, count)
+
+
 def _decoded_up_to_a_cut(raw: bytes, shown: str) -> str:
     """The cut may have halved the last character."""
     try:
@@ -56,14 +65,14 @@ def _decoded_up_to_a_cut(raw: bytes, shown: str) -> str:
         raise _binary(shown) from binary
 
 
-def _beginning(path: Path, shown: str) -> bytes:
+def _beginning(path: Path, shown: str, count: int = LARGEST + 1) -> bytes:
     try:
         # A device is not even opened, and a pipe that nobody writes to is not waited for.
         _refuse_special(path.stat().st_mode, shown)
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
             _refuse_special(os.fstat(handle).st_mode, shown)
-            return file.read(LARGEST + 1)
+            return file.read(count)
     except OSError as failed:
         raise unreadable(shown, f"cannot be read: {failed.strerror}") from failed
     except ValueError as wrong:  # a name with a NUL in it

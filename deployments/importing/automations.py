@@ -106,7 +106,7 @@ def _listed(path: Path) -> list[Mapping[str, Any]]:
 def _json(text: str, path: Path) -> object:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as wrong:
+    except (TypeError, ValueError, RecursionError) as wrong:
         raise unreadable(str(path), f"is not JSON: {on_a_line(wrong)}") from wrong
 
 

@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployments.reading import unreadable
-from ocs.errors import NotFound
+from deployments.reading import first_bytes, unreadable
+from ocs.errors import InvalidJob, NotFound
 from ocs.spec import format_size
 
 MAGIC = b"SQLite format 3\0"
@@ -77,22 +77,15 @@ def opened(path: Path) -> Generator[Database]:
 def is_database(path: Path) -> bool:
     """Whether a file says of itself that it is an SQLite database."""
     try:
-        with path.open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except OSError:
+        return first_bytes(path, str(path), len(MAGIC)) == MAGIC
+    except InvalidJob:
         return False
 
 
 def _header(path: Path, shown: str) -> bytes:
     if not path.exists():
         raise NotFound(f"{shown} is not there.", hint="Name the file, or set SCHEDULER_DB.")
-    if not path.is_file():
-        raise unreadable(shown, "is no regular file")
-    try:
-        with path.open("rb") as file:
-            header = file.read(HEADER)
-    except OSError as failed:
-        raise unreadable(shown, f"cannot be read: {failed.strerror}") from failed
+    header = first_bytes(path, shown, HEADER)
     if not header:
         raise unreadable(shown, "is empty")
     if len(header) < HEADER or not header.startswith(MAGIC):

@@ -16,6 +16,7 @@ from deployments.importing.naming import free, slug
 from deployments.importing.scheduler_history import had_by, ledger, queue
 from deployments.importing.scheduler_job import KNOWN, NotCarriedOver, job_of, moment_of
 from deployments.reading import unreadable
+from ocs.spec.written import on_a_line
 
 PROGRAM = "openclaw-scheduler"
 SCHEMA = 23
@@ -70,10 +71,14 @@ def read(path: Path, now: datetime) -> Source:
     left: list[Left] = []
     names = {alias: address.name for alias, address in addresses.items()}
     for row in rows:
+        about = (on_a_line(row["id"]), on_a_line(row["name"]))
         try:
             found = job_of(row, names)
         except NotCarriedOver as refused:
-            left.append(Left(str(row["id"]), str(row["name"]), str(refused)))
+            left.append(Left(*about, str(refused)))
+            continue
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as wrong:  # columns take any value
+            left.append(Left(*about, f"is not of the form that is known: {on_a_line(wrong)}"))
             continue
         losses = (*found.losses, *_unknown(row, columns))
         jobs.append(replace(found, losses=losses, standing=_standing(row, busy)))
@@ -114,10 +119,17 @@ def _busy(opened: Database, now: datetime) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in opened.rows(AT_WORK):
         started = moment_of(row["started_at"])
-        if started is None or started + timedelta(milliseconds=row["run_timeout_ms"] or 0) + ENDS_LATE < now:
+        if started is None or _is_long_over(started, row["run_timeout_ms"], now):
             continue
         found[str(row["job_id"])] = f"it runs since {started:%H:%M:%S} UTC"
     return found
+
+
+def _is_long_over(started: datetime, milliseconds: Any, now: datetime) -> bool:
+    try:
+        return started + timedelta(milliseconds=milliseconds or 0) + ENDS_LATE < now
+    except (TypeError, OverflowError):  # it has no end that is known
+        return False
 
 
 def _standing(row: Mapping[str, Any], busy: Mapping[str, str]) -> Standing:

@@ -27,6 +27,7 @@ WHERE q.status IN ('pending', 'awaiting_approval') ORDER BY q.scheduled_for LIMI
 KINDS = {"manual": DispatchKind.MANUAL, "chain": DispatchKind.CHAIN, "retry": DispatchKind.RETRY}
 SECOND, BEFORE = timedelta(seconds=1), timedelta(days=1)
 MOST = 20_000
+MOST_RETRIES = 1000
 OVERDUE = timedelta(minutes=2)
 """What waits so long past its time is not taken by anybody: that program looks every ten seconds."""
 Row = Mapping[str, Any]
@@ -72,7 +73,10 @@ def _candidates(job: Found, rows: Iterable[Row]) -> set[datetime]:
         return due
     if schedule.moment is not None or not claimed:
         return due
-    return due | set(newest_between(schedule, min(claimed) - BEFORE, max(claimed) + SECOND, MOST))
+    try:
+        return due | set(newest_between(schedule, min(claimed) - BEFORE, max(claimed) + SECOND, MOST))
+    except OverflowError:  # before the first year, or after the last
+        return due
 
 
 def queue(opened: Database, now: datetime) -> Iterator[Waiting]:
@@ -93,5 +97,9 @@ def queue(opened: Database, now: datetime) -> Iterator[Waiting]:
             is_taken,
             row["source_run_id"],
             row["retry_of_run_id"],
-            (row["retry_count"] or 0) + 1 if kind is DispatchKind.RETRY else 1,
+            _count(row["retry_count"]) + 1 if kind is DispatchKind.RETRY else 1,
         )
+
+
+def _count(given: object) -> int:
+    return given if isinstance(given, int) and 0 <= given <= MOST_RETRIES else 0

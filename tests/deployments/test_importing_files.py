@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 def test_what_is_no_database_of_it_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         scheduler.read(tmp_path / "nowhere.db", NOW)
-    assert said(tmp_path) == "is no regular file"
+    assert said(tmp_path) == "cannot be read: Is a directory"
     (tmp_path / "empty.db").touch()
     assert said(tmp_path / "empty.db") == "is empty"
     (tmp_path / "text.db").write_text("jobs: []\n" * 50)
@@ -37,6 +38,47 @@ def test_what_is_no_database_of_it_is_said_to_be_none(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as other, other:
         other.execute("CREATE TABLE jobs (id TEXT, state TEXT)")
     assert "not one of openclaw-scheduler" in said(tmp_path / "other.db")
+
+
+def test_nonsense_of_one_run_keeps_no_job_from_being_read(tmp_path: Path) -> None:
+    """The columns of SQLite take any value; a run whose end is not known is at work."""
+    begun = {"job_id": "1", "status": "running", "started_at": "2026-11-30 11:59:00"}
+    retry = {"job_id": "1", "dispatch_kind": "retry", "scheduled_for": "2026-11-30 12:00:00", "retry_of_run_id": "r2"}
+    path = scheduler_database(
+        tmp_path / "scheduler.db",
+        [shell("1", "one"), shell("2", "two")],
+        more={
+            "runs": [
+                {"id": "r1", **begun, "run_timeout_ms": "never"},
+                {"id": "r2", **begun, "run_timeout_ms": 2**62, "retry_count": "many"},
+            ],
+            "job_dispatch_queue": [{"id": "q1", **retry}],
+            "idempotency_ledger": [
+                {"key": "k", "job_id": "1", "run_id": "r1", "claimed_at": "0001-01-01", "expires_at": "9999-12-31"}
+            ],
+        },
+    )
+    source = scheduler.read(path, NOW)
+    assert [(job.name, job.standing.busy is not None) for job in source.jobs] == [("one", True), ("two", False)]
+    assert [waiting.attempt for waiting in source.waiting] == [1]
+
+
+def test_an_automation_that_is_no_text_is_said_to_be_none(tmp_path: Path) -> None:
+    path = tmp_path / "openclaw.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE cron_jobs (job_id, job_json, state_json, enabled, sort_order)")
+        database.execute("INSERT INTO cron_jobs VALUES ('a', NULL, '{}', 1, 1)")
+    with pytest.raises(InvalidJob, match="cannot be read"):
+        automations.read(path, "UTC")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "is no regular file" in said(pipe)
+    with pytest.raises(InvalidJob) as refused:
+        automations.read(pipe, "UTC")
+    assert "is no regular file" in refused.value.problems[0].message
 
 
 def test_a_damaged_one_is_said_to_be_damaged(tmp_path: Path) -> None:

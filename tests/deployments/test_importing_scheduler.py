@@ -213,6 +213,8 @@ def test_ids_that_collide_are_numbered_and_names_without_letters_take_the_old_id
         (shell("a", "a", contract_sandbox="strict"), "contract, which is not supported yet"),
         (shell("a", "a", identity_run_as="root", authorization_ref="x"), "authorization, identity"),
         (shell("a", "a", child_credential_policy="inherit"), "child_credentials"),
+        (shell("a", "a", run_timeout_ms=2**62), "is not of the form that is known"),
+        (shell("a", "a", run_timeout_ms="soon"), "is not of the form that is known"),
         (shell("a", "a", output_excerpt_limit_bytes=10), "at least 64"),
         (child(shell("a", "a"), "gone"), "its parent is not there any more"),
         (child(shell("a", "a"), "a"), "after itself"),
