@@ -13,6 +13,8 @@ from ocs.rules.occurrences import EVERY_ANCHOR, counts_days, next_occurrence, oc
 from ocs.spec import Job, Schedule, format_duration
 
 DAY = timedelta(days=1)
+AHEAD = timedelta(minutes=10)
+"""Clocks of several hosts differ by less. A moment further ahead was written by a clock that was wrong."""
 INSTANT = timedelta(microseconds=1)
 LOOKED_BACK = 40
 """Days: a deadline before that is not looked at any more."""
@@ -35,6 +37,11 @@ class Seen:
     @property
     def counts_from(self) -> datetime:
         return max(self.since, self.last_ok_at or self.since)
+
+    def is_ahead(self, now: datetime) -> bool:
+        """Whether it is of a clock that was wrong: until that moment has come, nothing would be missed."""
+        moments = (self.since, self.last_ok_at, self.deadlines_until)
+        return any(moment is not None and moment > now + AHEAD for moment in moments)
 
 
 @dataclass(frozen=True, slots=True)

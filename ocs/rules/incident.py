@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ocs.rules.delivery import LONGEST_NAME, Notification
-from ocs.rules.expectation import Deadline, Seen
+from ocs.rules.expectation import AHEAD, Deadline, Seen
 from ocs.rules.plain_text import one_line
 from ocs.rules.wording import count_of, in_zone
 from ocs.spec import Deliver, Job, format_duration
@@ -75,7 +75,9 @@ def seen(incident: Incident | None, signs: Sequence[Sign], now: datetime) -> tup
 
 def repeated(incident: Incident, deliver: Deliver, now: datetime) -> Incident | None:
     """The incident as it is told once more, None when it is not time for that."""
-    if deliver.repeat is None or incident.told_at is None or now - incident.told_at < deliver.repeat:
+    if deliver.repeat is None or incident.told_at is None:
+        return None
+    if -AHEAD <= now - incident.told_at < deliver.repeat:
         return None
     return _told(incident, (), now)
 

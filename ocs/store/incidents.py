@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete
+from sqlalchemy import ColumnElement, delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from ocs.rules import incident as rule
 from ocs.rules.delivery import Notification
 from ocs.rules.dispatch import RunStatus
-from ocs.rules.expectation import Deadline, Seen
+from ocs.rules.expectation import AHEAD, Deadline, Seen
 from ocs.rules.incident import Incident, Trouble
 from ocs.spec import Job
 from ocs.store import deliveries
@@ -107,17 +107,31 @@ def _is_over(seen: Seen, missed: Deadline | None) -> bool:
 
 
 async def watch(store: Store, job_ids: Collection[str], now: datetime) -> dict[str, Seen]:
-    """What is known of each of these jobs; those that were not watched before count from now on."""
+    """What is known of each of these jobs; those that were not watched before count from now on.
+
+    So do those of which a clock that was ahead has written something.
+    """
     async with store.reading() as session:
         rows = {row.job_id: row for row in await session.scalars(select(Watched))}
         if rows.keys() >= set(job_ids):
-            return await _all_seen(session, [rows[job_id] for job_id in job_ids])
+            seen = await _all_seen(session, [rows[job_id] for job_id in job_ids])
+            if not any(each.is_ahead(now) for each in seen.values()):
+                return seen
     async with store.transaction(lock=("watched",)) as session:
+        await _set_right(session, now)
         rows = {row.job_id: row for row in await session.scalars(select(Watched))}
         new = [Watched(job_id=job_id, since=now) for job_id in job_ids if job_id not in rows]
         session.add_all(new)
         rows |= {row.job_id: row for row in new}
         return await _all_seen(session, [rows[job_id] for job_id in job_ids])
+
+
+async def _set_right(session: AsyncSession, now: datetime) -> None:
+    """What a clock has written that was ahead counts from now on."""
+    limit = now + AHEAD
+    await session.execute(update(Watched).where(col(Watched.since) > limit).values(since=now))
+    await session.execute(update(Watched).where(col(Watched.deadlines_until) > limit).values(deadlines_until=now))
+    await session.execute(update(JobState).where(col(JobState.last_ok_at) > limit).values(last_ok_at=now))
 
 
 async def watch_no_others(store: Store, job_ids: Collection[str], now: datetime) -> None:

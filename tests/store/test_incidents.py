@@ -20,6 +20,7 @@ from ocs.store.retention import prune
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 OK = DispatchResult(RunStatus.OK, idempotency_action=IdempotencyAction.KEEP)
 FAILED = DispatchResult(RunStatus.ERROR, error="Exited with code 3.", exit_code=3)
+REPEATED = {"to": "ops", "repeat": "20h"}
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -212,3 +213,15 @@ async def test_a_job_that_tells_nobody_any_more_ends_its_incident_in_silence(sto
     await end(store, job(deliver=deliver), OK)
     assert await told(store) == ["load: failed"]
     assert await incidents.open_incidents(store) == []
+
+
+async def test_what_a_clock_wrote_that_was_ahead_hides_nothing_once_it_is_right(store: Store) -> None:
+    """A year ahead the job succeeded, and was late the day after. Then the clock is right, and nothing succeeds."""
+    expected = job(expect={"success_every": "1d", "grace": "1h", "deadline": "06:30"}, deliver=REPEATED)
+    ahead = NOW + 365 * DAY
+    await look(store, expected, ahead)
+    await end(store, expected, OK, ahead)
+    assert await look(store, expected, ahead + DAY)
+    found = [await look(store, expected, NOW + hours * HOUR) for hours in (0, 1, 24, 26)]
+    assert found == [True, False, True, True], "all counts from when the clock was right"
+    assert await told(store) == ["load: still late", "load: still late", "load: quiet", "load: late"]
