@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from deployments.importing import automations, crontab_lines, scheduler
 from deployments.importing.foreign import STAYS_OFF, Found, Source
+from ocs.errors import Refused
 from ocs.rules.occurrences import newest_between, occurrences
 from ocs.spec import Job, Schedule
+from ocs.spec.written import on_a_line
 
 SECOND = timedelta(seconds=1)
 
@@ -52,7 +56,21 @@ def taken_over(source: Source, jobs: Iterable[Job]) -> list[Job]:
 
 
 def theirs(found: Found, now: datetime, count: int) -> list[datetime]:
-    """When the other program runs a job next, as far as it has said so itself, and by its schedule from then on."""
+    """When the other program runs a job next, as far as it has said so itself, and by its schedule from then on.
+
+    Raises:
+        Refused: it has a schedule by now that means nothing here.
+    """
+    try:
+        return _theirs(found, now, count)
+    except ValidationError as wrong:
+        said = wrong.errors()[0]["msg"].removeprefix("Value error, ")
+        raise Refused(f"its schedule there cannot be read: {on_a_line(said)}") from wrong
+    except ArithmeticError as wrong:  # an interval of nothing, or beyond the last year
+        raise Refused("its schedule there has no times") from wrong
+
+
+def _theirs(found: Found, now: datetime, count: int) -> list[datetime]:
     if "schedule" not in found.document:
         return []
     schedule = Schedule.model_validate(found.document["schedule"])

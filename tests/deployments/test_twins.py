@@ -12,9 +12,10 @@ from deployments.catalogue import Catalogue
 from deployments.crontab import parse as parse_crontab
 from deployments.crontab_jobs import origin_of
 from deployments.importing import automations, crontab_lines, scheduler
-from deployments.importing.foreign import Source
+from deployments.importing.foreign import Found, Source, Standing
 from deployments.importing.settle import settle
 from deployments.importing.twins import Twin, difference, how_to_stop, owed, taken_over, theirs, twins
+from ocs.errors import Refused
 from ocs.rules.dispatch import DispatchKind
 from ocs.spec import Job, parse
 from tests.foreign import automation, automations_file, child, ledger_key, scheduler_database, shell
@@ -58,6 +59,26 @@ def test_what_is_owed_is_the_newest_occurrence_that_was_not_run(
     source = scheduler.read(scheduler_database(tmp_path / "scheduler.db", [row, shell("b", "b")]), NOW)
     twin = next(twin for twin in twins(source, ours(source)) if twin.found.source_id == "a")
     assert owed(twin, NOW) == due
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (Found("a", "a", True, {"schedule": {"cron": "@daily", "timezone": "Mars/Base"}}), '"Mars/Base" is not a time'),
+        (Found("a", "a", True, {"schedule": {"cron": "61 * * * *"}}), "its schedule there cannot be read"),
+        (
+            Found("a", "a", True, {"schedule": "@daily"}, standing=Standing(NOW - MINUTE, timedelta(0))),
+            "its schedule there has no times",
+        ),
+        (
+            Found("a", "a", True, {"schedule": "@daily"}, standing=Standing(NOW, timedelta(days=999_999))),
+            "its schedule there has no times",
+        ),
+    ],
+)
+def test_a_schedule_that_was_changed_there_into_none_is_told(found: Found, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        theirs(found, NOW, 5000)
 
 
 def test_of_an_automation_that_was_switched_off_all_is_owed_since_then(tmp_path: Path) -> None:

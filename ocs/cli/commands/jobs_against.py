@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocs.cli import importing
 from ocs.cli.render.output import answer, say, table, tell
-from ocs.errors import NotFound
+from ocs.errors import NotFound, Refused
 from ocs.rules.wording import count_of, local, utc
 from ocs.service import session
 
@@ -54,8 +54,12 @@ def _view(twin: Twin, count: int) -> dict[str, Any]:
     from ocs.rules.occurrences import occurrences
 
     now = session.now()
-    their = theirs(twin.found, now, count)
     ours = occurrences(twin.job.schedule, now, count) if twin.job.schedule else []
+    try:
+        their = theirs(twin.found, now, count)
+        differs = difference(their, ours)
+    except Refused as refused:
+        their, differs = [], refused.message
     return {
         "job": twin.job.id,
         "id": twin.found.source_id,
@@ -63,7 +67,7 @@ def _view(twin: Twin, count: int) -> dict[str, Any]:
         "enabled_there": twin.found.enabled,
         "theirs": [utc(moment) for moment in their],
         "ours": [utc(moment) for moment in ours],
-        "differs": difference(their, ours),
+        "differs": differs,
     }
 
 
