@@ -12,6 +12,8 @@ from ocs.rules.plain_text import one_line
 SHOWN = 200
 TELLING = ("command", "path", "query", "url", "task", "message", "title")
 """Of a tool's arguments the first of these says most."""
+MOST_TOKENS = 2**63 - 1
+"""What a column holds: nonsense of a gateway must not keep a run from being recorded."""
 SEARCHED = "tool_call"
 """The tool by which the gateway has others called that it keeps behind a search."""
 
@@ -25,9 +27,9 @@ class Used:
     cost_usd: float = 0.0
 
     def __add__(self, other: Used) -> Used:
-        return Used(
-            self.tokens_in + other.tokens_in, self.tokens_out + other.tokens_out, self.cost_usd + other.cost_usd
-        )
+        tokens_in = min(self.tokens_in + other.tokens_in, MOST_TOKENS)
+        tokens_out = min(self.tokens_out + other.tokens_out, MOST_TOKENS)
+        return Used(tokens_in, tokens_out, self.cost_usd + other.cost_usd)
 
 
 def place_of(message: Mapping[str, Any]) -> int:

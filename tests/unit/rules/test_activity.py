@@ -56,3 +56,9 @@ ANYTHING = st.recursive(
 def test_nonsense_shows_something_or_nothing_and_uses_what_a_database_takes(message: dict[str, Any]) -> None:
     doing(message)
     assert 0 <= used(message).tokens_in < 2**63
+
+
+def test_tokens_never_add_up_to_more_than_a_column_holds() -> None:
+    much = used({"usage": {"input": 2**53 - 1, "cacheRead": 2**53 - 1, "output": 2**53 - 1}})
+    together = sum([much] * 3000, Used())
+    assert (together.tokens_in, together.tokens_out) == (2**63 - 1, 2**63 - 1)
