@@ -1,5 +1,6 @@
 """The store: what Prefect does not promise. Runs, the idempotency ledger, the outbox, the queue."""
 
+from ocs.store.abandoning import abandon
 from ocs.store.approval_gate import ApprovalContext, ApprovalRequested, Declined
 from ocs.store.claim import Claim, Claimed, Dispatched, Forbidden, Queued, Rejected, claim, dispatch_of, dispatched
 from ocs.store.engine import Store, open_store
@@ -8,7 +9,6 @@ from ocs.store.leases import Lease, leases, record_process, record_session, rene
 from ocs.store.outbox import (
     PendingDispatch,
     Sent,
-    abandon,
     enqueue,
     mark_published,
     pending_dispatches,

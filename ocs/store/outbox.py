@@ -143,22 +143,6 @@ async def mark_published(store: Store, dispatch: PendingDispatch, flow_run_id: U
             row.status = DispatchStatus.PUBLISHED
 
 
-async def abandon(store: Store, dispatch_id: UUID, *, why: str, now: datetime) -> None:
-    """Give up a dispatch that can never become a run, and say so in the audit trail."""
-    async with store.transaction() as session:
-        row = await session.get_one(DispatchRow, dispatch_id, with_for_update=True)
-        if row.status not in OPEN:
-            return
-        row.status = DispatchStatus.CANCELLED
-        record(
-            session,
-            "dispatch-abandoned",
-            job_id=row.job_id,
-            by=Attribution("scheduler", "publish", now),
-            after={"dispatch": str(dispatch_id), "why": why},
-        )
-
-
 async def withdraw(store: Store, job_id: str, *, by: Attribution) -> list[UUID]:
     """Withdraw every dispatch of a job that is no run yet; returns the flow runs that publish already made for them."""
     async with store.transaction(lock=(f"job:{job_id}",)) as session:

@@ -15,7 +15,7 @@ from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.rules.tasks import BUILT_IN, Report, TaskStatus
 from ocs.spec import Job
-from ocs.store import Claimed, Store, claim, deliveries, dispatch_of, finish, queries, tasks, withdraw_one
+from ocs.store import Claimed, Store, abandon, claim, deliveries, dispatch_of, finish, queries, tasks, withdraw_one
 from ocs.store.tasks import Begun, NewTask
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -132,6 +132,28 @@ async def test_a_key_that_stands_twice_among_many_starts_none(store: Store) -> N
         await start(store, task("x", key="k"), task("y", key="k"))
     assert refused.value.hint == "Give each task its own key."
     assert await tasks.newest(store, limit=9) == []
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_who_handed_over_a_task_hears_that_it_can_never_begin(store: Store, has_begun: bool) -> None:
+    told = JOB.changed({"deliver": {"when": "always", "to": "ops"}, "name": "one"})
+    (begun,) = await start(store, task(document=told.document()))
+    open_one = begun.task.id
+    if has_begun:
+        failed = DispatchResult(RunStatus.ERROR, error="It is overloaded.")
+        (open_one,) = await attempt(store, begun.task.id, failed, timedelta(0), told)
+    for _ in range(2):
+        await abandon(store, open_one, why="its template is not rolled out any more", now=NOW)
+    (delivery,) = await deliveries.unsent(store)
+    assert (delivery.subject, delivery.target) == ("one: withdrawn", "ops")
+    begins = "It is not tried again" if has_begun else "It never began"
+    assert delivery.body.startswith(f"{begins}: its template is not rolled out any more.")
+
+
+async def test_of_a_quiet_task_that_can_never_begin_nobody_hears(store: Store) -> None:
+    (begun,) = await start(store, task())
+    await abandon(store, begun.task.id, why="it is gone", now=NOW)
+    assert await deliveries.unsent(store) == []
 
 
 async def test_a_conversation_is_gone_on_with_by_one_task_at_a_time(store: Store) -> None:
