@@ -93,13 +93,13 @@ async def test_silent_tasks_are_found_however_many_others_are_newer(ocs: Ocs) ->
                 session.add_all(running(age))
     finally:
         await store.close()
-    answered = ocs("dispatch", "list", "--silent", "29m", "--json")
+    answered = ocs("dispatch", "list", "--silent", "29h", "--json")
     assert (answered.status, [task["label"] for task in answered.json["tasks"]]) == (1, ["task-29"])
 
 
 def running(age: int) -> list[DispatchRow | Task | Run]:
-    """A task that runs, of which nothing was heard for so many minutes."""
-    at, task_id = NOW - timedelta(minutes=age), uuid4()
+    """A task that runs, of which nothing was heard for so many hours."""
+    at, task_id = NOW - timedelta(hours=age), uuid4()
     of_job: dict[str, Any] = {"job_id": "subagent", "kind": DispatchKind.MANUAL, "scheduled_for": at}
     return [
         DispatchRow(id=task_id, status=DispatchStatus.DONE, created_at=at, **of_job),
