@@ -22,6 +22,8 @@ from ocs.errors import OcsError, UsageError
 from ocs.files import make_folder, open_file
 
 NO_MORE_OUTPUT = (errno.EPIPE, errno.ENOSPC)
+SHOWN = 60
+"""Characters of a path that is too long."""
 
 app = typer.Typer(
     cls=Group,
@@ -122,6 +124,8 @@ def _run(arguments: list[str]) -> int:
     except OSError as failed:
         if failed.errno in NO_MORE_OUTPUT:
             raise
+        if failed.errno == errno.ENAMETOOLONG:
+            return fail(UsageError(f"A path is longer than this system takes: {str(failed.filename)[:SHOWN]}..."))
         return _report_bug(failed)
     except Exception as bug:  # a person never sees a traceback they did not ask for
         return _report_bug(bug)

@@ -21,5 +21,5 @@ def test_a_run_without_an_exit_code_or_a_duration_is_told_without(
 ) -> None:
     run = Run(id=uuid4(), job_id="brief", exit_code=exit_code, status=RunStatus.OK)
     with output.out.capture() as said:
-        show_end(run, {"status": "ok", "duration_s": duration}, None)
+        show_end(run, {"status": "ok", "duration_s": duration, "notes": []}, None)
     assert said.get() == told
