@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from enum import StrEnum
 from typing import Any, cast
 
 from blocks.gateway import OpenClawGateway
@@ -16,6 +17,41 @@ LATEST = 20
 """Messages of a session that are looked through for the last words."""
 ROUNDS = 3
 """A sub-agent may spawn another one while it is told to end."""
+
+
+class Live(StrEnum):
+    """What a gateway does with words for a turn that goes on.
+
+    TAKEN: the agent reads them at its next step. IDLE: no turn goes on that could take them, nothing was done.
+    REFUSED: this gateway takes none.
+    """
+
+    TAKEN = "taken"
+    IDLE = "idle"
+    REFUSED = "refused"
+
+
+async def steer(gateway: OpenClawGateway, key: str, words: str) -> Live:
+    """Tell the turn that goes on in a session something; the turn's own reply then answers it.
+
+    The gateway answers when the agent has read it, which may take as long as a tool works.
+
+    Raises:
+        GatewayError: it is away or took too long; whether it took the words is not known.
+    """
+    # With `mode` and without a wait: otherwise the gateway begins a turn, and the two sessions talk to each other.
+    said = {"sessionKey": key, "message": words, "mode": "steer", "timeoutSeconds": 0}
+    try:
+        answer = await gateway.invoke_tool("sessions_send", said, session_key=key)
+    except GatewayError as failed:
+        if failed.retryable:
+            raise
+        return Live.REFUSED
+    details: Any = answer.get("details")
+    told: Mapping[str, Any] = cast("dict[str, Any]", details) if isinstance(details, dict) else {}
+    if told.get("targetDisposition") == "steered":
+        return Live.TAKEN
+    return Live.REFUSED if told.get("status") == "forbidden" else Live.IDLE
 
 
 async def family(gateway: OpenClawGateway, key: str, besides: Collection[str] = ()) -> tuple[SubAgent, ...] | None:

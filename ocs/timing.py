@@ -140,6 +140,8 @@ class Timing:
     """From one record of what an agent does to the next."""
     activity_again: timedelta = timedelta(seconds=2)
     """A session's history that is not to be had (yet) is asked for again after this."""
+    steer_look: timedelta = timedelta(seconds=2)
+    """From one look of a worker for what people say to its agents to the next."""
     rest_look: timedelta = timedelta(seconds=3)
     """From one look for a turn's sub-agents, which go on after its reply, to the next."""
     rest_owed: timedelta = timedelta(minutes=1)

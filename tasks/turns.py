@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from blocks.gateway import ChatTurn, OpenClawGateway, gateway
@@ -15,7 +18,7 @@ from ocs.rules.prompt import Parent
 from ocs.rules.retrieval import CANDIDATES, Earlier
 from ocs.rules.session_key import Before
 from ocs.spec import Agent, Job, Main
-from ocs.store import Store, inbox, queries, record_session
+from ocs.store import Store, inbox, queries, record_session, steers
 from ocs.store.tables import Run
 from ocs.store.tables_tasks import Task
 from ocs.store.tasks import task_of_dispatch
@@ -23,6 +26,7 @@ from tasks.adapter import runtime
 from tasks.adapter.transient import retry_transient
 from tasks.doing import Doing
 from tasks.done import checked, reported
+from tasks.steering import Ear
 from tasks.strategies.agent import run_turn, send_event
 from tasks.strategies.work import Work
 
@@ -63,6 +67,7 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
     goes_on = earlier is not None or (lineage.task is not None and lineage.task.conversation != lineage.task.id)
     turn = ChatTurn(task.agent, _asked(message, earlier, lineage.before), key, task.model, profile)
     doing = Doing(work.context.run_id, partial(work.show, "activity"))
+    ear = await _ear(reached, lineage, work, key, anew=lineage.before is not None and earlier is None)
     take = partial(
         run_turn,
         reached,
@@ -71,15 +76,67 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
         output=work.job.output,
         artifacts=work.artifacts,
         on_line=partial(work.show, "stdout"),
-        watch=doing.take,
+        watch=_both(doing, ear),
     )
-    async with doing.kept():
-        result = await take(turn, goes_on=goes_on)
+
+    async def done(result: DispatchResult) -> DispatchResult:
         if lineage.task is not None and task.report == "required":
             ask = replace(turn, message=prompt.to_be_reported(lineage.task.label))
             once_more = partial(take, ask, artifacts=work.beside("report").artifacts)
             result = await reported(lineage.task.id, work.context, result, once_more)
         return await checked(task, work, result)
+
+    async with doing.kept(), ear.open() if ear else contextlib.nullcontext():
+        if ear is None:
+            return await done(await take(turn, goes_on=goes_on))
+        return await _steered(ear, turn, partial(take, ear=ear), done, goes_on=goes_on)
+
+
+async def _steered(
+    ear: Ear,
+    turn: ChatTurn,
+    take: Callable[..., Awaitable[DispatchResult]],
+    done: Callable[[DispatchResult], Awaitable[DispatchResult]],
+    *,
+    goes_on: bool,
+) -> DispatchResult:
+    """Have the turn taken, with what people said before it, and once more for what they say until it is done."""
+    if said := await ear.next(ended_well=False):
+        turn = replace(turn, message=f"{turn.message}\n\n{said}")
+    while True:
+        result = await take(turn, goes_on=goes_on)
+        if result.retry_in is not None:
+            await ear.take_back()
+        result = await done(result)
+        if (said := await ear.end(result)) is None:
+            return result
+        turn, goes_on = replace(turn, message=said), True
+
+
+async def _ear(reached: OpenClawGateway, lineage: Lineage, work: Work, key: str, *, anew: bool) -> Ear | None:
+    """What hears what people say to the task; a conversation that begins anew knows nothing of what they said."""
+    task = lineage.task
+    if task is None:
+        return None
+
+    async def forget() -> None:
+        await steers.renew(await runtime.store(), task.id)
+
+    if anew:
+        await retry_transient("have steers told again", forget)
+    return Ear(task.id, work.context.run_id, reached, key, partial(work.show, "activity"))
+
+
+def _both(doing: Doing, ear: Ear | None) -> Callable[[Mapping[str, Any]], None]:
+    """Takes in what comes into the session."""
+    if ear is None:
+        return doing.take
+
+    def take(message: Mapping[str, Any]) -> None:
+        doing.take(message)
+        ear.saw(message)
+
+    return take
 
 
 def _asked(message: str, earlier: str | None, before: Before | None) -> str:

@@ -208,6 +208,10 @@ COMMANDS: Mapping[str, Branch | Command] = {
                 "commands.dispatch",
                 "Print what a task's agent said in the end, whole. Ends with status 1 when the task has failed, or not ended.",
             ),
+            "steer": Command(
+                "commands.dispatch_steer",
+                "Tell a task's agent something while it works. It is kept until it was read; show says what became of it.",
+            ),
             "cancel": Command(
                 "commands.dispatch",
                 "End a task: its turn and its sub-agents are ended in the gateway; one that waits is withdrawn.",

@@ -12,8 +12,8 @@ NOTICE = (
 )
 
 
-def fenced(label: str, text: str) -> str:
+def fenced(label: str, text: str, *, of: str = "data") -> str:
     """The text between two lines that it cannot imitate: their code is made from the text itself."""
     inside = without_blank_ends(uncoloured(text))
     code = hashlib.sha256(inside.encode()).hexdigest()[:12]
-    return f"--- begin data {code}: {label} ---\n{inside}\n--- end data {code} ---"
+    return f"--- begin {of} {code}: {label} ---\n{inside}\n--- end {of} {code} ---"

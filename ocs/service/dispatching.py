@@ -11,7 +11,6 @@ from uuid import UUID
 from ocs.errors import InvalidJob, Problem, Refused
 from ocs.rules.attribution import Attribution
 from ocs.rules.tasks import TEMPLATE, TaskStatus, Wish, checked_key, checked_label, checked_report, document
-from ocs.rules.wording import local
 from ocs.service import session
 from ocs.service.commits import is_commit
 from ocs.service.deployed import deployed_job
@@ -181,7 +180,7 @@ async def cancel(store: Store, label: str, *, by: Attribution) -> Told:
 
     told = await tasks.by_label(store, label)
     if not told.status.is_open:
-        raise _has_ended(told)
+        raise tasks.has_ended(told)
     last = told.last
     async with session.server() as client:
         if last is not None and not last.status.final:
@@ -211,21 +210,12 @@ async def report_done(
 
     told = await tasks.by_label(store, label)
     if not told.status.is_open:
-        raise _has_ended(told)
+        raise tasks.has_ended(told)
     report = checked_report(summary, checklist, sha, task=told.task.text)
     if report.sha is not None and not await is_commit(report.sha, folder):
         raise Refused(f'"{report.sha}" is no commit in {folder}.', hint="Name the repository's folder: --dir")
     await tasks.write_report(store, told.task, report, by=by)
     return await tasks.by_label(store, label)
-
-
-def _has_ended(told: Told) -> Refused:
-    at = told.last.finished_at if told.last else None
-    when = f", {local(at)}" if at else ""
-    label = told.task.label
-    return Refused(
-        f"{label} has ended ({told.status}{when}).", hint=f"Go on with it: ocs dispatch start --continue {label}"
-    )
 
 
 def is_silent(told: Told, longest: timedelta, now: datetime) -> bool:

@@ -41,10 +41,19 @@ def text_of(text: str | None, file: Path | None, variable: str | None) -> str:
             raise UsageError(f"There is no environment variable {variable}.")
         found = os.environ[variable]
     else:
-        found = _decoded(_typed(), "standard input") if text == FROM_INPUT else text or ""
+        found = words(text or "")
     if not found.strip():
         raise UsageError(EMPTY)
     return found
+
+
+def words(text: str) -> str:
+    """What was typed; - stands for standard input.
+
+    Raises:
+        UsageError: that is too long, or no text.
+    """
+    return _decoded(_typed(), "standard input") if text == FROM_INPUT else text
 
 
 def _typed() -> bytes:

@@ -17,7 +17,7 @@ from ocs.errors import NotFound, Refused
 from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.tasks import Report, TaskStatus, status_of
-from ocs.rules.wording import SHORT
+from ocs.rules.wording import SHORT, local
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
@@ -96,21 +96,52 @@ async def by_label(store: Store, label: str) -> Told:
         task = (await session.scalars(newest)).first()
         if task is None:
             raise NotFound(f'There is no task "{label}".', hint="See them: ocs dispatch list")
-        return (await _told(session, [task]))[0]
+        return (await told_of(session, [task]))[0]
+
+
+async def told_of(session: AsyncSession, tasks: Sequence[Task]) -> list[Told]:
+    """Of each task its attempts: the runs of its dispatch, and those that retry them, generation by generation."""
+    attempts: dict[UUID, list[Run]] = {task.id: [] for task in tasks}
+    dispatches: dict[UUID, DispatchRow] = {}
+    coming: set[UUID] = set()
+    for start_at in range(0, len(tasks), AT_ONCE):
+        ids = [task.id for task in tasks[start_at : start_at + AT_ONCE]]
+        rows = await session.scalars(select(DispatchRow).where(col(DispatchRow.id).in_(ids)))
+        dispatches |= {row.id: row for row in rows}
+        first = await session.scalars(select(Run).where(col(Run.dispatch_id).in_(ids)))
+        generation = [(run.dispatch_id, run) for run in first if run.dispatch_id is not None]
+        while generation:
+            task_of = {run.id: task_id for task_id, run in generation}
+            for task_id, run in generation:
+                attempts[task_id].append(run)
+            coming |= await _with_more_to_come(session, list(task_of))
+            following = await session.scalars(select(Run).where(col(Run.retry_of).in_(task_of)))
+            generation = [(task_of[run.retry_of], run) for run in following if run.retry_of is not None]
+    return [_one(task, dispatches.get(task.id), attempts[task.id], coming) for task in tasks]
+
+
+def has_ended(told: Told) -> Refused:
+    """Why nothing can be done any more about a task that has ended."""
+    at = told.last.finished_at if told.last else None
+    when = f", {local(at)}" if at else ""
+    label = told.task.label
+    return Refused(
+        f"{label} has ended ({told.status}{when}).", hint=f"Go on with it: ocs dispatch start --continue {label}"
+    )
 
 
 async def newest(store: Store, *, limit: int) -> list[Told]:
     """The newest tasks, newest first."""
     in_order = select(Task).order_by(col(Task.created_at).desc(), col(Task.id)).limit(limit)
     async with store.reading() as session:
-        return await _told(session, list(await session.scalars(in_order)))
+        return await told_of(session, list(await session.scalars(in_order)))
 
 
 async def open_ones(store: Store) -> list[Told]:
     """Every task that has not ended, newest first."""
     async with store.reading() as session:
         in_order = select(Task).order_by(col(Task.created_at).desc(), col(Task.id))
-        return [told for told in await _told(session, list(await session.scalars(in_order))) if told.status.is_open]
+        return [told for told in await told_of(session, list(await session.scalars(in_order))) if told.status.is_open]
 
 
 async def task_of_dispatch(store: Store, dispatch_id: UUID) -> Task | None:
@@ -171,7 +202,7 @@ async def _refuse_open(session: AsyncSession, new: Sequence[NewTask]) -> None:
     _refuse_twice([each.key for each in new if each.key is not None], "key")
     for start_at in range(0, len(labels), AT_ONCE):
         same = select(Task).where(col(Task.label).in_(labels[start_at : start_at + AT_ONCE]))
-        for told in await _told(session, list(await session.scalars(same))):
+        for told in await told_of(session, list(await session.scalars(same))):
             if told.status.is_open:
                 raise Refused(f'"{told.task.label}" is {_told_as(told)}.', hint=_instead(told))
 
@@ -190,7 +221,7 @@ async def _refuse_shared(session: AsyncSession, new: Sequence[NewTask]) -> None:
     conversations = list(before)
     for start_at in range(0, len(conversations), AT_ONCE):
         same = select(Task).where(col(Task.conversation).in_(conversations[start_at : start_at + AT_ONCE]))
-        for told in await _told(session, list(await session.scalars(same))):
+        for told in await told_of(session, list(await session.scalars(same))):
             if told.status.is_open:
                 label = before[told.task.conversation]
                 raise Refused(
@@ -244,27 +275,6 @@ def _write(session: AsyncSession, new: NewTask, by: Attribution) -> Begun:
     session.add_all((row, task))
     record(session, "dispatch", job_id=new.template, by=by, after={"task": str(task.id), "label": task.label})
     return Begun(task, pending(row))
-
-
-async def _told(session: AsyncSession, tasks: Sequence[Task]) -> list[Told]:
-    """Of each task its attempts: the runs of its dispatch, and those that retry them, generation by generation."""
-    attempts: dict[UUID, list[Run]] = {task.id: [] for task in tasks}
-    dispatches: dict[UUID, DispatchRow] = {}
-    coming: set[UUID] = set()
-    for start_at in range(0, len(tasks), AT_ONCE):
-        ids = [task.id for task in tasks[start_at : start_at + AT_ONCE]]
-        rows = await session.scalars(select(DispatchRow).where(col(DispatchRow.id).in_(ids)))
-        dispatches |= {row.id: row for row in rows}
-        first = await session.scalars(select(Run).where(col(Run.dispatch_id).in_(ids)))
-        generation = [(run.dispatch_id, run) for run in first if run.dispatch_id is not None]
-        while generation:
-            task_of = {run.id: task_id for task_id, run in generation}
-            for task_id, run in generation:
-                attempts[task_id].append(run)
-            coming |= await _with_more_to_come(session, list(task_of))
-            following = await session.scalars(select(Run).where(col(Run.retry_of).in_(task_of)))
-            generation = [(task_of[run.retry_of], run) for run in following if run.retry_of is not None]
-    return [_one(task, dispatches.get(task.id), attempts[task.id], coming) for task in tasks]
 
 
 async def _with_more_to_come(session: AsyncSession, run_ids: Sequence[UUID]) -> set[UUID]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from blocks import gateway_sessions
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
@@ -31,12 +31,25 @@ class Silent(Exception):
     """Nothing came for too long."""
 
 
+class Ear(Protocol):
+    """Hears what people say to the agent meanwhile.
+
+    `at_once` asks for the turn to be ended for it, `waiting` says that something is to be told with the next turn, and
+    `next` gives that, None when there is nothing (any more); `ended_well` says so of the turn before.
+    """
+
+    at_once: asyncio.Event
+    waiting: asyncio.Event
+
+    async def next(self, *, ended_well: bool) -> str | None: ...
+
+
 @dataclass(slots=True)
 class Conversation:
     """`said` holds the last reply, in a capture that `capture` makes; `note` takes what is to be known of it.
 
     `begun` says that the gateway may have taken the turn. `watch` gets each message that comes into the session
-    meanwhile, in a conversation of the run's own.
+    meanwhile, in a conversation of the run's own. What `ear` hears is told in further turns; the last reply counts.
     """
 
     gateway: OpenClawGateway
@@ -45,6 +58,7 @@ class Conversation:
     capture: Callable[[], Capture]
     note: Callable[[str], None]
     watch: Callable[[Mapping[str, Any]], None] | None = None
+    ear: Ear | None = None
     begun: bool = False
     said: Capture = field(init=False)
     _has_ended: bool = field(default=False, init=False)
@@ -65,9 +79,10 @@ class Conversation:
         if not is_of_one_run(self.turn.session_key):
             found = await gateway_sessions.family(self.gateway, self.turn.session_key)
             self._others = None if found is None else [each.id for each in found]
+        message: str | None = self.turn.message
         async with self._watched():
-            await self._taken()
-            await self._at_rest()
+            while message is not None:
+                message = await self._until_hailed(message, self.ear) if self.ear else await self._to_rest(message)
 
     async def stop(self) -> None:
         """End what goes on of it in the gateway; harmless when nothing does.
@@ -92,12 +107,36 @@ class Conversation:
         self.end()
         self.said, self._has_ended = self.capture(), False
 
-    async def _taken(self) -> None:
+    async def _until_hailed(self, message: str, ear: Ear) -> str | None:
+        """Have the message taken, unless somebody wants the turn ended; returns what is to be told next.
+
+        Closing the connection ends the turn in the gateway. The sub-agents go on: they belong to the conversation.
+        """
+        talking = asyncio.ensure_future(self._to_rest(message))
+        hailed = asyncio.ensure_future(ear.at_once.wait())
+        try:
+            await asyncio.wait({talking, hailed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in (talking, hailed):
+                each.cancel()
+            await asyncio.wait({talking, hailed})
+        if not talking.cancelled():
+            return talking.result()
+        self.end()
+        self.note("Somebody says something that is to be read at once; the turn was ended for it.")
+        return await ear.next(ended_well=False) or prompt.taken_up(message)
+
+    async def _to_rest(self, message: str) -> str | None:
+        """Have the message taken, and wait for the session's rest; returns what is to be told next."""
+        await self._taken(message)
+        return await self._at_rest() or (await self.ear.next(ended_well=True) if self.ear else None)
+
+    async def _taken(self, asked: str) -> None:
         """Listen to the turn; where a gateway that ends cuts it off, wait for the gateway and take it up again.
 
         In the same session: then the gateway does not finish the turn by itself, which it does otherwise.
         """
-        message = self.turn.message
+        message = asked
         for taken_up in range(TAKE_OVERS + 1):
             try:
                 await self._listen(replace(self.turn, message=message))
@@ -105,7 +144,7 @@ class Conversation:
                 if not broken.cut_off or taken_up == TAKE_OVERS:
                     raise
                 await self._back(broken)
-                message = prompt.taken_up(self.turn.message)
+                message = prompt.taken_up(asked)
             else:
                 return
 
@@ -191,17 +230,22 @@ class Conversation:
             self._sign_of_life = asyncio.get_running_loop().time()
             watch(message)
 
-    async def _at_rest(self) -> None:
-        """Wait for the sub-agents that the turn has left at work, and for the answer that their end calls forth."""
+    async def _at_rest(self) -> str | None:
+        """Wait for the sub-agents that the turn has left at work, and for the answer that their end calls forth.
+
+        Returns what is to be told meanwhile: the session is free for a turn.
+        """
         family = await self._family()
         if at_rest(family):
-            return
+            return None
         self.end()
         working = how_many_run(family)
         self.note(f"The agent waits for {count_of(working, 'sub-agent')}." if working else "A sub-agent has ended.")
         loop = asyncio.get_running_loop()
         seen, since = family, loop.time()
         while not at_rest(family):
+            if self.ear and self.ear.waiting.is_set() and (said := await self.ear.next(ended_well=True)):
+                return said
             await asyncio.sleep(timing().rest_look.total_seconds())
             family = await self._family()
             if family != seen:
@@ -214,6 +258,7 @@ class Conversation:
         if words := await gateway_sessions.last_words(self.gateway, self.turn.session_key):
             self._anew()
             self.said.feed(words.encode())
+        return None
 
     async def _family(self) -> tuple[SubAgent, ...]:
         """The sub-agents of this turn; a gateway that ends meanwhile is waited for, and goes on with them itself."""

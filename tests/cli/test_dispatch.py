@@ -79,6 +79,17 @@ def test_a_task_that_is_not_there(ocs: Ocs, command: str) -> None:
     assert 'There is no task "ticket-42".' in answered.err
 
 
+def test_what_cannot_be_said_to_a_task(ocs: Ocs) -> None:
+    assert 'There is no task "ticket-42".' in ocs("dispatch", "steer", "ticket-42", "Hurry.").err
+    for said, why in (
+        (" ", "There is nothing to say."),
+        ("x" * 20_000, "20,000 bytes; an agent is told 16,384 at once"),
+    ):
+        answered = ocs("dispatch", "steer", "ticket-42", said)
+        assert (answered.status, answered.out) == (1, "")
+        assert why in answered.err
+
+
 def test_no_task_yet(ocs: Ocs) -> None:
     assert "No task.  Start one:" in ocs("dispatch", "list").out
     assert ocs.json("dispatch", "list", "--silent", "1m")["tasks"] == []

@@ -16,7 +16,7 @@ from ocs.rules.prompt import AGAIN, NOT_REPORTED
 from ocs.store import inbox
 from tests.cli.command import Ocs
 from tests.e2e.system import RunningSystem
-from tests.gateway.server import CHAT, Connection, Server, serving, well
+from tests.gateway.server import CHAT, INVOKE, Connection, Server, serving, well
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -153,3 +153,55 @@ async def test_a_batch_shares_a_pool_and_a_report_is_asked_for(
     assert failed["task"]["error"].startswith("It ended without a report that the task is done")
     keys = [turn.headers["x-openclaw-session-key"] for turn in server.turns()[6:]]
     assert keys[0] == keys[1] != keys[2] == keys[3]
+
+
+async def test_a_task_is_steered_while_it_works_and_while_it_waits_and_not_when_it_has_ended(
+    ocs: RunningSystem, server: Server, worker_home: Path, prefect_server: str
+) -> None:
+    """On a gateway that takes no words for a turn that goes on, as it comes."""
+    word = ocs.id("t")
+    begun, left = asyncio.Event(), asyncio.Event()
+    typed = Ocs(worker_home, worker_home, env={"PREFECT_API_URL": prefect_server})
+
+    async def call(*arguments: str, status: int = 0) -> dict[str, Any]:
+        return await asyncio.to_thread(typed.json, "dispatch", *arguments, status=status)
+
+    async def answer(connection: Connection) -> None:
+        request = connection.request
+        if request.path == INVOKE and request.body["tool"] == "sessions_send":
+            await connection.json(404, {"error": {"message": "Tool not available: sessions_send"}})
+        elif request.path != CHAT:
+            await well(connection)
+        else:
+            await connection.stream()
+            await connection.say("Mended.")
+            if f"{word}-first" in request.body["messages"][0]["content"]:
+                begun.set()
+                await connection.is_left()
+                left.set()
+            await connection.done()
+
+    server.answer = answer
+    pool = ("--pool", word, "--quiet")
+    await call("start", f"{word}-first", "--label", f"{word}-1", *pool)
+    await asyncio.wait_for(begun.wait(), 150)
+    await call("start", f"{word}-second", "--label", f"{word}-2", *pool)
+    waiting = await call("steer", f"{word}-2", "Leave the fixtures.")
+    assert (waiting["steer"]["outcome"], waiting["task"]["status"] != "running") == ("pending", True)
+    held = await call("steer", f"{word}-1", "Leave the clock.")
+    assert (held["steer"]["outcome"], held["steer"]["told"]) == ("held", 0)
+    at_once = await call("steer", f"{word}-1", "Stop that.", "--now")
+    assert at_once["steer"]["outcome"] in ("sent", "read")
+    await asyncio.wait_for(left.wait(), 60)
+    for number in (1, 2):
+        assert (await call("wait", f"{word}-{number}"))["task"]["status"] == "ok"
+    _, second, third = (turn.body["messages"][0]["content"] for turn in server.turns())
+    assert ["Leave the clock." in second, "Stop that." in second] == [True, True]
+    assert third.index(f"{word}-second") < third.index("Leave the fixtures.")
+    shown = (await call("show", f"{word}-1"))["task"]["steers"]
+    assert [(each["text"], each["outcome"], each["told"]) for each in shown] == [
+        ("Leave the clock.", "read", 1),
+        ("Stop that.", "read", 1),
+    ]
+    refused = await call("steer", f"{word}-1", "One more.", status=1)
+    assert f"{word}-1 has ended (ok" in refused["error"]["message"]

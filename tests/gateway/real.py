@@ -124,6 +124,7 @@ class RealGateway:
                 "bind": "loopback",
                 "auth": {"mode": "token", "token": TOKEN},
                 "http": {"endpoints": {"chatCompletions": {"enabled": True}}},
+                "tools": {"allow": ["sessions_send"]},
             },
             "hooks": {"enabled": True, "token": HOOKS_TOKEN, "path": "/hooks"},
             "agents": {"defaults": {"model": {"primary": "stub/echo"}, "workspace": str(self.home / "workspace")}},

@@ -21,6 +21,7 @@ from ocs.spec import Output
 from tasks.strategies.agent import run_turn
 from tests.gateway.model import Model, model_server
 from tests.gateway.real import HOOKS_TOKEN, TOKEN, RealGateway, skip_unless_installed
+from tests.gateway.steered import steered_task
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.timeout(300)]
 PATIENCE = 150.0
@@ -235,6 +236,33 @@ async def test_a_turn_that_is_cut_off_or_cancelled_is_done_once_and_by_nobody_el
     assert result.status is RunStatus.OK
     assert len(model.prompts(message)) == 2
     assert len(model.prompts(f"{word}-cancelled")) == asked_for_cancelled
+
+
+async def test_a_task_is_steered_while_its_turn_goes_on_and_at_once(
+    real: RealGateway, model: Model, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it goes on the turn's own reply answers; at once the model sees what it did before, and what was said."""
+    async with steered_task(real.url, tmp_path, monkeypatch) as steered:
+        turn = asyncio.create_task(steered.turn(f"{word}-live [[slow: 12]]"))
+        await eventually(lambda: model.prompts(f"{word}-live"))
+        await steered.say(f"[[say: {word} is heard]]")
+        result = await turn
+        assert result.status is RunStatus.OK, (result, steered.lines)
+        assert result.content.endswith(f"{word} is heard")
+        assert len(model.prompts(f"{word}-live")) == 2
+        assert await steered.stands() == [("read", 1)]
+        assert any("steers it" in line for line in steered.lines), steered.lines
+
+        model.hanging.clear()
+        model.left.clear()
+        turn = asyncio.create_task(steered.turn(f"{word}-now [[hang]]"))
+        await eventually(model.hanging.is_set)
+        await steered.say(f"[[say: {word} at once]]", at_once=True)
+        result = await turn
+        assert (result.status, result.content) == (RunStatus.OK, f"{word} at once"), (result, steered.lines)
+        await eventually(model.left.is_set)
+        assert len(model.prompts(f"{word}-now")) == 2
+        assert await steered.stands() == [("read", 1), ("read", 1)]
 
 
 async def test_sessions_are_listed_under_their_keys(gateway: OpenClawGateway, word: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ocs.cli.commands.dispatch_steer import steers_told
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import OcsError, Refused, UsageError
@@ -207,7 +208,7 @@ def show(label: Label) -> None:
 
     def people() -> None:
         say(f"{view['label']}  {view['status']}")
-        for name, value in _facts(view):
+        for name, value in [*_facts(view), *steers_told(view["steers"])]:
             say(f"  {name + ':':12}{value}")
 
     answer({"task": view}, people)
@@ -322,7 +323,9 @@ def done(
 
 async def _view(label: str) -> dict[str, Any]:
     from ocs.service.dispatching import task_view
+    from ocs.service.steering import steers_view
     from ocs.store import tasks
 
     async with session.store() as store:
-        return task_view(await tasks.by_label(store, label))
+        told = await tasks.by_label(store, label)
+        return {**task_view(told), "steers": await steers_view(store, told)}
