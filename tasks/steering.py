@@ -51,6 +51,7 @@ class Ear:
         self._note = note
         # In a conversation of others a live steer could reach the turn of one of those.
         self._is_live = is_of_one_run(key)
+        self._is_telling = False
         self._sending: asyncio.Task[None] | None = None
         self._live: set[UUID] = set()
         self._with_turn: set[UUID] = set()
@@ -68,6 +69,8 @@ class Ear:
 
     def hear(self, unsettled: Sequence[Steer]) -> None:
         """Take in what stands in the store and is not settled."""
+        if self._is_telling:  # it looks itself, and later than this was read
+            return
         known = self._live | self._with_turn
         fresh = [steer for steer in unsettled if steer.outcome in WAITING and steer.id not in known]
         if any(steer.at_once for steer in fresh):
@@ -85,10 +88,14 @@ class Ear:
 
     async def next(self, *, ended_well: bool) -> str | None:
         """What the next turn is to tell, None: nothing. `ended_well` says that of the turn before."""
-        await self._hush()
-        self.at_once.clear()
-        self.waiting.clear()
-        return await retry_transient("look for what people say to the task", partial(self._next, ended_well))
+        self._is_telling = True
+        try:
+            await self._hush()
+            self.at_once.clear()
+            self.waiting.clear()
+            return await retry_transient("look for what people say to the task", partial(self._next, ended_well))
+        finally:
+            self._is_telling = False
 
     async def end(self, result: DispatchResult) -> str | None:
         """Take no more; what came in meanwhile a turn that went well is told instead, in one more turn."""

@@ -30,8 +30,8 @@ class SteerOutcome(StrEnum):
     """What became of a steer.
 
     PENDING: nobody has looked yet. HELD: the gateway does not take it while the turn goes on; it is told after that.
-    SENT: it was told, and whether it was read is not known yet. READ: it is in the conversation. UNSURE: it was told
-    twice, and the conversation cannot be looked at. UNHEARD: the task has ended before it was read.
+    SENT: it was told, and whether it was read is not known yet. READ: it is in the conversation. UNSURE: it was told,
+    and the conversation cannot be looked at. UNHEARD: the task has ended before it was told.
     """
 
     PENDING = "pending"

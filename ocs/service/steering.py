@@ -61,15 +61,17 @@ async def steers_view(store: Store, told: Told) -> list[dict[str, Any]]:
 
 
 def steer_view(steer: Steer, told: Told) -> dict[str, Any]:
-    """A steer as programs see it. One that was not read when its task ended is unheard."""
-    ended = not told.status.is_open and steer.settled_at is None
+    """A steer as programs see it. One that nobody was told when its task ended is unheard."""
+    outcome = steer.outcome
+    if not told.status.is_open and steer.settled_at is None:
+        outcome = SteerOutcome.UNSURE if steer.told else SteerOutcome.UNHEARD
     return {
         "id": str(steer.id),
         "text": steer.text,
         "actor": steer.actor,
         "now": steer.at_once,
         "created_at": steer.created_at,
-        "outcome": str(SteerOutcome.UNHEARD if ended else steer.outcome),
+        "outcome": str(outcome),
         "told": steer.told,
         "run": str(steer.run_id) if steer.run_id else None,
         "settled_at": steer.settled_at,

@@ -222,6 +222,27 @@ async def test_what_a_turn_was_to_tell_that_never_began_is_told_with_the_next(st
     assert await steered.stands() == [("pending", 0)]
 
 
+async def test_what_was_looked_up_before_it_was_told_is_not_heard_once_more(steered: Steered, fake: Server) -> None:
+    """A worker's look may be older than the turn that tells it: it would end that turn for nothing."""
+    ear, store = steered.ear(), await runtime.store()
+    doubtful, new = await steered.say(), await steered.say("Stop.", at_once=True)
+    before = await steers.unsettled(store, [steered.task.id])
+    await steers.tell(store, [doubtful.id], steered.run_id)
+
+    class Late(Gateway):
+        async def __call__(self, connection: Connection) -> None:
+            ear.hear(before)
+            await super().__call__(connection)
+
+    fake.answer = Late()
+    told = await ear.next(ended_well=False)
+    ear.hear(before)
+    assert told is not None
+    assert mark(new.id) in told
+    assert not ear.at_once.is_set()
+    assert await steered.stands() == [("sent", 2), ("sent", 1)]
+
+
 async def test_a_task_ends_for_those_who_speak_when_nothing_is_left_to_be_told(steered: Steered, fake: Server) -> None:
     fake.answer = Gateway()
     ear, well_ended = steered.ear(), DispatchResult(RunStatus.OK)

@@ -26,7 +26,7 @@ OUTCOMES = {
     SteerOutcome.HELD: "read after this turn",
     SteerOutcome.SENT: "told",
     SteerOutcome.READ: "read",
-    SteerOutcome.UNSURE: "told twice; whether it was read is not known",
+    SteerOutcome.UNSURE: "told; whether it was read is not known",
     SteerOutcome.UNHEARD: "not read: the task has ended before",
 }
 
