@@ -54,6 +54,7 @@ class Ear:
         self._is_telling = False
         self._sending: asyncio.Task[None] | None = None
         self._live: set[UUID] = set()
+        self._taken: set[UUID] = set()
         self._with_turn: set[UUID] = set()
         self._seen: set[UUID] = set()
 
@@ -128,6 +129,7 @@ class Ear:
         await steers.tell(store, ids, self._run_id)
         self._with_turn |= ids
         self._live -= ids
+        self._taken -= ids
         self._note(f"It is told {count_of(len(ids), 'steer')}.")
         return steered([Words(steer.id, steer.text, steer.actor, steer.told) for steer in telling])
 
@@ -143,7 +145,7 @@ class Ear:
         if doubtful:
             found |= await self._looked_for(doubtful)
         return {
-            steer.id: fate(steer.told, found.get(steer.id), trusted=ended_well and steer.id in self._live)
+            steer.id: fate(steer.told, found.get(steer.id), trusted=ended_well and steer.id in self._taken)
             for steer in waiting
         }
 
@@ -168,6 +170,7 @@ class Ear:
             get_logger(__name__).debug("Whether a steer was taken is not known: %s", failed.message)
             return
         if live is Live.TAKEN:
+            self._taken.add(steer.id)
             self._note(f"{steer.actor} steers it: {steer.text}")
             return
         if live is Live.REFUSED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -51,7 +52,8 @@ class Steered:
             )  # fmt: skip
 
     async def say(self, text: str = "Leave it.", *, at_once: bool = False) -> Steer:
-        return (await steers.add(await runtime.store(), self.task, text, at_once=at_once, by=BY))[0]
+        by = replace(BY, now=datetime.now(UTC))
+        return (await steers.add(await runtime.store(), self.task, text, at_once=at_once, by=by))[0]
 
     async def stands(self) -> list[tuple[str, int]]:
         found = await steers.of_task(await runtime.store(), self.task.id)

@@ -141,7 +141,27 @@ async def test_a_gateway_that_takes_nothing_now_is_told_after_the_turn_in_the_sa
     assert (result.content, len(gateway.prompts)) == ("Reply 2.", 2)
     assert [gateway.prompts[1].count(mark(each.id)) for each in said] == [1, 1]
     assert len({turn.headers["x-openclaw-session-key"] for turn in fake.turns()}) == 1
-    assert await steered.stands() == [("read", 1), ("read", 1)]
+    # One that was on its way as the turn ended may have been taken; nobody can look, so it is told again.
+    assert [outcome for outcome, _ in await steered.stands()] == ["read", "read"]
+
+
+async def test_what_was_on_its_way_as_the_turn_ended_is_told_after_it(steered: Steered, fake: Server) -> None:
+    """Whether the gateway took it was never heard."""
+
+    class Slow(Gateway):
+        async def _send(self, connection: Connection, said: dict[str, Any]) -> None:
+            self.sent.set()
+            await connection.is_left()
+
+    gateway = fake.answer = Slow()
+    turn = asyncio.create_task(steered.turn())
+    await gateway.begun.wait()
+    said = await steered.say()
+    await gateway.sent.wait()
+    gateway.enough.set()
+    assert (await turn).content == "Reply 2."
+    assert mark(said.id) in gateway.prompts[1]
+    assert await steered.stands() == [("read", 2)]
 
 
 async def test_what_is_to_be_read_at_once_ends_the_turn_and_goes_on_in_the_same_session(
