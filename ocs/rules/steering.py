@@ -112,10 +112,12 @@ def found_in(history: Mapping[str, Any], steers: Collection[UUID], *, limit: int
 def fate(told: int, found: bool | None, *, trusted: bool) -> Fate:
     """What is to be done about a steer that was told so often and stands in the conversation, or not (None: unknown).
 
-    `trusted` says that the gateway has taken it, and that the turn in which it was told has ended well.
+    `trusted` says that the gateway has taken it live, which its history does not show, and the turn has ended well.
     """
-    if told == 0 or found is False:
+    if told == 0:
         return Fate.TELL
     if found or trusted:
         return Fate.READ
+    if found is False:
+        return Fate.TELL
     return Fate.TELL if told < TOLD_AT_MOST else Fate.UNSURE
