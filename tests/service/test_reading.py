@@ -64,6 +64,7 @@ def test_a_record_is_json_with_plain_values() -> None:
         summary="",
         error=None,
         folder=None,
+        notes=("One process was ended.",),
         flow_run_id=run,
         retry_of=None,
         parent_run=None,
@@ -73,5 +74,6 @@ def test_a_record_is_json_with_plain_values() -> None:
     shown = as_json(record)
     assert record.ok
     assert (shown["id"], shown["status"], shown["kind"]) == (str(run), "ok", "manual")
+    assert shown["notes"] == ["One process was ended."]
     assert (shown["started_at"], shown["children"]) == ("2026-11-30T12:00:00Z", [str(child)])
     assert (shown["deliveries"][0]["id"], shown["deliveries"][0]["next_attempt_at"]) == (str(delivery), None)
