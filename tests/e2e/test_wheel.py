@@ -95,7 +95,7 @@ def test_a_project_of_the_installed_package_runs(
     finally:
         call(ocs, "down", "--now", cwd=folder, **env)
     assert "ok  hello" in said
-    program = "import ocs; print([run.job for run in ocs.runs()])"
-    assert call(installed / "python", "-P", "-c", program, cwd=folder, **env).strip() == "['hello']"
+    program = "import ocs; print({run.job for run in ocs.runs()})"
+    assert call(installed / "python", "-P", "-c", program, cwd=folder, **env).strip() == "{'hello'}"
     (typed,) = (installed.parent / "lib").glob("python*/site-packages/ocs/py.typed")
     assert typed.is_file()

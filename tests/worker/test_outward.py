@@ -37,6 +37,7 @@ from tasks.adapter import runtime
 from tests.ports import free_port
 
 NOW = datetime.now(UTC)
+"""When a test begins: they are collected long before the last of them runs."""
 MINUTE = timedelta(minutes=1)
 SECRET = "b0a7-only-we-know"
 
@@ -76,6 +77,11 @@ def wellness(*against: str, age: float = 0, worker: Idle | None = None) -> Welln
     known = Wellness(worker or Idle())  # pyright: ignore[reportArgumentType]
     known.found = Found(against, time.monotonic() - age)
     return known
+
+
+@pytest.fixture(autouse=True)
+def begins_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.NOW", datetime.now(UTC))
 
 
 @pytest.fixture
