@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from ocs.errors import Refused
 from ocs.rules.attribution import Attribution
 from ocs.service import backups, session
-from ocs.service.backups import blocks, databases
+from ocs.service.backups import blocks, databases, shelf
 from ocs.service.backups.archive import Key
 from ocs.service.backups.databases import Place
 from ocs.store import enqueue, open_store
@@ -210,3 +210,14 @@ def test_a_real_server_s_blocks_are_found(here: Path, with_database: Callable[[P
     database = with_database(here / "home") / "prefect" / "prefect.db"
     assert blocks.key_of(database).where == "inside"
     assert blocks.secrets_in(database) == 0
+
+
+def test_a_new_backup_is_named_as_the_newest_of_its_second(tmp_path: Path) -> None:
+    first = shelf.free_name(tmp_path, "my jobs", NOW)
+    assert first.name == "my_jobs-20261124T120000Z.backup.zip"
+    for number in (1, 2):
+        (tmp_path / f"my_jobs-20261124T120000Z-{number}.backup.zip").write_text("the oldest is removed already")
+    newest = shelf.free_name(tmp_path, "my jobs", NOW)
+    newest.write_text("")
+    assert newest.name == "my_jobs-20261124T120000Z-3.backup.zip"
+    assert newest not in shelf.clear(tmp_path, "my jobs", keep=2)

@@ -12,7 +12,7 @@ from tests.worker import flows as deployed
 from tests.worker.rig import Rig
 
 pytestmark = pytest.mark.e2e
-LATER = datetime.now(UTC) + timedelta(hours=1)
+LATER = datetime.now(UTC) + timedelta(days=1)
 
 
 async def test_a_flow_is_loaded_once_for_all_deployments_and_keeps_its_options(rig: Rig) -> None:

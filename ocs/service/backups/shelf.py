@@ -32,10 +32,11 @@ def folder(given: Path | None = None) -> Path:
 
 
 def free_name(within: Path, project: str | None, made_at: datetime) -> Path:
-    """A path for a new backup."""
+    """A path for a new backup, which counts as newer than all others of its second."""
     base = f"{_whose(project)}-{stamp(made_at)}"
-    names = (f"{base}{number}{ENDING}" for number in ("", *(f"-{again}" for again in range(1, 1000))))
-    return next(within / name for name in names if not (within / name).exists())
+    named = [NAMED.match(path.name) for path in within.glob(f"{base}*{ENDING}")]
+    numbers = [int(name["number"] or 0) for name in named if name and f"{name['whose']}-{name['stamp']}" == base]
+    return within / f"{base}{f'-{max(numbers) + 1}' if numbers else ''}{ENDING}"
 
 
 def listed(within: Path) -> list[Kept]:
