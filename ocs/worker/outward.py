@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prefect.logging import get_logger
 
 from ocs.timing import timing
-from ocs.worker.periodic import run_periodically
+from ocs.worker.periodic import run_periodically, running
 from ocs.worker.ping import Ping
 from ocs.worker.wellness import Wellness
 
@@ -33,19 +33,13 @@ async def outward(worker: OpenClawWorker, ping: str | None, metrics: Address | N
         loops.append(_ping(Ping(ping, wellness)))
     if metrics is not None:
         loops.append(_serve(worker, wellness, metrics))
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
+    async with running(*loops):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _ping(ping: Ping) -> None:
-    await asyncio.sleep(
-        min(AGAIN, timing().ping_every.total_seconds())
-    )  # nothing is known of a worker that has just begun
+    # Nothing is known of a worker that has just begun.
+    await asyncio.sleep(min(AGAIN, timing().ping_every.total_seconds()))
     await run_periodically(
         "say outside that all is well",
         ping,

@@ -1,4 +1,4 @@
-"""Work that a worker repeats for ever, and goes on repeating when one round of it fails."""
+"""Work that goes on beside a worker's runs, and that it goes on repeating when one round of it fails."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from datetime import timedelta
+from typing import Any
 
 from ocs.transient import is_transient, pauses
 
 LONGEST_REST = 30.0
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+
+@contextlib.asynccontextmanager
+async def running(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Run these loops beside the context, and end them with it."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def run_periodically(

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -28,7 +28,7 @@ from ocs.worker.execution import Execution
 from ocs.worker.loader import Flows
 from ocs.worker.maintenance import JobMaintenance, Maintenance
 from ocs.worker.newest import newest_of_late
-from ocs.worker.periodic import run_periodically
+from ocs.worker.periodic import run_periodically, running
 from ocs.worker.stopping import Stopping
 from ocs.worker.stream import listen
 
@@ -208,8 +208,8 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
         )
         try:
             await self._note_draining(None)  # one of its name may have been killed while it did
-            async with _running(self._report(), self._listen(stopping), self._sweep(stopping)):
-                async with _running(self._poll(), self._dispatch(), self._tick(), self._skip_superseded()):
+            async with running(self._report(), self._listen(stopping), self._sweep(stopping)):
+                async with running(self._poll(), self._dispatch(), self._tick(), self._skip_superseded()):
                     await self._draining.wait()
                 self._due_queue.clear()
                 if self._executions:
@@ -231,7 +231,7 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
     async def _work_once(self) -> None:
         try:
             await self.get_and_submit_flow_runs()
-            async with _running(self._dispatch(), self._skip_superseded()):
+            async with running(self._dispatch(), self._skip_superseded()):
                 while self._due_queue or self._executions:  # noqa: ASYNC110
                     await asyncio.sleep(BREATH)
         finally:
@@ -370,15 +370,3 @@ class OpenClawWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WorkerResul
 
 def _held(flow_run: FlowRun, now: datetime) -> Held:
     return Held(flow_run, due(flow_run), now, late_from(flow_run))
-
-
-@contextlib.asynccontextmanager
-async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
-    """Run these loops beside the context, and end them with it."""
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -128,8 +127,8 @@ def _project_files(project: Path | None) -> Iterator[tuple[str, Path]]:
     """The job files and what belongs to them. Scripts that jobs call are the project's own business."""
     if project is None:
         return
-    found = sorted(path for path in (project / "deployments").rglob("*") if _is_plain(path))
-    files = [*(path for path in [project / "prefect.yaml"] if _is_plain(path)), *found]
+    found = sorted(path for path in (project / "deployments").rglob("*") if shelf.is_plain(path))
+    files = [*(path for path in [project / "prefect.yaml"] if shelf.is_plain(path)), *found]
     if len(files) > MOST_FILES or sum(path.stat().st_size for path in files) > MOST_BYTES:
         said = f"{project / 'deployments'} holds more than {MOST_FILES:,} files or {MOST_BYTES // MIB} MiB."
         raise Refused(said, hint="Put what is no job file elsewhere.")
@@ -142,13 +141,8 @@ def _project_files(project: Path | None) -> Iterator[tuple[str, Path]]:
 def _notes() -> Iterator[tuple[str, Path]]:
     """In which folders of this machine the projects are."""
     for path in sorted((settings.home() / "projects").glob("*.folder")):
-        if _is_plain(path) and archive.PLACE.fullmatch(PLACES + path.name):
+        if shelf.is_plain(path) and archive.PLACE.fullmatch(PLACES + path.name):
             yield PLACES + path.name, path
-
-
-def _is_plain(path: Path) -> bool:
-    """No pipe that never ends, no link to elsewhere."""
-    return stat.S_ISREG(path.lstat().st_mode)
 
 
 def _own_run() -> UUID | None:

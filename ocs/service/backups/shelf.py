@@ -41,7 +41,7 @@ def free_name(within: Path, project: str | None, made_at: datetime) -> Path:
 
 def listed(within: Path) -> list[Kept]:
     """The backups of a folder, newest first."""
-    found = [path for path in within.glob(f"*{ENDING}") if NAMED.match(path.name) and _is_plain(path)]
+    found = [path for path in within.glob(f"*{ENDING}") if NAMED.match(path.name) and is_plain(path)]
     return sorted(map(_kept, found), key=lambda kept: _when(kept.path), reverse=True)
 
 
@@ -62,7 +62,7 @@ def clear(within: Path, project: str | None, keep: int) -> list[Path]:
     ours = [
         path
         for path in within.glob(f"*{ENDING}")
-        if (named := NAMED.match(path.name)) and named["whose"] == _whose(project) and _is_plain(path)
+        if (named := NAMED.match(path.name)) and named["whose"] == _whose(project) and is_plain(path)
     ]
     old = sorted(ours, key=_when, reverse=True)[keep:]
     for path in old:
@@ -80,7 +80,8 @@ def _when(path: Path) -> tuple[str, int]:
     return (named["stamp"], int(named["number"] or 0)) if named else ("", 0)
 
 
-def _is_plain(path: Path) -> bool:
+def is_plain(path: Path) -> bool:
+    """Whether it is a file itself: no pipe that never ends, no link to elsewhere."""
     return path.is_file() and not path.is_symlink()
 
 
