@@ -4,7 +4,7 @@ from ocs.server import password
 from ocs.server.config import Config
 from ocs.server.embedded import embedded_server
 from ocs.server.health import answers, is_open
-from ocs.server.state import UpState
+from ocs.server.state import UpState, is_settled, mark_settled
 from ocs.server.state import read as running
 from ocs.server.up import ended_with, start, stop
 
@@ -15,6 +15,8 @@ __all__ = [
     "embedded_server",
     "ended_with",
     "is_open",
+    "is_settled",
+    "mark_settled",
     "password",
     "running",
     "start",

@@ -65,6 +65,20 @@ def write(home: Path, state: UpState) -> None:
     temporary.replace(_file(home))
 
 
+def mark_settled(home: Path, state: UpState) -> None:
+    """Say that what is done at a start is done: the project is rolled out, or it was said why not."""
+    with open_file(_settled_file(home), "w") as file:
+        file.write(str(state.pid))
+
+
+def is_settled(home: Path, state: UpState) -> bool:
+    """Whether what this server does at its start is done, so that jobs of the project can be run."""
+    try:
+        return _settled_file(home).read_text() == str(state.pid)
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def only_one(home: Path) -> Generator[None]:
     """Hold the lock of a home; what is written about this server is taken away in the end.
@@ -78,11 +92,11 @@ def only_one(home: Path) -> Generator[None]:
             if time.monotonic() > deadline:
                 raise already_running(home)
             time.sleep(0.05)
-        _file(home).unlink(missing_ok=True)
+        _forget(home)
         try:
             yield
         finally:
-            _file(home).unlink(missing_ok=True)
+            _forget(home)
 
 
 def already_running(home: Path) -> Refused:
@@ -93,6 +107,11 @@ def already_running(home: Path) -> Refused:
         f"An embedded server is already running{where}.",
         hint="Roll a project out on it: ocs deploy   End it with: ocs down",
     )
+
+
+def _forget(home: Path) -> None:
+    for file in (_file(home), _settled_file(home)):
+        file.unlink(missing_ok=True)
 
 
 def _forget_killed(home: Path) -> bool:
@@ -117,6 +136,10 @@ def _take(lock: IO[Any], how: int) -> bool:
 
 def _file(home: Path) -> Path:
     return home / settings.embedded_state_file().name
+
+
+def _settled_file(home: Path) -> Path:
+    return home / "up.settled"
 
 
 def _lock_file(home: Path) -> Path:

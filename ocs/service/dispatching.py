@@ -67,12 +67,16 @@ async def start(
     from tasks.adapter.publish import publish
 
     templates = {name: await _template(client, name) for name in sorted({wish.template for wish, _ in wishes})}
+    named = [(*_named(wish, place), place) for wish, place in wishes]
+    known = await tasks.known_keys(store, [wish.key for wish, _, _ in named if wish.key is not None])
     new: list[NewTask] = []
     problems: list[Problem] = []
-    for wish, place in wishes:
-        made, wrong = await _new(store, templates[wish.template], wish, place)
-        problems += wrong
-        new += [made] if made is not None else []
+    for wish, wrong, place in named:
+        found = wrong or await _new(store, templates[wish.template], wish, place, wish.key in known)
+        if isinstance(found, list):
+            problems += found
+        else:
+            new.append(found)
     if problems:
         raise InvalidJob("Nothing was started.", problems=problems)
     most = {job.id: job.limits.max_queued for job in templates.values()}
@@ -94,14 +98,16 @@ async def _template(client: PrefectClient, given: str) -> Job:
     return job
 
 
-async def _new(store: Store, template: Job, wish: Wish, place: Place) -> tuple[NewTask | None, list[Problem]]:
+async def _new(store: Store, template: Job, wish: Wish, place: Place, already: bool) -> NewTask | list[Problem]:
+    """The task to write, or what is wrong with it. What was started `already` by its key is not asked whether it could
+    be started again: a repetition is harmless however the first one stands by now."""
     from ocs.spec import Agent, Job, unsupported, violations
+    from ocs.store import tasks
     from ocs.store.tasks import NewTask
 
-    wish, wrong = _named(wish, place)
-    if wrong:
-        return None, wrong
-    before = await _to_go_on_with(store, wish.goes_on_with) if wish.goes_on_with is not None else None
+    before = await tasks.by_label(store, wish.goes_on_with) if wish.goes_on_with is not None else None
+    if before is not None and before.status.is_open and not already:
+        raise _has_not_ended(before)
     if before is not None:
         wish = replace(wish, agent=wish.agent or before.task.agent, model=wish.model or before.task.model)
     found = document(template, wish)
@@ -109,20 +115,17 @@ async def _new(store: Store, template: Job, wish: Wish, place: Place) -> tuple[N
     job = Job.model_validate(found) if not wrong else None
     wrong = wrong or unsupported(cast("Job", job))
     if job is None or wrong:
-        return None, [place.problem(problem) for problem in wrong]
+        return [place.problem(problem) for problem in wrong]
     work = cast("Agent", job.run.work)
-    return (
-        NewTask(
-            label=wish.label,
-            template=template.id,
-            agent=work.agent,
-            model=work.model,
-            text=wish.text,
-            document=job.document(),
-            key=wish.key,
-            goes_on_with=before.task if before else None,
-        ),
-        [],
+    return NewTask(
+        label=wish.label,
+        template=template.id,
+        agent=work.agent,
+        model=work.model,
+        text=wish.text,
+        document=job.document(),
+        key=wish.key,
+        goes_on_with=before.task if before else None,
     )
 
 
@@ -138,13 +141,9 @@ def _named(wish: Wish, place: Place) -> tuple[Wish, list[Problem]]:
     return wish, problems
 
 
-async def _to_go_on_with(store: Store, label: str) -> Told:
-    from ocs.store import tasks
-
-    told = await tasks.by_label(store, label)
-    if told.status.is_open:
-        raise Refused(f"{label} has not ended: it is {told.status}.", hint=f"Wait for it: ocs dispatch wait {label}")
-    return told
+def _has_not_ended(told: Told) -> Refused:
+    label = told.task.label
+    return Refused(f"{label} has not ended: it is {told.status}.", hint=f"Wait for it: ocs dispatch wait {label}")
 
 
 async def follow_task(client: PrefectClient, store: Store, label: str, listener: Listener) -> Run:

@@ -85,6 +85,12 @@ async def start(store: Store, new: Sequence[NewTask], *, max_queued: Mapping[str
         return [known[each.key] if each.key in known else _write(session, each, by) for each in new]
 
 
+async def known_keys(store: Store, keys: Sequence[str]) -> set[str]:
+    """Those of the keys with which a task was started before."""
+    async with store.reading() as session:
+        return {key for key in await _by_key(session, keys) if key is not None}
+
+
 async def by_label(store: Store, label: str) -> Told:
     """The newest task of that label; one without a label of its own is known by the beginning of its id.
 

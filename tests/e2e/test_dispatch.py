@@ -88,13 +88,15 @@ async def test_tasks_are_done_told_tried_again_checked_and_cancelled(
     assert "The check failed" in failed["task"]["error"]
     assert "3 tests failed" in failed["task"]["error"]
 
-    await call("start", f"{word}: hang", "--quiet", "--label", f"{word}-4")
+    more = ("start", f"{word}: hang", "--quiet", "--label", f"{word}-1", "--continue", f"{word}-1", "--key", f"{word}-m")
+    assert (await call(*more))["already"] is False
     await asyncio.wait_for(begun.wait(), 150)
-    refused = await call("start", "x", "--quiet", "--label", f"{word}-4", status=1)
-    assert f'"{word}-4" is running already' in refused["error"]["message"]
-    assert (await call("cancel", f"{word}-4"))["task"]["status"] == "cancelled"
-    refused = await call("cancel", f"{word}-4", status=1)
-    assert f"{word}-4 has ended (cancelled" in refused["error"]["message"]
+    assert (await call(*more))["already"] is True  # though what it goes on with is by now itself, and at work
+    refused = await call("start", "x", "--quiet", "--label", f"{word}-1", status=1)
+    assert f'"{word}-1" is running already' in refused["error"]["message"]
+    assert (await call("cancel", f"{word}-1"))["task"]["status"] == "cancelled"
+    refused = await call("cancel", f"{word}-1", status=1)
+    assert f"{word}-1 has ended (cancelled" in refused["error"]["message"]
 
 
 async def test_a_batch_shares_a_pool_and_a_report_is_asked_for(

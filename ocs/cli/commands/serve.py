@@ -46,7 +46,7 @@ def up(
     ] = False,
 ) -> None:
     """Start a Prefect server of our own with a worker, and roll out the project one stands in."""
-    from ocs.server import Config, start
+    from ocs.server import Config, mark_settled, start
     from ocs.server.config import AUTH
 
     logs.use(log_format)
@@ -58,6 +58,7 @@ def up(
     state = start(config, attached=not detach, on_wait=patience("Starting the server"))
     try:
         planned = _roll_out(found, state) if found else None
+        mark_settled(config.home, state)
         _say_ready(state, planned, detach=detach, no_auth=no_auth)
         if not detach:
             _stay(state)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 LOOK_AGAIN = 0.3
+SEE_WHY = "See why: ocs service logs"
 
 
 @app.command(epilog="Example:  ocs service install --port 4200")
@@ -157,17 +158,24 @@ def _end(*, now: bool) -> None:
 
 
 def _ready(service: Service) -> UpState:
-    from ocs.server import running
+    """Wait until the server answers and the project is rolled out: a job may be run as soon as this is said."""
+    from ocs.server import is_settled, running
 
     limit = timing().server_start
     began = time.monotonic()
     told = patience("Starting the server")
-    while (waited := time.monotonic() - began) < limit.total_seconds():
-        if (up := running()) is not None and up.service == service.name:
-            return up
-        told(waited)
+    answers: UpState | None = None
+    while answers is not None or time.monotonic() - began < limit.total_seconds():
+        up = running()
+        if answers is not None and (up is None or up.pid != answers.pid):
+            raise ServerUnreachable("It has ended again before the project was rolled out.", hint=SEE_WHY)
+        if up is not None and up.service == service.name:
+            if is_settled(service.home, up):
+                return up
+            answers = up  # however many jobs there are to roll out
+        told(time.monotonic() - began)
         time.sleep(LOOK_AGAIN)
-    raise ServerUnreachable(f"It was not ready after {seconds(limit)}.", hint="See why: ocs service logs")
+    raise ServerUnreachable(f"It was not ready after {seconds(limit)}.", hint=SEE_WHY)
 
 
 def _say_when(standing: Standing) -> None:
