@@ -61,7 +61,7 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
     message = await _prompt(work.job, task, work.context, lineage)
     earlier = session.gone_on_with(task.session, lineage.before)
     key = earlier or _session_key(task, work.context, lineage)
-    await _remember(work.context.run_id, key)
+    await _remember(work.context.run_id, key, task.agent)
     # In the main session inheriting its profile is what happens anyway.
     profile = None if task.session == "main" else task.auth_profile
     goes_on = earlier is not None or (lineage.task is not None and lineage.task.conversation != lineage.task.id)
@@ -165,11 +165,11 @@ def _before(run: Run) -> Before:
     return Before(run.session_key, run.cut_off or run.status is RunStatus.CRASHED, run.error or run.summary)
 
 
-async def _remember(run_id: UUID, key: str) -> None:
-    """Record the conversation, so that people find the turn in the gateway while it goes on, and after a crash."""
+async def _remember(run_id: UUID, key: str, agent: str) -> None:
+    """Record whose turn it is, and the conversation, which people find in the gateway, also after a crash."""
 
     async def note() -> None:
-        await record_session(await runtime.store(), run_id, key)
+        await record_session(await runtime.store(), run_id, key, agent=agent)
 
     await retry_transient(f"record the conversation of run {run_id}", note)
 

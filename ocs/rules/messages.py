@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,8 +15,10 @@ from ocs.rules.plain_text import one_line, plain, uncoloured, without_blank_ends
 
 BROADCAST = "broadcast"
 """The recipient that stands for every reader."""
+TEAM = "team:"
+"""How the recipients begin that stand for all members of a team."""
 BROADCAST_WAITS = timedelta(days=30)
-"""A broadcast always has a reader to come, so it ends some time, whether its sender said when or not."""
+"""What has several readers always has one to come, so it ends some time, whether its sender said when or not."""
 AT_ONCE = 5
 """How many messages a turn is shown."""
 EXCERPT = 500
@@ -99,6 +101,9 @@ class Draft:
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     reply_to: UUID | None = None
     expires_at: datetime | None = None
+    ack_by: datetime | None = None
+    """Until when each of its readers has to acknowledge it; `overdue_to` are told otherwise, else the sender."""
+    overdue_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,13 @@ class InboxMessage:
     subject: str
     body: str
     owner: str | None = None
+    ack: str | None = None
+    """How its reader says that it was taken care of, where that has to be said."""
+
+
+def has_several_readers(recipient: str) -> bool:
+    """Whether a message to it stands differently for each of its readers: all of them, or those of a team."""
+    return recipient == BROADCAST or recipient.startswith(TEAM)
 
 
 def checked(draft: Draft, now: datetime) -> Draft:
@@ -124,7 +136,14 @@ def checked(draft: Draft, now: datetime) -> Draft:
         raise Refused("The moment of expiry has no time zone.", hint="Give an aware one: datetime.now(UTC) + ...")
     if draft.expires_at is not None and draft.expires_at <= now:
         raise Refused("The message would have expired already.", hint="Give a moment to come, or 2h, 7d.")
+    if draft.ack_by is not None and draft.ack_by <= now:
+        raise Refused("The time to acknowledge it would be over already.", hint="Give a time to come: 2h, 1d.")
     recipient = checked_name("recipient", draft.recipient)
+    if draft.ack_by is not None and recipient == BROADCAST:
+        raise Refused(
+            "Nobody knows who all readers of a broadcast are, so none can be overdue.",
+            hint="Send it to an agent, or to a team: --to team:docs",
+        )
     return replace(
         draft,
         sender=checked_name("sender", draft.sender),
@@ -133,7 +152,7 @@ def checked(draft: Draft, now: datetime) -> Draft:
         subject=_subject(draft.subject),
         body=_body(draft.body),
         metadata=_metadata(draft.metadata),
-        expires_at=draft.expires_at or (now + BROADCAST_WAITS if recipient == BROADCAST else None),
+        expires_at=draft.expires_at or (now + BROADCAST_WAITS if has_several_readers(recipient) else None),
     )
 
 
@@ -215,9 +234,25 @@ def told(message: InboxMessage) -> str:
     if message.kind not in UNLABELLED:
         lines.append(f"[{message.kind}] owner: {message.owner}" if message.owner else f"[{message.kind}]")
     lines.append(message.body[:EXCERPT])
+    if message.ack is not None:
+        lines.append(f"[its sender waits for an acknowledgement: {message.ack}]")
     if (rest := len(message.body) - EXCERPT) > 0:
         lines.append(f"[... {rest:,} more characters: ocs messages show {message.id.hex[:8]}]")
     return "\n".join(lines)
+
+
+def overdue_text(
+    message_id: UUID, recipient: str, about: str, missing: Sequence[str], ack_by: datetime
+) -> tuple[str, str]:
+    """Subject and text of what is told when a message was not acknowledged in time."""
+    who = f"{len(missing)} of the team {recipient.removeprefix(TEAM)}" if recipient.startswith(TEAM) else recipient
+    subject = f"Not acknowledged by {who}: {one_line(about, 80)}"
+    short = message_id.hex[:8]
+    body = (
+        f"To be acknowledged by {ack_by:%Y-%m-%d %H:%M:%S} UTC. Missing: {', '.join(missing)}.\n\n"
+        f"See: ocs messages show {short}"
+    )
+    return subject, body
 
 
 def _subject(subject: str) -> str:

@@ -14,12 +14,11 @@ from ocs.store.outbox import (
     pending_dispatches,
     published_dispatches,
     send_again,
-    withdraw,
-    withdraw_one,
 )
 from ocs.store.pools import PoolUse, pools, set_slots
 from ocs.store.queue import release_all_waiting
 from ocs.store.superseded import LateOccurrence, skip_superseded
+from ocs.store.withdrawing import withdraw, withdraw_one
 
 __all__ = [
     "ApprovalContext",

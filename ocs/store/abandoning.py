@@ -6,18 +6,20 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import select
 
 from ocs.errors import InvalidJob
 from ocs.rules.attribution import Attribution
 from ocs.rules.delivery import LONGEST_NAME
 from ocs.rules.plain_text import one_line
 from ocs.spec import parse_stored
-from ocs.store import deliveries
+from ocs.store import deliveries, trackers
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN
-from ocs.store.tables import DispatchRow, DispatchStatus, Run
+from ocs.store.tables import DispatchRow, DispatchStatus
 from ocs.store.tables_tasks import Task
+from ocs.store.tables_teams import Tracker
 
 KIND = "task"
 """What the delivery reports."""
@@ -38,6 +40,8 @@ async def abandon(store: Store, dispatch_id: UUID, *, why: str, now: datetime) -
             after={"dispatch": str(dispatch_id), "why": why},
         )
         await _tell_of_task(session, row, why, now)
+        await _tell_of_tracker(session, row, why, now)
+        await trackers.note_dispatches(session, [row], now)
 
 
 async def _tell_of_task(session: AsyncSession, row: DispatchRow, why: str, now: datetime) -> None:
@@ -65,10 +69,25 @@ async def _tell_of_task(session: AsyncSession, row: DispatchRow, why: str, now: 
     )
 
 
+async def _tell_of_tracker(session: AsyncSession, row: DispatchRow, why: str, now: datetime) -> None:
+    """Who heard that this job comes next hears that it does not."""
+    followed = (await session.scalars(select(Tracker).where(Tracker.then_dispatch == row.id))).first()
+    if followed is None:
+        return
+    deliveries.enqueue(
+        session,
+        job_id=row.job_id,
+        run_id=None,
+        targets=followed.targets,
+        subject=f"{followed.name}: {row.job_id} did not run",
+        body=f"It was to run when all members had ended: {why}.\n\nSee: ocs tasks show {followed.name}",
+        kind=KIND,
+        now=now,
+        dedup=f"abandoned:{row.id}",
+    )
+
+
 async def _task_of(session: AsyncSession, row: DispatchRow) -> Task | None:
     """The task that a dispatch is, or of which it is a further attempt."""
-    first: DispatchRow | None = row
-    while first is not None and first.retry_of is not None:
-        before = await session.get(Run, first.retry_of)
-        first = await session.get(DispatchRow, before.dispatch_id) if before and before.dispatch_id else None
-    return await session.get(Task, first.id) if first is not None else None
+    first = await trackers.first_dispatch(session, row.id, row.retry_of)
+    return await session.get(Task, first) if first is not None else None

@@ -16,7 +16,7 @@ from ocs.rules.approval import TIMEOUT, ApprovalStatus, OnTimeout, checked_name,
 from ocs.rules.approval_text import Notice
 from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import RunStatus
-from ocs.store import deliveries
+from ocs.store import deliveries, trackers
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN
@@ -108,6 +108,7 @@ async def withdraw_approval(store: Store, approval_id: UUID, *, why: str, by: At
             return found
         run.status, run.finished_at, run.lease_until = RunStatus.CANCELLED, by.now, None
         run.summary = run.error = why
+        await trackers.note_run(session, run, by.now)
         if before is ApprovalStatus.PENDING:
             found.status, found.reason, found.decided_at = ApprovalStatus.WITHDRAWN, why, by.now
             notify(session, found, approval_text.decided(found.job_id, found.status, said_of(found)), "decided", by.now)

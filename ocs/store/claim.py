@@ -14,6 +14,7 @@ from ocs.rules import guards, idempotency, misfire, restored
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
 from ocs.rules.guards import Ask, Forbid, Refuse, Skip, SkipReason, Snapshot, Verdict, Wait, WaitsFor
 from ocs.spec import Job
+from ocs.store import trackers
 from ocs.store.approval_gate import (
     ApprovalContext,
     ApprovalRequested,
@@ -122,7 +123,9 @@ async def claim(
         if isinstance(verdict, Refuse):
             return Declined(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now), verdict.why)
         if isinstance(verdict, Skip | Forbid):
-            return _closed(run, asked, verdict, now)
+            closed = _closed(run, asked, verdict, now)
+            await trackers.note_run(session, run, now)
+            return closed
         run.status, run.owner, run.idempotency_key = RunStatus.RUNNING, owner, key
         run.lease_until = await database_clock(session) + timing().lease
         await session.flush()

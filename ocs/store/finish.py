@@ -16,7 +16,7 @@ from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, Snooze, next_attempt, same_attempt
 from ocs.rules.triggers import Answer
 from ocs.spec import Agent, Job, Main
-from ocs.store import deliveries, inbox, incidents
+from ocs.store import deliveries, inbox, incidents, trackers
 from ocs.store.engine import Store
 from ocs.store.leases import Lease, last_heartbeat_of
 from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
@@ -32,7 +32,8 @@ FAILED = (RunStatus.ERROR, RunStatus.TIMEOUT)
 class Outcome:
     """How the run ended, in a sentence, and what follows from it.
 
-    `released` are dispatches that were queued for this run's end, `targets` hear of it. `stale` says that somebody else
+    `released` are dispatches that were queued for this run's end, and the job that follows a tracker whose last member
+    it was; `targets` hear of it. `stale` says that somebody else
     had ended the run meanwhile, and nothing was written.
     """
 
@@ -90,7 +91,8 @@ async def finish(
         ended = incidents.Ended(run, is_final and belongs, message, link)
         told = await incidents.of_end(session, job, ended, now)
         await session.flush()
-        released = await release_waiting(session, job.id, run.pool, now)
+        closing = await trackers.note_run(session, run, now) if isinstance(job.run.work, Agent) else []
+        released = [*closing, *await release_waiting(session, job.id, run.pool, now)]
         return Outcome(
             result.status,
             why,
@@ -115,7 +117,8 @@ async def close_run(store: Store, lease: Lease, status: RunStatus, *, why: str, 
         run.status, run.finished_at, run.lease_until = status, now, None
         run.summary = run.error = why
         await session.flush()
-        released = await release_waiting(session, job_id, run.pool, now)
+        closing = await trackers.note_run(session, run, now)
+        released = [*closing, *await release_waiting(session, job_id, run.pool, now)]
         return Outcome(status, why, released=tuple(pending(row) for row in released))
 
 

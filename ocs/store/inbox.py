@@ -7,11 +7,12 @@ the message to the inbox, and only a turn that ends well takes it out.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -24,6 +25,7 @@ from ocs.rules.messages import (
     FIRST_PRIORITIES,
     NOT_PENDING,
     READ_EVENTS,
+    TEAM,
     Event,
     InboxMessage,
     shown_again_at,
@@ -32,6 +34,7 @@ from ocs.store.engine import Store
 from ocs.store.running import is_running
 from ocs.store.tables import Run
 from ocs.store.tables_messages import Message, MessageReceipt
+from ocs.store.tables_teams import TeamMember
 
 IN_ORDER = (
     case({kind: place for place, kind in enumerate(FIRST_KINDS)}, value=col(Message.kind), else_=len(FIRST_KINDS)),
@@ -89,7 +92,7 @@ async def take(store: Store, reader: str, run_id: UUID, *, now: datetime) -> lis
         if not taken:
             taken = list(await session.scalars(waiting.limit(AT_ONCE)))
             session.add_all(_receipt(message.id, reader, run_id, now) for message in taken)
-        return [_shown(message) for message in taken]
+        return [_shown(message, reader) for message in taken]
 
 
 async def note_outcome(session: AsyncSession, run_id: UUID, result: DispatchResult, now: datetime) -> None:
@@ -151,7 +154,10 @@ def _is_unread(reader: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
 
 
 def _addressed_to(reader: str) -> ColumnElement[bool]:
-    return col(Message.recipient).in_((reader, BROADCAST))
+    of_team = exists().where(
+        col(TeamMember.member) == reader, literal(TEAM) + col(TeamMember.team) == col(Message.recipient)
+    )
+    return or_(col(Message.recipient).in_((reader, BROADCAST)), of_team)
 
 
 def _not_expired(now: datetime) -> ColumnElement[bool]:
@@ -190,7 +196,8 @@ def _receipt(message_id: UUID, reader: str, run_id: UUID, now: datetime) -> Mess
     return MessageReceipt(message_id=message_id, reader=reader, event=Event.ATTEMPT, at=now, run_id=run_id)
 
 
-def _shown(message: Message) -> InboxMessage:
+def _shown(message: Message, reader: str) -> InboxMessage:
+    ack = f"ocs messages ack {message.id.hex[:8]} --by {shlex.quote(reader)}" if message.ack_by else None
     return InboxMessage(
         message.id,
         message.sender,
@@ -199,4 +206,5 @@ def _shown(message: Message) -> InboxMessage:
         message.subject,
         message.body,
         message.owner,
+        ack,
     )

@@ -61,11 +61,11 @@ async def record_process(store: Store, run_id: UUID, pid: int, started_at: float
         run.pid, run.pid_started_at = pid, started_at
 
 
-async def record_session(store: Store, run_id: UUID, key: str) -> None:
-    """Remember which conversation of an agent a run is a turn of."""
+async def record_session(store: Store, run_id: UUID, key: str, *, agent: str | None = None) -> None:
+    """Remember which conversation a run is a turn of, and whose turn it is."""
     async with store.transaction() as session:
         run = await session.get_one(Run, run_id)
-        run.session_key = key
+        run.session_key, run.agent = key, agent or run.agent
 
 
 def dispatch_behind(run: Run) -> Dispatch:

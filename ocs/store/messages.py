@@ -7,13 +7,26 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from ocs.errors import NotFound, Refused
-from ocs.rules.messages import BROADCAST, READ_EVENTS, Draft, Event, Kind, checked, checked_detail, checked_name
+from ocs.rules.messages import (
+    BROADCAST,
+    READ_EVENTS,
+    TEAM,
+    Draft,
+    Event,
+    Kind,
+    checked,
+    checked_detail,
+    checked_name,
+    has_several_readers,
+)
 from ocs.store.engine import Store
 from ocs.store.shortened import SEVERAL, begins, the_one
 from ocs.store.tables_messages import Message, MessageReceipt
+from ocs.store.teams import members_of
 
 READ_KEPT = timedelta(days=30)
 DELIVERED_KEPT = timedelta(days=3)
@@ -27,7 +40,7 @@ async def send(store: Store, draft: Draft, *, now: datetime, message_id: UUID | 
 
     Raises:
         Refused: as `checked` does.
-        NotFound: it answers a message that is not there.
+        NotFound: it answers a message, or is for a team, that is not there.
     """
     kept = checked(draft, now)
     async with store.transaction() as session:
@@ -35,6 +48,8 @@ async def send(store: Store, draft: Draft, *, now: datetime, message_id: UUID | 
             return there
         if kept.reply_to is not None and await session.get(Message, kept.reply_to) is None:
             raise NotFound(f"There is no message {kept.reply_to} to reply to; it may have been deleted since.")
+        if kept.recipient.startswith(TEAM):
+            await members_of(session, kept.recipient.removeprefix(TEAM))
         message = Message(
             id=message_id or uuid4(),
             sender=kept.sender,
@@ -48,6 +63,8 @@ async def send(store: Store, draft: Draft, *, now: datetime, message_id: UUID | 
             reply_to=kept.reply_to,
             created_at=now,
             expires_at=kept.expires_at,
+            ack_by=kept.ack_by,
+            overdue_to=list(kept.overdue_to),
         )
         session.add(message)
         return message
@@ -99,6 +116,7 @@ async def read(store: Store, message: Message, *, by: str | None, login: str, no
     reader, actor = _who(message, by, login)
     same = select(MessageReceipt).where(MessageReceipt.message_id == message.id, MessageReceipt.reader == reader)
     async with store.transaction() as session:
+        await _refuse_stranger(session, message, reader)
         if not (await session.scalars(same.where(col(MessageReceipt.event).in_(READ_EVENTS)).limit(1))).all():
             session.add(MessageReceipt(message_id=message.id, reader=reader, event=Event.READ, at=now, actor=actor))
     return reader
@@ -112,12 +130,14 @@ async def acknowledge(
     `by` is who says so, by default who is logged in. Of a broadcast it names the reader; any other has only one.
 
     Raises:
-        Refused: a broadcast whose reader is not named, a name that is none, or a detail that is too long.
+        Refused: it has several readers and none is named, or one that it is not for; a name that is none, or a detail
+            that is too long.
     """
     reader, actor = _who(message, by, login)
     receipt = MessageReceipt(message_id=message.id, reader=reader, event=Event.ACK, at=now, actor=actor)
     receipt.detail = checked_detail(detail)
     async with store.transaction() as session:
+        await _refuse_stranger(session, message, reader)
         session.add(receipt)
     return reader
 
@@ -125,26 +145,37 @@ async def acknowledge(
 async def prune_messages(store: Store, *, now: datetime) -> int:
     """Delete what was read, shown or over long enough ago, with its receipts; returns how many messages.
 
-    It never deletes an unread message, however old.
+    It never deletes an unread message, however old, nor one of which it is still to be looked who acknowledged it.
     """
     short, long = now - DELIVERED_KEPT, now - READ_KEPT
+    waits = and_(col(Message.ack_by).is_not(None), col(Message.ack_settled_at).is_(None))
     past = or_(
         _ended_before(long),
         and_(col(Message.kind).in_(SHORTLIVED), _ended_before(short)),
         and_(_has((Event.DELIVERED,), before=short), ~_has(READ_EVENTS)),
     )
     async with store.transaction() as session:
-        return int(getattr(await session.execute(delete(Message).where(past)), "rowcount", 0))
+        return int(getattr(await session.execute(delete(Message).where(past, ~waits)), "rowcount", 0))
 
 
 def _who(message: Message, by: str | None, login: str) -> tuple[str, str]:
     """The reader whose receipt it is, and who writes it."""
     actor = checked_name("name", login if by is None else by)
-    if message.recipient != BROADCAST:
+    if not has_several_readers(message.recipient):
         return message.recipient, actor
-    if by is None or actor == BROADCAST:
-        raise Refused("A broadcast stands differently for each of its readers.", hint="Say for whom: --by main")
+    if by is None or has_several_readers(actor):
+        what = "A broadcast" if message.recipient == BROADCAST else "A message to a team"
+        raise Refused(f"{what} stands differently for each of its readers.", hint="Say for whom: --by main")
     return actor, actor
+
+
+async def _refuse_stranger(session: AsyncSession, message: Message, reader: str) -> None:
+    """What somebody else acknowledges would still be overdue."""
+    if not message.recipient.startswith(TEAM):
+        return
+    team = message.recipient.removeprefix(TEAM)
+    if reader not in (members := await members_of(session, team)):
+        raise Refused(f'"{reader}" is no member of the team {team}.', hint=f"Its members: {', '.join(members)}")
 
 
 def _ended_before(moment: datetime) -> ColumnElement[bool]:

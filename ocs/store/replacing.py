@@ -17,6 +17,7 @@ from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import Dispatch
 from ocs.rules.guards import SkipReason, WaitsFor
 from ocs.spec import Job
+from ocs.store import trackers
 from ocs.store.audit import record
 from ocs.store.outbox import OPEN
 from ocs.store.running import is_running
@@ -42,6 +43,7 @@ async def withdraw_waiting(session: AsyncSession, job: Job, now: datetime, *, be
             )
             session.add(skip(run_row(job, dispatch, row.flow_run_id, now), SkipReason.OVERLAP, REPLACED, now))
         row.status = DispatchStatus.CANCELLED
+        await trackers.note_dispatches(session, [row], now)
     await session.flush()
 
 

@@ -21,11 +21,13 @@ from ocs.store.outbox import OPEN
 from ocs.store.running import is_unfinished
 from ocs.store.tables import Approval, DispatchRow, Run
 from ocs.store.tasks import prune_tasks
+from ocs.store.trackers import prune_trackers
 
 DISPATCHES_KEPT = timedelta(days=30)
 APPROVALS_KEPT = timedelta(days=30)
 DELIVERIES_KEPT = timedelta(days=30)
 INCIDENTS_KEPT = timedelta(days=90)
+TRACKERS_KEPT = timedelta(days=90)
 AT_ONCE = 500
 
 
@@ -41,6 +43,7 @@ class Pruned:
     messages: int = 0
     incidents: int = 0
     tasks: int = 0
+    trackers: int = 0
 
     @property
     def total(self) -> int:
@@ -66,6 +69,7 @@ async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: date
         await prune_messages(store, now=now),
         await prune_incidents(store, before=now - INCIDENTS_KEPT),
         await prune_tasks(store, before=now - DISPATCHES_KEPT),
+        await prune_trackers(store, before=now - TRACKERS_KEPT),
     )
 
 

@@ -82,6 +82,8 @@ class Run(SQLModel, table=True):
     stderr: str = Field(default="", sa_column=Column(Text, nullable=False))
     stderr_bytes: int = Field(default=0, sa_type=BigInteger)
     stderr_path: str | None = Field(default=None, sa_column=Column(Text))
+    # Whose turn it is or was, and in which conversation.
+    agent: str | None = Field(default=None, max_length=128, index=True)
     session_key: str | None = Field(default=None, sa_column=Column(Text))
     # What its agent does now, or did last, and what its model calls have used so far.
     last_activity_at: datetime | None = _instant()

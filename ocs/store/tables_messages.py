@@ -40,6 +40,10 @@ class Message(SQLModel, table=True):
     reply_to: UUID | None = Field(default=None, index=True)
     created_at: datetime = Field(sa_column=Column(UTCDateTime(), nullable=False))
     expires_at: datetime | None = Field(default=None, sa_column=Column(UTCDateTime(), index=True))
+    # Until when all of its readers have to acknowledge it, who is told otherwise, and when that was looked at.
+    ack_by: datetime | None = Field(default=None, sa_column=Column(UTCDateTime(), index=True))
+    overdue_to: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    ack_settled_at: datetime | None = Field(default=None, sa_column=Column(UTCDateTime()))
 
 
 class MessageReceipt(SQLModel, table=True):

@@ -16,10 +16,13 @@ from sqlmodel import col, select
 from ocs.errors import NotFound, Refused
 from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.rules.guards import SkipReason
 from ocs.rules.tasks import Report, TaskStatus, status_of
 from ocs.rules.wording import SHORT, local
+from ocs.store import membership
 from ocs.store.audit import record
 from ocs.store.engine import Store
+from ocs.store.membership import NewTracker
 from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
 from ocs.store.tables import DispatchRow, DispatchStatus, Run
 from ocs.store.tables_tasks import Task
@@ -30,7 +33,10 @@ ONE = "Have the second one go on with the first, once that has ended."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
-    """A task to be written: `document` is the whole job that runs. `goes_on_with` is a task that has ended."""
+    """A task to be written: `document` is the whole job that runs. `goes_on_with` is a task that has ended.
+
+    `track` is the tracker that it is a member of.
+    """
 
     label: str | None
     template: str
@@ -40,6 +46,7 @@ class NewTask:
     model: str | None = None
     key: str | None = None
     goes_on_with: Task | None = None
+    track: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +76,38 @@ class Told:
         return self.runs[-1] if self.runs else None
 
 
-async def start(store: Store, new: Sequence[NewTask], *, max_queued: Mapping[str, int], by: Attribution) -> list[Begun]:
+async def start(
+    store: Store,
+    new: Sequence[NewTask],
+    *,
+    max_queued: Mapping[str, int],
+    tracker: NewTracker | None = None,
+    by: Attribution,
+) -> list[Begun]:
     """Write tasks, all or none of them. `max_queued` says of each template how many may wait.
 
+    They join the trackers that they name; `tracker` is made for them unless one of its name is open.
+
     Raises:
-        Refused: a label is that of a task that has not ended, or stands there twice, or too many tasks wait.
+        NotFound: there is no such tracker.
+        Refused: a label is that of a task that has not ended, or stands there twice, too many tasks wait, or a
+            tracker has ended.
     """
     templates = sorted({each.template for each in new})
-    async with store.transaction(lock=("tasks", *(f"job:{template}" for template in templates))) as session:
+    locks = ("tasks", membership.LOCK, *(f"job:{template}" for template in templates))
+    async with store.transaction(lock=locks) as session:
         known = await _by_key(session, [each.key for each in new if each.key])
         to_write = [each for each in new if each.key is None or each.key not in known]
         await _refuse_open(session, to_write)
         await _refuse_shared(session, to_write)
         await _refuse_too_many(session, Counter(each.template for each in to_write), max_queued)
-        return [known[each.key] if each.key in known else _write(session, each, by) for each in new]
+        begun = [known[each.key] if each.key in known else _write(session, each, by) for each in new]
+        joining: dict[str, list[Task]] = {}
+        for each, one in zip(new, begun, strict=True):
+            if each.track is not None and not one.already:
+                joining.setdefault(each.track, []).append(one.task)
+        await membership.join(session, joining, tracker, by)
+        return begun
 
 
 async def known_keys(store: Store, keys: Sequence[str]) -> set[str]:
@@ -115,7 +140,9 @@ async def told_of(session: AsyncSession, tasks: Sequence[Task]) -> list[Told]:
         rows = await session.scalars(select(DispatchRow).where(col(DispatchRow.id).in_(ids)))
         dispatches |= {row.id: row for row in rows}
         first = await session.scalars(select(Run).where(col(Run.dispatch_id).in_(ids)))
-        generation = [(run.dispatch_id, run) for run in first if run.dispatch_id is not None]
+        # A flow run that came too late is recorded as well, and says nothing of the task.
+        in_order = sorted(first, key=lambda run: (run.skip_reason is not SkipReason.DUPLICATE, run.started_at))
+        generation = [(run.dispatch_id, run) for run in in_order if run.dispatch_id is not None]
         while generation:
             task_of = {run.id: task_id for task_id, run in generation}
             for task_id, run in generation:
