@@ -13,12 +13,13 @@ from uuid import UUID
 from blocks.gateway import ChatTurn, OpenClawGateway, gateway
 from ocs.rules import prompt, retrieval
 from ocs.rules import session_key as session
-from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus, StreamOutput
+from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, RunStatus, StreamOutput
 from ocs.rules.prompt import Parent
 from ocs.rules.retrieval import CANDIDATES, Earlier
 from ocs.rules.session_key import Before
+from ocs.rules.trackers import results
 from ocs.spec import Agent, Job, Main
-from ocs.store import Store, inbox, queries, record_session, steers
+from ocs.store import Store, inbox, queries, record_session, steers, trackers
 from ocs.store.tables import Run
 from ocs.store.tables_tasks import Task
 from ocs.store.tasks import task_of_dispatch
@@ -199,6 +200,7 @@ async def _put_together(job: Job, task: Agent, context: DispatchContext, lineage
         job,
         task,
         parent=await _parent(store, context.dispatch.source_run),
+        members=await _members(store, lineage.first),
         earlier=await _earlier(store, task, context),
         # In the same conversation the agent sees what is done; skipping it would keep back the result.
         key=key if job.run.guarantee == "at-least-once" and not is_gone_on_with else None,
@@ -222,6 +224,17 @@ async def _parent(store: Store, run_id: UUID | None) -> Parent | None:
         StreamOutput(run.stdout, run.stdout_bytes, run.stdout_path),
         StreamOutput(run.stderr, run.stderr_bytes, run.stderr_path),
     )
+
+
+async def _members(store: Store, first: Run | None) -> list[str]:
+    """What the members of a tracker said whose end this run follows."""
+    if first is None or first.kind is not DispatchKind.CHAIN or first.dispatch_id is None:
+        return []
+    found = await trackers.of_dispatch(store, first.dispatch_id)
+    if found is None:
+        return []
+    tracker, members = found
+    return await asyncio.to_thread(results, tracker.name, tracker.status, members)
 
 
 async def _earlier(store: Store, task: Agent, context: DispatchContext) -> list[Earlier]:

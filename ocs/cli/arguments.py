@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, cast
 
 import typer
@@ -68,6 +68,36 @@ async def _newest_runs() -> list[tuple[str, str]]:
         return [(str(run.id), f"{run.job_id} {run.status}") for run in await queries.runs(store, limit=OFFERED)]
 
 
+def _trackers(incomplete: str) -> Iterator[str]:
+    yield from _in_store("trackers", incomplete)
+
+
+def _teams(incomplete: str) -> Iterator[str]:
+    yield from _in_store("teams", incomplete)
+
+
+def _agents(incomplete: str) -> Iterator[str]:
+    yield from _in_store("agents", incomplete)
+
+
+def _in_store(what: str, incomplete: str) -> Iterator[str]:
+    with contextlib.suppress(Exception):  # completion never disturbs what one types
+        yield from (name for name in session.run(_names(what)) if name.startswith(incomplete))
+
+
+async def _names(what: str) -> list[str]:
+    if not session.has_store():
+        return []
+    from ocs.store import agents, teams, trackers
+
+    async with session.store() as store:
+        if what == "teams":
+            return list(await teams.teams(store))
+        if what == "agents":
+            return [known.id for known in await agents.agents(store)]
+        return list(dict.fromkeys(tracker.name for tracker, _ in await trackers.newest(store, limit=OFFERED)))
+
+
 JobId = Annotated[str, typer.Argument(help="The job's id, or the beginning of it.", autocompletion=_job_ids)]
 SomeJobId = Annotated[str | None, typer.Argument(help="The job's id, or the beginning of it.", autocompletion=_job_ids)]
 JobIds = Annotated[list[str] | None, typer.Argument(help="Only these jobs; by default all.", autocompletion=_job_ids)]
@@ -77,6 +107,16 @@ Tag = Annotated[str | None, typer.Option("--tag", help="All jobs with this tag."
 TargetName = Annotated[str, typer.Argument(help="Its name, as in deliver.to.", autocompletion=target_names)]
 SecretName = Annotated[str, typer.Argument(help="Its name, as in run.shell.secrets.", autocompletion=_secrets)]
 PoolName = Annotated[str, typer.Argument(help="Its name, as in limits.pool.", autocompletion=_pools)]
+TrackerName = Annotated[str, typer.Argument(help="The tracker's name.", autocompletion=_trackers)]
+TeamName = Annotated[str, typer.Argument(help="The team's name.", autocompletion=_teams)]
+AgentName = Annotated[str, typer.Argument(help="The agent's id.", autocompletion=_agents)]
+Receivers = Annotated[
+    list[str] | None,
+    typer.Option("--to", help="Who hears of its end: ops, telegram:4711. Repeatable.", autocompletion=target_names),
+]
+Tells = Annotated[
+    list[str] | None, typer.Option("--tell", help="An agent whose inbox gets it, such as main. Repeatable.")
+]
 RUN = "A run's id, or its dispatch's or flow run's, or the beginning of one; or a job, for its newest run."
 RunId = Annotated[str | None, typer.Argument(help=RUN, autocompletion=_run_ids)]
 Last = Annotated[bool, typer.Option("--last", help="The newest run of all.")]
@@ -110,6 +150,27 @@ def end_of(expires: str | None) -> datetime | None:
         UsageError: it is neither.
     """
     return _moment("--expires", expires, 1) if expires is not None else None
+
+
+def ack_of(within: str | None) -> datetime | None:
+    """What --ack-within says: so long from now, or a moment.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    return _moment("--ack-within", within, 1) if within is not None else None
+
+
+def duration_of(option: str, text: str) -> timedelta:
+    """How long something lasts.
+
+    Raises:
+        UsageError: it is no duration.
+    """
+    try:
+        return parse_duration(text)
+    except (ValueError, OverflowError):
+        raise UsageError(f'{option} "{text}": write 15m or 2h') from None
 
 
 def lost_of(lost_at: str | None) -> datetime | None:

@@ -222,6 +222,70 @@ COMMANDS: Mapping[str, Branch | Command] = {
             ),
         },
     ),
+    "tasks": Branch(
+        "Trackers: tasks and others that belong together. One ends with its last member, is told once, and followed.",
+        {
+            "list": Command(
+                "commands.trackers",
+                "List trackers, newest first: how each stands, and how many of its members have ended.",
+            ),
+            "show": Command(
+                "commands.trackers",
+                "Show a tracker: how each member stands, until when, who hears of its end, and what runs next.",
+            ),
+            "create": Command(
+                "commands.trackers",
+                "Make a tracker of members: tasks join it with ocs dispatch start --track, others send heartbeats.",
+            ),
+            "add": Command("commands.trackers", "Add members to an open tracker."),
+            "heartbeat": Command(
+                "commands.trackers", "Say that a member works: the first time it begins. Tasks need none."
+            ),
+            "done": Command("commands.trackers", "Say that a member has completed. Tasks end with their runs."),
+            "fail": Command("commands.trackers", "Say that a member has failed. Tasks end with their runs."),
+            "close": Command(
+                "commands.trackers", "End a tracker before its members have. Its tasks go on, and no job follows."
+            ),
+            "wait": Command(
+                "commands.trackers",
+                "Wait until a tracker has ended. Ends with status 1 unless all of its members have completed.",
+            ),
+        },
+    ),
+    "team": Branch(
+        "Teams: who belongs together, their gates, and what they have not acknowledged.",
+        {
+            "list": Command("commands.teams", "List the teams: who belongs to each, and which of its gates are open."),
+            "show": Command(
+                "commands.teams",
+                "Show a team: what its members do, its gates, and its mailbox with who has not acknowledged what.",
+            ),
+            "set": Command(
+                "commands.teams",
+                "Make a team, or say anew who belongs to it. A message to team:NAME is for each of its members.",
+            ),
+            "remove": Command(
+                "commands.teams",
+                "End a team. Its gates go on, and what was sent to it stays with nobody to read it.",
+            ),
+        },
+    ),
+    "agents": Branch(
+        "Agents: which work now, what they can do, and where their results go.",
+        {
+            "list": Command(
+                "commands.agents", "List agents: which work now, by the turns that really run, and when they did last."
+            ),
+            "show": Command(
+                "commands.agents",
+                "Show an agent: what it does now, its tasks that have not ended, and what it has not read.",
+            ),
+            "set": Command(
+                "commands.agents",
+                "Say what an agent can do, and who hears the results of its tasks. What is not given stays.",
+            ),
+        },
+    ),
     "queue": Branch(
         "What waits to become a run (by hand, children, retries, turns), and messages that were not sent yet.",
         {

@@ -86,14 +86,16 @@ def build(
     inbox: Sequence[InboxMessage] = (),
     parent: Parent | None = None,
     earlier: Sequence[Earlier] = (),
+    members: Sequence[str] = (),
     key: str | None = None,
     label: str | None = None,
 ) -> str:
-    """The whole prompt. `key` is the idempotency key of a run that may be repeated (at-least-once), `label` a task's.
+    """The whole prompt. `members` is what those of a tracker said that the run follows.
 
-    The message stands last, but for how a task ends.
+    `key` is the idempotency key of a run that may be repeated (at-least-once), `label` a task's. The message stands
+    last, but for how a task ends.
     """
-    data = [*_inbox(inbox), *_parent(parent), *_earlier(earlier)]
+    data = [*_inbox(inbox), *_parent(parent), *members, *_earlier(earlier)]
     parts = [
         f"[scheduler:{job.id} {job.name or job.id}]",
         *_boundary(task),

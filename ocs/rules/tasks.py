@@ -79,7 +79,7 @@ class Wish:
 
     `text` is what the agent shall do. `to` are targets, `tell` are agents whose inbox gets the result; `quiet` says
     that nobody is told. `goes_on_with` is the label of a task that has ended and whose conversation it goes on in,
-    `key` makes a repetition of the wish harmless.
+    `key` makes a repetition of the wish harmless, `track` is the tracker that it is a member of.
     """
 
     text: str
@@ -97,6 +97,22 @@ class Wish:
     pool: str | None = None
     check: str | None = None
     key: str | None = None
+    track: str | None = None
+
+    @property
+    def says_who_hears(self) -> bool:
+        """Whether somebody hears of it, by itself or with its tracker, or nobody shall."""
+        return bool(self.to or self.tell or self.quiet or self.track)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Who hears of it."""
+        return targets_of(self.to, self.tell)
+
+
+def targets_of(to: Sequence[str], tell: Sequence[str]) -> tuple[str, ...]:
+    """The targets that are named, and the inboxes of the agents that are."""
+    return (*to, *(f"{INBOX}:{agent_id}" for agent_id in tell))
 
 
 def checked_label(label: str) -> str:
@@ -136,9 +152,8 @@ def document(template: Job, wish: Wish) -> dict[str, Any]:
         found["name"] = wish.label
     if wish.pool is not None:
         found["limits"] = {**found.get("limits", {}), "pool": wish.pool}
-    targets = [*wish.to, *(f"{INBOX}:{agent_id}" for agent_id in wish.tell)]
-    if targets:
-        found["deliver"] = {"when": "always", "to": targets}
+    if wish.targets:
+        found["deliver"] = {"when": "always", "to": list(wish.targets)}
     elif wish.quiet:
         found["deliver"] = {"when": "never", "opt_out_reason": QUIET}
     return found

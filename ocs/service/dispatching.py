@@ -11,6 +11,7 @@ from uuid import UUID
 from ocs.errors import InvalidJob, Problem, Refused
 from ocs.rules.attribution import Attribution
 from ocs.rules.tasks import TEMPLATE, TaskStatus, Wish, checked_key, checked_label, checked_report, document
+from ocs.rules.trackers import checked_tracker
 from ocs.service import session
 from ocs.service.commits import is_commit
 from ocs.service.deployed import deployed_job
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ocs.spec import Job
     from ocs.store import Store
+    from ocs.store.membership import NewTracker
     from ocs.store.tables import Run
     from ocs.store.tasks import Begun, NewTask, Told
 
@@ -40,6 +42,9 @@ OPTIONS = {
 """What people write for which key of the job that runs."""
 
 
+NO_RECEIVER = "Who hears the result? Give --to, --tell or --quiet."
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a wish stands, when it is one of many."""
@@ -54,12 +59,19 @@ class Place:
 
 
 async def start(
-    client: PrefectClient, store: Store, wishes: Sequence[tuple[Wish, Place]], *, by: Attribution
+    client: PrefectClient,
+    store: Store,
+    wishes: Sequence[tuple[Wish, Place]],
+    *,
+    tracker: NewTracker | None = None,
+    by: Attribution,
 ) -> list[tuple[Begun, UUID | None]]:
     """Start tasks, all or none, and send them; returns each with its flow run (None: it is sent later).
 
+    `tracker` is made for those that name it, unless one of its name is open.
+
     Raises:
-        NotFound: a template is not rolled out, or a task that is to be gone on with is unknown.
+        NotFound: a template is not rolled out, a task that is to be gone on with is unknown, or a tracker is.
         InvalidJob: what is asked for cannot be run; everything that is wrong is told, with its place.
         Refused: a label is that of a task that has not ended, or too many wait.
     """
@@ -80,7 +92,7 @@ async def start(
     if problems:
         raise InvalidJob("Nothing was started.", problems=problems)
     most = {job.id: job.limits.max_queued for job in templates.values()}
-    begun = await tasks.start(store, new, max_queued=most, by=by)
+    begun = await tasks.start(store, new, max_queued=most, tracker=tracker, by=by)
     sent = await publish(client, store, [each.dispatch for each in begun if each.dispatch is not None])
     flow_runs = {dispatch_id: flow_run.id for dispatch_id, flow_run in sent.items()}
     return [(each, flow_runs.get(each.task.id)) for each in begun]
@@ -102,7 +114,7 @@ async def _new(store: Store, template: Job, wish: Wish, place: Place, already: b
     """The task to write, or what is wrong with it. What was started `already` by its key is not asked whether it could
     be started again: a repetition is harmless however the first one stands by now."""
     from ocs.spec import Agent, Job, unsupported, violations
-    from ocs.store import tasks
+    from ocs.store import agents, tasks
     from ocs.store.tasks import NewTask
 
     before = await tasks.by_label(store, wish.goes_on_with) if wish.goes_on_with is not None else None
@@ -117,6 +129,12 @@ async def _new(store: Store, template: Job, wish: Wish, place: Place, already: b
     if job is None or wrong:
         return [place.problem(problem) for problem in wrong]
     work = cast("Agent", job.run.work)
+    if not wish.says_who_hears:
+        # So it names an agent, of which somebody may have said who hears of its tasks.
+        if not (to := await agents.results_of(store, work.agent)):
+            hint = f"{NO_RECEIVER} Or, for all tasks of {work.agent}: ocs agents set {work.agent} --to ops"
+            return [place.problem(Problem("to", hint))]
+        return await _new(store, template, replace(wish, to=to), place, already)
     return NewTask(
         label=wish.label,
         template=template.id,
@@ -126,13 +144,14 @@ async def _new(store: Store, template: Job, wish: Wish, place: Place, already: b
         document=job.document(),
         key=wish.key,
         goes_on_with=before.task if before else None,
+        track=wish.track,
     )
 
 
 def _named(wish: Wish, place: Place) -> tuple[Wish, list[Problem]]:
     """The wish with its label and its key as they are kept."""
     problems: list[Problem] = []
-    for name, check in (("label", checked_label), ("key", checked_key)):
+    for name, check in (("label", checked_label), ("key", checked_key), ("track", checked_tracker)):
         given = getattr(wish, name)
         try:
             wish = replace(wish, **{name: check(given)}) if given is not None else wish

@@ -44,6 +44,7 @@ def _message_view(message: Message, receipts: Sequence[MessageReceipt], reader: 
         "delivered_at": utc(_last(own, Event.DELIVERED)),
         "read_at": utc(min((receipt.at for receipt in own if receipt.event in READ_EVENTS), default=None)),
         "ack_at": utc(_last(own, Event.ACK)),
+        "ack_by": utc(message.ack_by),
         "failed_turns": sum(receipt.event is Event.ERROR for receipt in own),
         "not_before": utc(aside) if aside and aside > now else None,
         "seen_by": sorted(

@@ -21,7 +21,8 @@ async def story_of(store: Store, run: Run) -> dict[str, Any]:
     from ocs.store.approvals import approvals_of_run, said_of
 
     (view,) = await _views(store, [run])
-    attempts = await _views(store, await queries.attempts(store, run))
+    tries = await queries.attempts(store, run)
+    attempts = await _views(store, tries)
     children = await _views(store, await queries.children_of(store, run.id))
     coming = [
         waiting for waiting in await queries.open_dispatches(store) if run.id in (waiting.source_run, waiting.retry_of)
@@ -30,7 +31,7 @@ async def story_of(store: Store, run: Run) -> dict[str, Any]:
     asked = await approvals_of_run(store, run.id)
     return {
         **view,
-        "why": _why(run, parent),
+        "why": _why(run, parent, await _tracker(store, tries[0]) if parent is None else None),
         "skip_reason": run.skip_reason,
         "signal": run.signal,
         "session_key": run.session_key,
@@ -56,7 +57,16 @@ async def _views(store: Store, runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [as_json(record) for record in await run_records(store, runs)]
 
 
-def _why(run: Run, parent: Run | None) -> str:
+async def _tracker(store: Store, first: Run) -> str | None:
+    """The tracker whose end a run without a parent follows."""
+    from ocs.store import trackers
+
+    if first.kind is not DispatchKind.CHAIN or first.dispatch_id is None:
+        return None
+    return await trackers.name_of_dispatch(store, first.dispatch_id)
+
+
+def _why(run: Run, parent: Run | None, tracker: str | None) -> str:
     due = local(run.scheduled_for)
     match run.kind:
         case DispatchKind.SCHEDULED:
@@ -64,6 +74,8 @@ def _why(run: Run, parent: Run | None) -> str:
         case DispatchKind.MANUAL:
             return "by hand"
         case DispatchKind.CHAIN:
+            if tracker is not None:
+                return f"after all members of {tracker} had ended (ocs tasks show {tracker})"
             return f"after {parent.job_id}, run {str(parent.id)[:SHORT]} ({parent.status})" if parent else "after a job"
         case DispatchKind.RETRY:
             return f"attempt {run.attempt}, after run {str(run.retry_of)[:SHORT]}"

@@ -12,14 +12,13 @@ from typing import Any, cast
 
 from ocs.errors import InvalidJob, Problem, UsageError
 from ocs.rules.tasks import Wish
-from ocs.service.dispatching import Place
+from ocs.service.dispatching import NO_RECEIVER, Place
 
 FROM_INPUT = "-"
 MOST_TEXT = 1024 * 1024
 MOST_BATCH = 64 * 1024 * 1024
 MOST_TASKS = 5000
 EMPTY = "The task is empty. Give its text, --file, or - for standard input."
-NO_RECEIVER = "Who hears the result? Give --to, --tell or --quiet."
 NAMES = {"as": "template", "continue": "goes_on_with"}
 SEVERAL = ("to", "tell")
 
@@ -61,12 +60,12 @@ def _typed() -> bytes:
 
 
 def checked(wish: Wish) -> Wish:
-    """The wish, if it says who hears of it.
+    """The wish, if it says who hears of it, or names an agent of which that may be known.
 
     Raises:
         UsageError: nobody does, or both somebody and nobody.
     """
-    if not (wish.to or wish.tell or wish.quiet):
+    if not (wish.says_who_hears or wish.agent):
         raise UsageError(NO_RECEIVER)
     if wish.quiet and (wish.to or wish.tell):
         raise UsageError("--quiet tells nobody; take it out, or --to and --tell.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, cast
 
-from sqlalchemy import case, func
-from sqlmodel import col, select
+from sqlalchemy import case, func, select
+from sqlmodel import col
 
 from ocs.errors import NotFound
 from ocs.rules.attribution import Attribution
@@ -30,23 +31,15 @@ class Known:
 
 async def agents(store: Store) -> list[Known]:
     """Every agent that was set, or has taken a turn of which there is a record, by id."""
-    counts = (
-        select(
-            Run.agent,
-            func.sum(case((is_running(), 1), else_=0)),
-            func.max(Run.started_at),
-            func.max(Run.finished_at),
-            func.max(Run.last_activity_at),
-        )
-        .where(col(Run.agent).is_not(None))
-        .group_by(col(Run.agent))
-    )
+    last_seen = [func.max(moment) for moment in (Run.started_at, Run.finished_at, Run.last_activity_at)]
+    turns = func.sum(case((is_running(), 1), else_=0))
+    of_each = select(col(Run.agent), turns, *last_seen).where(col(Run.agent).is_not(None))
     async with store.reading() as session:
         found = {row.id: Known(row.id, row) for row in await session.scalars(select(AgentRow))}
-        for agent, turns, *seen in (await session.execute(counts)).all():
-            if agent is not None:
-                last = max((moment for moment in seen if moment is not None), default=None)
-                found[agent] = Known(agent, found[agent].said if agent in found else None, int(turns), last)
+        for row in (await session.execute(of_each.group_by(col(Run.agent)))).all():
+            agent, running, *seen = cast("tuple[Any, ...]", tuple(row))
+            last = max((moment for moment in seen if moment is not None), default=None)
+            found[agent] = Known(agent, found[agent].said if agent in found else None, int(running), last)
     return [found[agent] for agent in sorted(found)]
 
 

@@ -23,6 +23,7 @@ from ocs.store import deliveries, membership
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.membership import NewTracker
+from ocs.store.outbox import PendingDispatch, pending
 from ocs.store.tables import DispatchRow, Run
 from ocs.store.tables_tasks import Task
 from ocs.store.tables_teams import Tracker, TrackerMember
@@ -82,8 +83,10 @@ async def heartbeat(store: Store, name: str, label: str, *, by: Attribution) -> 
 
 async def end_member(
     store: Store, name: str, label: str, ended: MemberStatus, *, message: str, by: Attribution
-) -> Tracker:
-    """Note that a member that is no task has ended, and close the tracker if it was the last; returns that.
+) -> list[PendingDispatch]:
+    """Note that a member that is no task has ended, and close the tracker if it was the last.
+
+    Returns what follows then, to be published.
 
     Raises:
         NotFound: there is no such tracker or member.
@@ -94,8 +97,7 @@ async def end_member(
         member.ended, member.ended_at, member.heard_at, member.message = ended, by.now, by.now, message
         said = {"tracker": name, "member": label, "ended": str(ended)}
         record(session, "tracker-member-ended", by=by, after=said)
-        await _close_if_done(session, tracker, by.now)
-        return tracker
+        return [pending(row) for row in await _close_if_done(session, tracker, by.now)]
 
 
 async def close(store: Store, name: str, *, why: str, by: Attribution) -> Tracker:

@@ -90,11 +90,15 @@ class JobMaintenance:
 
     async def _watch(self) -> None:
         """At the start, since nobody has looked while everything was down, and every minute."""
+        from tasks.delivery.overdue import look_for_overdue
         from tasks.delivery.watch import watch
 
         every = timing().watch_every.total_seconds()
         if self._watched_at is None or time.monotonic() - self._watched_at > every:
-            await watch()
+            try:
+                await look_for_overdue()
+            finally:
+                await watch()
             self._watched_at = time.monotonic()
 
     async def skip_superseded(self, flow_runs: Sequence[FlowRun]) -> set[UUID]:

@@ -207,3 +207,62 @@ async def test_a_task_is_steered_while_it_works_and_while_it_waits_and_not_when_
     ]
     refused = await call("steer", f"{word}-1", "One more.", status=1)
     assert f"{word}-1 has ended (ok" in refused["error"]["message"]
+
+
+async def test_a_team_passes_its_gate_and_a_batch_ends_in_one_digest(
+    ocs: RunningSystem, server: Server, worker_home: Path, prefect_server: str, tmp_path: Path
+) -> None:
+    """Acceptance rows 95 and 97, typed as in the documentation."""
+    word = ocs.id("t")
+    night, gate = f"{word}-night", f"{word}-gate"
+    typed = Ocs(worker_home, worker_home, env={"PREFECT_API_URL": prefect_server})
+
+    async def call(*arguments: str, status: int = 0) -> dict[str, Any]:
+        return await asyncio.to_thread(typed.json, *arguments, status=status)
+
+    async def answer(connection: Connection) -> None:
+        if connection.request.path != CHAT:
+            await well(connection)
+            return
+        asked = connection.request.body["messages"][0]["content"]
+        await connection.stream()
+        await connection.say("Two agree." if f"{word}-digest" in asked else f"{word} is fine.")
+        await connection.done()
+
+    async def inbox_of_word() -> list[str]:
+        return [message.body for message in await inbox.inbox(ocs.store, word, now=ocs.now())]
+
+    server.answer = answer
+    digest = {"agent": {"message": f"{word}-digest"}}
+    ocs.write("digest", run=digest, deliver={"when": "always", "to": f"inbox:{word}"})
+    await ocs.deploy()
+    file = tmp_path / "reviews.jsonl"
+    file.write_text("\n".join(json.dumps({"text": "Review.", "label": f"{word}-{n}"}) for n in range(2)))
+    nobody = await call("dispatch", "batch", str(file), "--track", night, "--then", f"{word}-nowhere", status=1)
+    assert nobody["error"]["code"] == "not-found"
+    follows = ("--then", ocs.id("digest"), "--summary-to", f"inbox:{word}")
+    await call("dispatch", "batch", str(file), "--track", night, *follows)
+    ended = (await call("tasks", "wait", night))["tracker"]
+    assert [(each["status"], each["message"]) for each in ended["members"]] == [("completed", f"{word} is fine.")] * 2
+
+    async def both_told() -> Any:
+        said = await inbox_of_word()
+        return said if len(said) == 2 else None
+
+    said = await ocs.eventually(both_told)
+    assert sum("Two agree." in body for body in said) == 1
+    assert sum(f"{ocs.id('digest')} runs next." in body for body in said) == 1
+    (asked,) = [turn.body["messages"][0]["content"] for turn in server.turns() if f"{word}-digest" in str(turn.body)]
+    assert asked.count(f"{word} is fine.") == 2
+    story = (await call("runs", "show", ocs.id("digest")))["run"]
+    assert story["why"].startswith(f"after all members of {night} had ended")
+
+    await call("team", "set", word, "-m", f"{word}-writer", "-m", f"{word}-ann")
+    await call("tasks", "create", gate, "--team", word, "--quiet")
+    await call("dispatch", "start", "Write.", "--label", f"{word}-writer", "--track", gate)
+    await call("tasks", "done", gate, f"{word}-ann", "--message", "Agreed.")
+    assert (await call("tasks", "wait", gate))["tracker"]["gate"] == "passed"
+    late = await call("tasks", "heartbeat", gate, f"{word}-ann", status=1)
+    assert "has ended (completed" in late["error"]["message"]
+    assert [each["name"] for each in (await call("team", "show", word))["team"]["gates"]] == [gate]
+    assert (await call("agents", "show", "main"))["agent"]["last_seen_at"]

@@ -20,7 +20,13 @@ from ocs.store.tables_messages import Message
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 BY = Attribution("ann", "cli", NOW)
 HOUR = timedelta(hours=1)
-JOB = Job.model_validate({"id": "brief", "run": {"agent": {"message": "Look.", "agent": "coder"}}})
+JOB = Job.model_validate(
+    {
+        "id": "brief",
+        "run": {"agent": {"message": "Look.", "agent": "coder"}},
+        "deliver": {"when": "never", "opt_out_reason": "a test"},
+    }
+)
 
 
 async def docs(store: Store) -> None:

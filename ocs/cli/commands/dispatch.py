@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ocs.cli.arguments import duration_of
 from ocs.cli.commands.dispatch_steer import steers_told
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import OcsError, Refused, UsageError
 from ocs.rules.tasks import TEMPLATE, Wish
+from ocs.rules.trackers import ThenOn, checked_tracker
 from ocs.rules.wording import SHORT, count_of, first_line, local, utc
 from ocs.service import session
 
@@ -65,6 +67,7 @@ def start(
     pool: PoolName = None,
     check: Annotated[str | None, typer.Option(help=CHECK)] = None,
     key: Annotated[str | None, typer.Option(help=KEY)] = None,
+    track: Annotated[str | None, typer.Option(help="The tracker that it is a member of, under its label.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it and end with its outcome.")] = False,
 ) -> None:
     """Hand a task to an agent: one turn with all that follows from it, delivered once, whatever restarts meanwhile."""
@@ -73,7 +76,7 @@ def start(
     said = text_of(text, file, env)
     asked = options(
         label=label, agent=agent, model=model, thinking=thinking, timeout=timeout, idle=idle, to=to, tell=tell_agent,
-        quiet=quiet, goes_on_with=goes_on_with, pool=pool, check=check, key=key,
+        quiet=quiet, goes_on_with=goes_on_with, pool=pool, check=check, key=key, track=track,
     )  # fmt: skip
     wish = checked(Wish(text=said, template=template, **asked))
     raise typer.Exit(session.run(_start(wish, wait=wait)))
@@ -119,6 +122,14 @@ def batch(
     quiet: Quiet = False,
     pool: PoolName = None,
     slots: Annotated[int | None, typer.Option(min=1, help="How many of the pool run at the same time.")] = None,
+    track: Annotated[
+        str | None, typer.Option(help="The tracker that all are members of; it is made unless one is open.")
+    ] = None,
+    then: Annotated[str | None, typer.Option(help="The job that runs when all have ended, with --track.")] = None,
+    on: Annotated[ThenOn, typer.Option(help="At which end that job runs.")] = ThenOn.COMPLETE,
+    summary_to: Annotated[
+        list[str] | None, typer.Option(help="Who hears once, when all have ended, with --track. Repeatable.")
+    ] = None,
 ) -> None:
     """Start many tasks, all or none; each line has the names of start's options, and what is given here is for all."""
     from ocs.service.wishes import batch as read_batch
@@ -126,17 +137,26 @@ def batch(
 
     if slots is not None and pool is None:
         raise UsageError("--slots is a number of a pool's slots; name the pool: --pool night")
-    common = Wish(text="", template=template, **options(to=to, tell=tell_agent, quiet=quiet, pool=pool))
-    wishes = read_batch(file, common)
+    if track is None and (then is not None or summary_to):
+        raise UsageError("--then and --summary-to belong to a tracker; name it: --track night")
+    asked = options(to=to, tell=tell_agent, quiet=quiet, pool=pool, track=track)
+    wishes = read_batch(file, Wish(text="", template=template, **asked))
 
     async def started() -> list[dict[str, Any]]:
         from ocs.service.dispatching import start as start_tasks
+        from ocs.service.trackers import checked
         from ocs.store import set_slots
+        from ocs.store.membership import NewTracker
 
         async with session.server() as client, session.store() as store:
+            tracker = None
+            if track is not None:
+                name = checked_tracker(track)
+                tracker = NewTracker(name=name, targets=tuple(summary_to or ()), then_job=then, then_on=on)
+                tracker = await checked(tracker)
             if pool is not None and slots is not None:
                 await set_slots(store, pool, slots, by=person())
-            begun = await start_tasks(client, store, wishes, by=person())
+            begun = await start_tasks(client, store, wishes, tracker=tracker, by=person())
             return [
                 {"label": each.task.label, "id": str(each.task.id), "already": each.already, **_sent(flow_run_id)}
                 for each, flow_run_id in begun
@@ -144,7 +164,8 @@ def batch(
 
     views = session.run(started())
     new = sum(not view["already"] for view in views)
-    answer({"tasks": views}, lambda: say(f"Started {count_of(new, 'task')}.  See them: ocs dispatch list --running"))
+    see = f"ocs tasks show {track}" if track is not None else "ocs dispatch list --running"
+    answer({"tasks": views, "tracker": track}, lambda: say(f"Started {count_of(new, 'task')}.  See them: {see}"))
 
 
 @app.command("list", epilog="Example:  ocs dispatch list --silent 15m")
@@ -154,20 +175,11 @@ def list_tasks(
     count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many.")] = 20,
 ) -> None:
     """List tasks, newest first: how each stands, and what its agent does now."""
-    longest = _duration(silent) if silent is not None else None
+    longest = duration_of("--silent", silent) if silent is not None else None
     views = session.run(_listed(count, running=running, silent_for=longest))
     answer({"tasks": views}, lambda: _show_list(views))
     if longest is not None and views:
         raise typer.Exit(SilentTasks.exit_status)
-
-
-def _duration(text: str) -> timedelta:
-    from ocs.spec import parse_duration
-
-    try:
-        return parse_duration(text)
-    except (ValueError, OverflowError):
-        raise UsageError(f'--silent "{text}": write 15m or 1h') from None
 
 
 async def _listed(count: int, *, running: bool, silent_for: timedelta | None) -> list[dict[str, Any]]:

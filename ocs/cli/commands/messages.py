@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ocs.cli.arguments import end_of
+from ocs.cli.arguments import ack_of, end_of, target_names
 from ocs.cli.render.message_views import show_message, show_messages, show_receipts
 from ocs.cli.render.output import answer, say
 from ocs.errors import Refused, UsageError
 from ocs.rules.messages import BROADCAST, Draft, Kind, Priority, checked_name, metadata_of
 from ocs.rules.wording import SHORT, local
 from ocs.service import messages, session
+from ocs.service.trackers import checked_targets
 
 
 def _name(given: str) -> str:
@@ -22,6 +23,7 @@ def _name(given: str) -> str:
 
 app = typer.Typer()
 FROM_INPUT = "-"
+ACK = "Each of its readers has to acknowledge it within this time (2h); who has not is told of once."
 MOST_INPUT = 2**24
 """No message is so long; what never ends is not read for ever."""
 MessageId = Annotated[str, typer.Argument(help="The message's id, or the beginning of it.")]
@@ -37,7 +39,9 @@ def send(
     text: Annotated[str | None, typer.Argument(help="The message; - reads it from standard input.")] = None,
     *,
     body: Annotated[str | None, typer.Option(help="The same, as an option.")] = None,
-    to: Annotated[str, typer.Option("--to", help="An agent's id or another name; broadcast for all.")] = "main",
+    to: Annotated[
+        str, typer.Option("--to", help="An agent's id or another name; team:docs, or broadcast for all.")
+    ] = "main",
     sender: Annotated[str | None, typer.Option("--from", help="Who sends; by default who is logged in.")] = None,
     kind: Annotated[Kind, typer.Option(help="What it is.")] = Kind.TEXT,
     subject: Annotated[str, typer.Option(help="A line that says what it is about.")] = "",
@@ -48,6 +52,11 @@ def send(
     reply_to: Annotated[str | None, typer.Option(help="The id of the message that it answers.")] = None,
     owner: Annotated[str | None, typer.Option(help="Whose matter it is.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object, for programs.")] = None,
+    ack_within: Annotated[str | None, typer.Option(help=ACK)] = None,
+    overdue_to: Annotated[
+        list[str] | None,
+        typer.Option(help="Who is told then, instead of the sender. Repeatable.", autocompletion=target_names),
+    ] = None,
 ) -> None:
     """Send a message. It waits until a turn of that agent that was shown it has ended well, or until it expires."""
     if (text is None) == (body is None):
@@ -55,6 +64,9 @@ def send(
     said = _read(text if body is None else body)
     ends = end_of(expires)
     about = metadata_of(metadata) if metadata is not None else {}
+    if overdue_to and ack_within is None:
+        raise UsageError("--overdue-to is told of a missing acknowledgement; say by when: --ack-within 2h")
+    told = checked_targets(overdue_to) if overdue_to else []
 
     draft = Draft(
         sender=session.user() if sender is None else sender,
@@ -66,6 +78,8 @@ def send(
         owner=owner,
         metadata=about,
         expires_at=ends,
+        ack_by=ack_of(ack_within),
+        overdue_to=tuple(told),
     )
 
     async def sent() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ocs.cli.render.output import say, table
-from ocs.rules.messages import BROADCAST, Status
+from ocs.rules.messages import Status, has_several_readers
 from ocs.rules.wording import SHORT, first_line, local
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def show_message(view: dict[str, Any]) -> None:
         ("answers", view["reply_to"]),
         ("sent", local(view["created_at"])),
         ("expires", local(view["expires_at"])),
-        ("status", "" if view["to"] == BROADCAST and view["status"] == Status.PENDING else view["status"]),
-        ("seen by", ", ".join(view["seen_by"]) if view["to"] == BROADCAST else ""),
+        ("status", "" if has_several_readers(view["to"]) and view["status"] == Status.PENDING else view["status"]),
+        ("seen by", ", ".join(view["seen_by"]) if has_several_readers(view["to"]) else ""),
         ("failed", failed),
+        ("ack by", local(view["ack_by"])),
         ("waits until", local(view["not_before"])),
         ("metadata", view["metadata"] or ""),
     ]
