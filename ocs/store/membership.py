@@ -109,15 +109,26 @@ async def join(
         Refused: it has ended, has too many members, or a member of that label is a task already or has ended.
     """
     for name in sorted(joining):
-        known = await newest(session, name)
-        if new is not None and new.name == name and (known is None or known.ended_at is not None):
-            await make(session, new, by)
+        if new is not None and new.name == name:
+            await _made_or_open(session, new, by)
         tracker = await open_one(session, name)
         await _refuse_too_many(session, tracker, len(joining[name]))
         members = await session.scalars(select(TrackerMember).where(TrackerMember.tracker_id == tracker.id))
         known_members = {member.label: member for member in members}
         for task in joining[name]:
             session.add(_joined(tracker, known_members.get(task.label), task))
+
+
+async def _made_or_open(session: AsyncSession, new: NewTracker, by: Attribution) -> None:
+    known = await newest(session, new.name)
+    if known is None or known.ended_at is not None:
+        await make(session, new, by)
+    elif new.targets or new.then_job:
+        raise Refused(
+            f"The tracker {new.name} is open already: who hears of its end, and what runs next, was said when it was "
+            "made. Nothing was started.",
+            hint=f"Leave --then and --summary-to out, or choose another name.   See: ocs tasks show {new.name}",
+        )
 
 
 def _joined(tracker: Tracker, member: TrackerMember | None, task: Task) -> TrackerMember:

@@ -36,7 +36,7 @@ from ocs.store import (
     withdraw_one,
 )
 from ocs.store.membership import NewTracker
-from ocs.store.tables import DispatchRow
+from ocs.store.tables import DispatchRow, Run
 from ocs.store.tasks import NewTask
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -143,7 +143,9 @@ async def test_a_failed_member_that_a_person_tries_again_counts_as_it_ends_then(
     )
 
 
-@pytest.mark.parametrize("way", ["withdrawn", "all withdrawn", "abandoned", "cancelled by recovery", "skipped"])
+@pytest.mark.parametrize(
+    "way", ["withdrawn", "all withdrawn", "abandoned", "cancelled by recovery", "skipped", "crashed"]
+)
 async def test_every_way_to_end_a_task_ends_its_member(store: Store, way: str) -> None:
     (one,) = await started(store, "a", tracker=new())
     match way:
@@ -157,6 +159,9 @@ async def test_every_way_to_end_a_task_ends_its_member(store: Store, way: str) -
             await claimed(store, one)
             (lease,) = await leases(store)
             await close_run(store, lease, RunStatus.CANCELLED, why="It was cancelled.", now=NOW)
+        case "crashed":
+            once = JOB.changed({"run": {"guarantee": "at-most-once"}})
+            await ended(store, one, DispatchResult(RunStatus.CRASHED, error="Its worker is gone."), once)
         case _:
             dispatch = await dispatch_of(store, one)
             assert dispatch is not None
@@ -256,10 +261,9 @@ async def test_a_member_that_sends_heartbeats_outlives_the_deadline(store: Store
 async def test_an_end_that_nobody_noted_is_found_by_the_next_look(store: Store) -> None:
     (one,) = await started(store, "a", tracker=new())
     await claimed(store, one)
-    run = await queries.run_of_dispatch(store, one)
     async with store.transaction() as session:
-        row = await session.get_one(type(run), run.id)  # pyright: ignore
-        row.status, row.finished_at = RunStatus.OK, NOW
+        run = (await session.scalars(select(Run).where(Run.dispatch_id == one))).one()
+        run.status, run.finished_at = RunStatus.OK, NOW
     (tracker_id,) = await trackers.look(store, NOW)
     assert await trackers.look_at(store, tracker_id, NOW)
     assert await told(store) == ["release: completed (1 of 1 completed)"]
@@ -299,6 +303,29 @@ async def test_a_task_for_a_tracker_that_takes_none_is_not_started(store: Store)
     with pytest.raises(NotFound, match='"c" is no member of release'):
         await trackers.heartbeat(store, "release", "c", by=BY)
     assert [each.task.label for each in await tasks.newest(store, limit=9)] == ["a"]
+
+
+async def test_what_is_said_of_a_tracker_that_is_open_is_not_swallowed(store: Store) -> None:
+    await started(store, "a", track="night", tracker=new("night"))
+    with pytest.raises(Refused, match="The tracker night is open already"):
+        await started(store, "b", track="night", tracker=new("night"))
+    await started(store, "b", track="night", tracker=NewTracker(name="night"))
+    assert await stands(store, "night") == {"a": "pending", "b": "pending"}
+
+
+async def test_who_dies_before_its_commit_leaves_the_end_to_the_next(store: Store) -> None:
+    (one,) = await started(store, "a", tracker=new())
+    await claimed(store, one)
+    with pytest.raises(KeyboardInterrupt):
+        async with store.transaction() as session:
+            run = (await session.scalars(select(Run).where(Run.dispatch_id == one))).one()
+            run.status, run.finished_at = RunStatus.OK, NOW
+            assert [row.job_id for row in await trackers.note_run(session, run, NOW)] == ["publish"]
+            raise KeyboardInterrupt
+    assert (await status(store), await told(store), await following(store)) == (TrackerStatus.OPEN, [], [])
+    (lease,) = await leases(store)
+    await close_run(store, lease, RunStatus.CRASHED, why="Its worker is gone.", now=NOW)
+    assert await told(store) == ["release: failed (0 of 1 completed)"]
 
 
 async def test_the_same_batch_with_keys_joins_once(store: Store) -> None:
