@@ -160,7 +160,8 @@ async def test_every_way_to_end_a_task_ends_its_member(store: Store, way: str) -
             (lease,) = await leases(store)
             await close_run(store, lease, RunStatus.CANCELLED, why="It was cancelled.", now=NOW)
         case "crashed":
-            once = JOB.changed({"run": {"guarantee": "at-most-once"}})
+            run = {**BUILT_IN["run"], "guarantee": "at-most-once"}
+            once = Job.model_validate({**BUILT_IN, "run": run, "retry": {"max": 0}})
             await ended(store, one, DispatchResult(RunStatus.CRASHED, error="Its worker is gone."), once)
         case _:
             dispatch = await dispatch_of(store, one)
