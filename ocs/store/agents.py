@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
 
 from sqlalchemy import case, func, select
 from sqlmodel import col
@@ -37,7 +36,7 @@ async def agents(store: Store) -> list[Known]:
     async with store.reading() as session:
         found = {row.id: Known(row.id, row) for row in await session.scalars(select(AgentRow))}
         for row in (await session.execute(of_each.group_by(col(Run.agent)))).all():
-            agent, running, *seen = cast("tuple[Any, ...]", tuple(row))
+            agent, running, *seen = tuple(row)
             last = max((moment for moment in seen if moment is not None), default=None)
             found[agent] = Known(agent, found[agent].said if agent in found else None, int(running), last)
     return [found[agent] for agent in sorted(found)]
