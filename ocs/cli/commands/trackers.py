@@ -144,7 +144,7 @@ def close(
     _answered(view, lambda _: say(f"{tracker} is closed; its tasks go on."))
 
 
-@app.command(epilog="Example:  ocs tasks wait release && ./publish.sh")
+@app.command(epilog="Example:  ocs tasks wait release")
 def wait(tracker: TrackerName) -> None:
     """Wait until a tracker has ended. Ends with status 1 unless all of its members have completed."""
     view = session.run(_in_store(lambda store: trackers.wait(store, tracker)))
