@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -143,6 +142,8 @@ async def wait(store: Store, name: str) -> dict[str, Any]:
     Raises:
         NotFound: there is none of that name.
     """
+    import asyncio
+
     while True:
         found = await view(store, name)
         if found["status"] != TrackerStatus.OPEN:
