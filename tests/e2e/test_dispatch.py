@@ -239,7 +239,7 @@ async def test_a_team_passes_its_gate_and_a_batch_ends_in_one_digest(
     file = tmp_path / "reviews.jsonl"
     file.write_text("\n".join(json.dumps({"text": "Review.", "label": f"{word}-{n}"}) for n in range(2)))
     nobody = await call("dispatch", "batch", str(file), "--track", night, "--then", f"{word}-nowhere", status=1)
-    assert nobody["error"]["code"] == "not-found"
+    assert nobody["error"]["code"] == "not_found"
     follows = ("--then", ocs.id("digest"), "--summary-to", f"inbox:{word}")
     await call("dispatch", "batch", str(file), "--track", night, *follows)
     ended = (await call("tasks", "wait", night))["tracker"]

@@ -29,7 +29,7 @@ TIMEOUT = "By when all have begun (2h unless given); who sends no heartbeat for 
 class NotCompleted(OcsError):
     """A tracker has ended, and not all of its members have completed."""
 
-    code = "not-completed"
+    code = "not_completed"
 
 
 @app.command("list", epilog="Example:  ocs tasks list --open")
