@@ -62,41 +62,37 @@ async def test_tasks_are_done_told_tried_again_checked_and_cancelled(
     assert (started["already"], started["task"]["agent"], started["task"]["template"]) == (False, "main", "subagent")
     assert (await call("start", text, "--label", f"{word}-1", "--tell", word, "--key", word))["already"] is True
     ended = await call("wait", f"{word}-1")
-    assert (ended["status"], ended["task"]["status"]) == ("ok", "ok")
-    assert (await call("result", f"{word}-1"))["result"] == "The reviews agree."
+    said = (await call("result", f"{word}-1"))["result"]
+    assert (ended["status"], ended["task"]["status"], said) == ("ok", "ok", "The reviews agree.")
     (turn,) = server.turns()
-    assert text in turn.body["messages"][0]["content"]
-    assert turn.headers["x-openclaw-session-key"] == f"agent:main:scheduler:subagent:{started['task']['id']}"
+    asked, key = turn.body["messages"][0]["content"], turn.headers["x-openclaw-session-key"]
+    assert (text in asked, key) == (True, f"agent:main:scheduler:subagent:{started['task']['id']}")
 
-    async def told() -> Any:
-        return await inbox.inbox(ocs.store, word, now=ocs.now())
-
-    (message,) = await ocs.eventually(told)
+    (message,) = await ocs.eventually(lambda: inbox.inbox(ocs.store, word, now=ocs.now()))
     assert message.body.startswith("The reviews agree.")
 
     template = {"agent": {"message": "-", "session": "task"}, "timeout": "5m"}
     ocs.write("coder", run=template, retry={"max": 1, "delay": "1s"}, deliver={"when": "never", "opt_out_reason": "x"})
     await ocs.deploy()
-    again = ("start", f"{word}-again: mend it.", "--as", ocs.id("coder"), "--quiet", "--label", f"{word}-2", "--wait")
-    assert (await call(*again))["task"]["attempt"] == 2
+    mended = ("start", f"{word}-again: mend it.", "--as", ocs.id("coder"), "--quiet", "--label", f"{word}-2", "--wait")
+    assert (await call(*mended))["task"]["attempt"] == 2
     first, second = server.turns()[1:]
-    assert first.headers["x-openclaw-session-key"] == second.headers["x-openclaw-session-key"]
-    assert second.body["messages"][0]["content"].startswith(AGAIN[:40])
+    one_conversation = first.headers["x-openclaw-session-key"] == second.headers["x-openclaw-session-key"]
+    assert (one_conversation, second.body["messages"][0]["content"][:40]) == (True, AGAIN[:40])
 
     checked = ("start", f"{word}-once: look.", "--quiet", "--label", f"{word}-3", "--wait", "--as", ocs.id("coder"))
-    failed = await call(*checked, "--check", "echo 3 tests failed; exit 1", status=1)
-    assert "The check failed" in failed["task"]["error"]
-    assert "3 tests failed" in failed["task"]["error"]
+    error = (await call(*checked, "--check", "echo 3 tests failed; exit 1", status=1))["task"]["error"]
+    assert ("The check failed" in error, "3 tests failed" in error) == (True, True)
 
-    more = ("start", f"{word}: hang", "--quiet", "--label", f"{word}-1", "--continue", f"{word}-1", "--key", f"{word}-m")
+    more = ("start", f"{word}: hang", "--quiet", "--label", f"{word}-1", "--continue", f"{word}-1", "--key", f"{word}m")
     assert (await call(*more))["already"] is False
     await asyncio.wait_for(begun.wait(), 150)
     assert (await call(*more))["already"] is True  # though what it goes on with is by now itself, and at work
     refused = await call("start", "x", "--quiet", "--label", f"{word}-1", status=1)
     assert f'"{word}-1" is running already' in refused["error"]["message"]
     assert (await call("cancel", f"{word}-1"))["task"]["status"] == "cancelled"
-    refused = await call("cancel", f"{word}-1", status=1)
-    assert f"{word}-1 has ended (cancelled" in refused["error"]["message"]
+    ended = await call("cancel", f"{word}-1", status=1)
+    assert f"{word}-1 has ended (cancelled" in ended["error"]["message"]
 
 
 async def test_a_batch_shares_a_pool_and_a_report_is_asked_for(
