@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ocs.store.trackers import Standing
 
 LOOKS_EVERY = 1.0
+MOST_TARGETS = 50
 GATES = {
     TrackerStatus.OPEN: "waiting",
     TrackerStatus.COMPLETED: "passed",
@@ -69,11 +70,16 @@ def checked_targets(targets: Sequence[str]) -> list[str]:
     """The targets, if each has the form of one.
 
     Raises:
-        UsageError: one has not.
+        UsageError: one has not, or is too long, or they are too many.
     """
-    from ocs.spec.target import address
+    from ocs.spec.target import LONGEST_CHANNEL, LONGEST_TARGET, address
 
+    longest = LONGEST_CHANNEL + 1 + LONGEST_TARGET
+    if len(targets) > MOST_TARGETS:
+        raise UsageError(f"--to: {len(targets)} targets are too many; at most {MOST_TARGETS} are told.")
     for target in targets:
+        if len(target) > longest:
+            raise UsageError(f"--to: a target has at most {longest} characters, and one of these has {len(target):,}.")
         try:
             address(target)
         except ValueError as wrong:
