@@ -137,7 +137,8 @@ def _chunk(data: str, hide: str, *, begun: bool) -> tuple[str, bool]:
 def _failed(said: str, hide: str, *, begun: bool) -> GatewayError:
     """A turn that the gateway itself calls failed; one that it refuses to begin because it drains was not taken."""
     told = f"The turn failed in the gateway: {_told(said, hide) or 'it does not say why'}"
-    return GatewayError(told, retryable=True, reached=begun or not is_draining(said))
+    taken = begun or not is_draining(said)
+    return GatewayError(told, retryable=True, reached=taken, turn_failed=taken and not is_draining(said))
 
 
 def _told(said: str, hide: str) -> str:

@@ -22,6 +22,7 @@ class GatewayError(OcsError):
     `retryable` says that the same request may go well later, `retry_after` when the gateway said it would.
     `reached` is False when the request was certainly not taken: nothing of it was done. `cut_off` says that it was
     taken and its answer broke off: the gateway may have ended, and goes on with the turn when it is back.
+    `turn_failed` says that the gateway began the turn and calls it failed, which its model or that one's provider did.
     """
 
     code: ClassVar[str] = "gateway"
@@ -35,12 +36,14 @@ class GatewayError(OcsError):
         retry_after: timedelta | None = None,
         reached: bool = True,
         cut_off: bool = False,
+        turn_failed: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.retryable = retryable
         self.retry_after = retry_after
         self.reached = reached
         self.cut_off = cut_off
+        self.turn_failed = turn_failed
 
     @property
     def is_away(self) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, count, pairwise
 from typing import Any, Literal
@@ -79,15 +79,22 @@ def jobs_of(entries: Sequence[Entry], here: Here, *, known: Mapping[str, str], t
     found: dict[str, Imported] = {}
     for entry in entries:
         origin = origin_of(entry)
-        if origin in known or origin in found:
-            job_id = known.get(origin) or found[origin].job_id
-            found.setdefault(origin, Imported(entry, job_id))
+        if origin in found:
+            found[origin] = _twin(found[origin], entry)
+            continue
+        if origin in known:
+            found[origin] = Imported(entry, known[origin])
             continue
         job_id = _free(readable_id(entry.command, entry.comment), used)
         used.add(job_id)
         document = {"id": job_id, **_document(entry, origin, here)}
         found[origin] = Imported(entry, job_id, document, _comments(document), tuple(_hints(entry, document, here)))
     return list(found.values())
+
+
+def _twin(first: Imported, entry: Entry) -> Imported:
+    said = f"runs once where cron runs twice: line {entry.line} says the same as line {first.entry.line}"
+    return replace(first, hints=(*first.hints, said))
 
 
 def origin_of(entry: Entry) -> str:

@@ -14,6 +14,7 @@ from blocks.gateway import ChatTurn, OpenClawGateway, gateway
 from ocs.rules import prompt, retrieval
 from ocs.rules import session_key as session
 from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, RunStatus, StreamOutput
+from ocs.rules.model_choice import Asked, model_of
 from ocs.rules.prompt import Parent
 from ocs.rules.retrieval import CANDIDATES, Earlier
 from ocs.rules.session_key import Before
@@ -34,11 +35,15 @@ from tasks.strategies.work import Work
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where an attempt stands: the first one of its dispatch, the one before it, and the task that they are."""
+    """Where an attempt stands: the first one of its dispatch, the one before it, the task that they are.
+
+    `asked` is the model of the one before.
+    """
 
     first: Run | None = None
     before: Before | None = None
     task: Task | None = None
+    asked: Asked | None = None
 
 
 async def run_agent(task: Agent, work: Work) -> DispatchResult:
@@ -62,11 +67,12 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
     message = await _prompt(work.job, task, work.context, lineage)
     earlier = session.gone_on_with(task.session, lineage.before)
     key = earlier or _session_key(task, work.context, lineage)
-    await _remember(work.context.run_id, key, task.agent)
+    model = model_of((task.model, *task.fallback_models), lineage.asked)
+    await _remember(work.context.run_id, key, task.agent, model)
     # In the main session inheriting its profile is what happens anyway.
     profile = None if task.session == "main" else task.auth_profile
     goes_on = earlier is not None or (lineage.task is not None and lineage.task.conversation != lineage.task.id)
-    turn = ChatTurn(task.agent, _asked(message, earlier, lineage.before), key, task.model, profile)
+    turn = ChatTurn(task.agent, _asked(message, earlier, lineage.before), key, model, profile)
     doing = Doing(work.context.run_id, partial(work.show, "activity"))
     ear = await _ear(reached, lineage, work, key, anew=lineage.before is not None and earlier is None)
     take = partial(
@@ -157,7 +163,9 @@ async def _lineage(context: DispatchContext) -> Lineage:
         task = await task_of_dispatch(store, dispatch) if dispatch else None
         earlier = context.dispatch.retry_of
         before = await queries.run(store, earlier) if earlier else None
-        return Lineage(first, _before(before) if before else None, task)
+        if before is None:
+            return Lineage(first, task=task)
+        return Lineage(first, _before(before), task, Asked(before.model, before.model_failed))
 
     return await retry_transient("look up the attempts before", look_up)
 
@@ -166,11 +174,11 @@ def _before(run: Run) -> Before:
     return Before(run.session_key, run.cut_off or run.status is RunStatus.CRASHED, run.error or run.summary)
 
 
-async def _remember(run_id: UUID, key: str, agent: str) -> None:
+async def _remember(run_id: UUID, key: str, agent: str, model: str | None) -> None:
     """Record whose turn it is, and the conversation, which people find in the gateway, also after a crash."""
 
     async def note() -> None:
-        await record_session(await runtime.store(), run_id, key, agent=agent)
+        await record_session(await runtime.store(), run_id, key, agent=agent, model=model)
 
     await retry_transient(f"record the conversation of run {run_id}", note)
 

@@ -62,7 +62,10 @@ COMMANDS: Mapping[str, Branch | Command] = {
         "Jobs: list, add, change, run.",
         {
             "list": Command("commands.jobs", "List the jobs: when they run next, and how they ended last."),
-            "show": Command("commands.jobs", "Show one job: its document, how it stands, and its last runs."),
+            "show": Command(
+                "commands.jobs",
+                "Show one job: its document, how it stands, whom it tells of how its runs end, and its last runs.",
+            ),
             "validate": Command("commands.jobs", "Check the whole catalogue, or files. Changes nothing."),
             "preview": Command("commands.jobs", "Show when a job runs next, in local time and UTC."),
             "add": Command(

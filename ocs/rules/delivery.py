@@ -95,6 +95,12 @@ def printable(text: str) -> str:
     return without_blank_ends(cut_between(uncoloured(text), LONGEST_BODY))
 
 
+def hearers(deliver: Deliver | None) -> dict[str, tuple[str, ...]]:
+    """Whom a job tells of its successes and of its failures."""
+    ends = {"successes": RunStatus.OK, "failures": RunStatus.ERROR}
+    return {what: _asked_for(deliver, status) for what, status in ends.items()}
+
+
 def _asked_for(deliver: Deliver | None, status: RunStatus) -> tuple[str, ...]:
     if deliver is None or deliver.when == "never":
         return ()

@@ -110,6 +110,7 @@ class DispatchResult:
     `notes` are sentences on what else a person should know, however it ended.
     `folder` is where its command started, `session_key` the agent's conversation, `finding` what a watchdog found.
     `cut_off` says that the turn may go on without us: the connection to the gateway broke, and it did not come back.
+    `model_failed` says that it failed by the agent's model, so that another one may do it.
     `declined` says that a person decided against the run: it never ran, and its failure children follow.
     """
 
@@ -134,6 +135,7 @@ class DispatchResult:
     folder: str | None = None
     session_key: str | None = None
     cut_off: bool = False
+    model_failed: bool = False
     finding: str | None = None
     notes: tuple[str, ...] = ()
 

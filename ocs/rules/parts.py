@@ -6,8 +6,6 @@ import html
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-import regex
-
 from ocs.rules.plain_text import without_blank_ends
 
 ROOM_FOR_NUMBER = 12
@@ -72,6 +70,8 @@ def _good_end(text: str, longest: int, room: Limit) -> tuple[int, int]:
 
 
 def _longest_fitting(text: str, room: Limit) -> str:
+    import regex
+
     end = _fitting((found[0] for found in regex.finditer(r"\X", text)), room)
     # A single one that is too long by itself (letters with hundreds of accents) is cut all the same.
     return text[: end or _fitting(text, room)]

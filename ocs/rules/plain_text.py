@@ -13,6 +13,7 @@ _FIRST_HALVES = ("\ud800", "\udbff")
 _BLANK_FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 """Letters and marks by their category, and nothing to be seen."""
 _HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs")
+_DISGUISE = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 _IN_ASCII = re.compile(r"[ -~\n\t]*")
 
 
@@ -47,6 +48,14 @@ def revealed(text: str) -> str:
     if _IN_ASCII.fullmatch(text):
         return text
     return "".join(f"<U+{ord(each):04X}>" if _is_hidden(each) else each for each in text)
+
+
+def undisguised(text: str) -> str:
+    """The text with what turns the direction of writing, or hides between letters, written as `<U+202E>`.
+
+    Unlike in `revealed`, what belongs to many languages and pictures (spaces, joiners, variants) stays as it is.
+    """
+    return _DISGUISE.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
 
 
 def _is_hidden(character: str) -> bool:

@@ -15,10 +15,14 @@ _FAILED = re.compile(rf"(?:[^\w\n]|_)*{FAILED}(?!_*[^\W_])[{_DECORATION}\s:.!-]*
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`error` is a sentence when the reply is none; `quiet` says that nobody has to hear of it."""
+    """`error` is a sentence when the reply is none, `by_model` whether its model is why.
+
+    `quiet` says that nobody has to hear of it.
+    """
 
     error: str | None = None
     quiet: bool = False
+    by_model: bool = False
 
 
 def judge(reply: str) -> Verdict:
@@ -32,5 +36,5 @@ def judge(reply: str) -> Verdict:
     if asks_for_silence(text):
         return Verdict(quiet=True)
     if model_failure.is_nothing_else(text):
-        return Verdict(error=f"The agent's model failed for the moment: {' '.join(text.split())}")
+        return Verdict(error=f"The agent's model failed for the moment: {' '.join(text.split())}", by_model=True)
     return Verdict()

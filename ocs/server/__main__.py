@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ocs.parent_death import end_with_parent
+from ocs.server import migration
 from ocs.server.browser import NoCallsElsewhere, OwnPagesOnly
 from ocs.server.config import AUTH
 from ocs.server.sign_in import SignIn
@@ -27,9 +28,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ocs.server")
     parser.add_argument("--fd", type=int, required=True, help="the listening socket")
     listening = socket.socket(fileno=parser.parse_args().fd)
-    end_with_parent(timing().server_stop)
     os.umask(ONLY_FOR_THE_OWNER)
     app = _behind_proxies(NoCallsElsewhere(_prefect()))
+    end_with_parent(timing().server_stop)
     password = os.environ.get(AUTH)
     config = uvicorn.Config(
         SignIn(app, password) if password else OwnPagesOnly(app),
@@ -51,18 +52,24 @@ def _behind_proxies(app: ASGIApp) -> ASGIApp:
 def _prefect() -> ASGIApp:
     """Prefect's application. It is made of a million objects that stay: garbage is not looked for among them."""
     gc.disable()
+    apart = migration.take_over()
     from prefect.server.api.server import create_app
 
     from ocs.server.immediate import begin_immediately
     from ocs.server.run_names import name_scheduled_runs
     from ocs.server.schemas import examine_schemas_once
     from ocs.server.task_runs import record_each_by_itself
+    from ocs.server.unhurried import look_less_often
 
     begin_immediately()
     examine_schemas_once()
     name_scheduled_runs()
     record_each_by_itself()
+    look_less_often()
     app = create_app(final=True)
+    if apart:
+        migration.migrate_apart()
+    gc.collect()
     gc.freeze()
     gc.enable()
     return app

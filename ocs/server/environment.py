@@ -34,6 +34,22 @@ ANOTHER_DATABASE = tuple(
 )
 """One of these puts Prefect's data elsewhere than into the SQLite file, on Postgres."""
 
+SAFETY_NETS = {
+    f"PREFECT_SERVER_SERVICES_{service}_LOOP_SECONDS": seconds
+    for service, seconds in {
+        "CANCELLATION_CLEANUP": "60",
+        "CLEANUP_RECONCILER": "30",
+        "FOREMAN": "30",
+        "LATE_RUNS": "15",
+        "PAUSE_EXPIRATIONS": "15",
+        "REPOSSESSOR": "60",
+    }.items()
+}
+"""What Prefect's services look for so often (as shipped every 5 to 20 seconds) is not what runs wait for."""
+
+LEAN = {"MALLOC_ARENA_MAX": "2"}
+"""As the C library is shipped, each thread keeps what it has freed for itself."""
+
 
 def server_environment(config: Config, port: int, password: Password | None) -> dict[str, str]:
     """For the server's process. Another database than the SQLite file is taken from the caller's environment."""
@@ -41,6 +57,8 @@ def server_environment(config: Config, port: int, password: Password | None) -> 
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",  # as shipped, runs are kept for ever
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": config.url(port),  # as shipped, every web page may call
+        **SAFETY_NETS,
+        **LEAN,
         **_inherited(),
         "PREFECT_HOME": str(config.prefect_home),
         "PREFECT_API_URL": f"{config.url(port)}/api",
@@ -60,6 +78,7 @@ def server_environment(config: Config, port: int, password: Password | None) -> 
 def worker_environment(config: Config, port: int, password: Password | None) -> dict[str, str]:
     """For the worker's process, and for other clients of this server."""
     environment = {
+        **LEAN,
         **_inherited(),
         "PREFECT_HOME": str(config.prefect_home),
         "PREFECT_API_URL": f"{config.url(port)}/api",

@@ -35,8 +35,9 @@ async def story_of(store: Store, run: Run) -> dict[str, Any]:
         "skip_reason": run.skip_reason,
         "signal": run.signal,
         "session_key": run.session_key,
+        "model": run.model,
         "finding": run.finding,
-        "attempts": [_brief(attempt) for attempt in attempts],
+        "attempts": [{**_brief(view), "model": tried.model} for tried, view in zip(tries, attempts, strict=True)],
         "followed_by": [_brief(child) for child in children],
         "waiting": [
             {"job": waiting.job_id, "kind": str(waiting.kind), "scheduled_for": waiting.scheduled_for}

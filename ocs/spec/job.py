@@ -11,7 +11,7 @@ from ocs.spec.braces import unguard
 from ocs.spec.chain import After, EventTrigger
 from ocs.spec.expect import Expect, expectation_rules
 from ocs.spec.policies import Approval, Deliver, Lifecycle, Limits, Output, Retry
-from ocs.spec.run import Run
+from ocs.spec.run import Agent, Run
 from ocs.spec.schedule import Schedule
 from ocs.spec.trust import Authorization, Contract, Evidence, Identity
 from ocs.spec.values import Maybe200, Maybe256, Maybe4096, Part, Slug, Text200, Text256, broken
@@ -112,12 +112,28 @@ def _across_fields(job: Job) -> Iterator[tuple[str, str]]:
         if job.after.job == job.id:
             yield "after.job", "a job cannot run after itself; name another job"
     yield from _delivery(job)
+    yield from _fallbacks(job)
     yield from expectation_rules(job)
     blob = (job.identity.document if job.identity else None) or {}
     if job.run.strategy != "shell":
         for key in ("presentation", "credential_handoff"):
             if isinstance(blob.get(key), dict):
                 yield f"identity.document.{key}", "is only for shell jobs; take it out"
+
+
+def _fallbacks(job: Job) -> Iterator[tuple[str, str]]:
+    """Models that no attempt would ever ask for are a promise that is not kept."""
+    agent = job.run.work
+    if not isinstance(agent, Agent) or not agent.fallback_models:
+        return
+    asked = [agent.model, *agent.fallback_models]
+    if twice := next((model for model in agent.fallback_models if asked.count(model) > 1), None):
+        yield "run.agent.fallback_models", f"names {quoted(twice)} twice; after a model that failed comes another one"
+    if job.retry.max == 0 or "error" not in job.retry.on:
+        yield (
+            "run.agent.fallback_models",
+            "are asked by retries, and this job has none; set retry.max, with error in retry.on",
+        )
 
 
 def _delivery(job: Job) -> Iterator[tuple[str, str]]:

@@ -50,6 +50,8 @@ BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0
 ExitCode = Annotated[int, Field(strict=True, ge=0, le=255)]
 Command = Annotated[str, StringConstraints(max_length=LONGEST_COMMAND), PRINTABLE]
 
+MOST_FALLBACKS = 10
+
 
 def _auth_profile(profile: str | None) -> str | None:
     provider, colon, label = (profile or "").partition(":")
@@ -119,6 +121,8 @@ class Agent(Part):
     """The agent's id."""
     model: Maybe256 = None
     """provider/model, instead of the agent's own."""
+    fallback_models: Annotated[tuple[Text256, ...], Field(max_length=MOST_FALLBACKS)] = ()
+    """Further models, in this order: a retry asks the next one when the attempt before failed by its model."""
     thinking: Maybe64 = None
     """How hard it should think."""
     session: Text512 = "fresh"

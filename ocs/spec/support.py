@@ -44,6 +44,17 @@ def _beyond_the_gateway(agent: Part) -> Iterator[Problem]:
         )
     if problem := _profile_problem(agent):
         yield Problem("run.agent.auth_profile", problem)
+    yield from _fallback_problems(agent)
+
+
+def _fallback_problems(agent: Agent) -> Iterator[Problem]:
+    provider = (agent.auth_profile or "").partition(":")[0]
+    for at, model in enumerate(agent.fallback_models):
+        path = f"run.agent.fallback_models.{at}"
+        if _WITH_PROFILE.search(model):
+            yield Problem(path, "the gateway passes over a profile behind a model's name; leave it out")
+        if provider not in ("", "inherit", model.partition("/")[0]):
+            yield Problem(path, f"{quoted(model)} is of another provider than auth_profile; use one, or leave that out")
 
 
 def _profile_problem(agent: Agent) -> str | None:

@@ -253,7 +253,7 @@ def _write(run: Run, result: DispatchResult, why: str, notes: Sequence[str], now
     )
     run.folder, run.notes = result.folder, [*result.notes, *notes]
     run.session_key, run.finding = result.session_key or run.session_key, result.finding
-    run.cut_off = result.cut_off
+    run.cut_off, run.model_failed = result.cut_off, result.model_failed
 
 
 async def _resolve_key(session: AsyncSession, key: str, result: DispatchResult, now: datetime) -> None:

@@ -61,11 +61,13 @@ async def record_process(store: Store, run_id: UUID, pid: int, started_at: float
         run.pid, run.pid_started_at = pid, started_at
 
 
-async def record_session(store: Store, run_id: UUID, key: str, *, agent: str | None = None) -> None:
-    """Remember which conversation a run is a turn of, and whose turn it is."""
+async def record_session(
+    store: Store, run_id: UUID, key: str, *, agent: str | None = None, model: str | None = None
+) -> None:
+    """Remember which conversation a run is a turn of, whose turn it is, and which model it asks for, if not its own."""
     async with store.transaction() as session:
         run = await session.get_one(Run, run_id)
-        run.session_key, run.agent = key, agent or run.agent
+        run.session_key, run.agent, run.model = key, agent or run.agent, model
 
 
 def dispatch_behind(run: Run) -> Dispatch:

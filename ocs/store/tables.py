@@ -93,6 +93,9 @@ class Run(SQLModel, table=True):
     cost_usd: float | None = None
     # The gateway may go on with its turn by itself: it was lost in the middle of it.
     cut_off: bool = False
+    # The model that its turn asked for (none is the agent's own), and whether the turn failed by it.
+    model: str | None = Field(default=None, max_length=256)
+    model_failed: bool = False
     finding: str | None = Field(default=None, max_length=32)
     # What else a person should know, however it ended.
     notes: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))

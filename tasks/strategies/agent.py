@@ -131,7 +131,7 @@ def _judged(result: DispatchResult, said: Capture, output: Output) -> DispatchRe
     if result.status is RunStatus.OK:
         verdict = reply.judge(text)
         if verdict.error is not None:
-            result = replace(result, status=RunStatus.ERROR, error=verdict.error)
+            result = replace(result, status=RunStatus.ERROR, error=verdict.error, model_failed=verdict.by_model)
         else:
             keep = IdempotencyAction.KEEP
             result = replace(result, skip_delivery=verdict.quiet, idempotency_action=keep)
@@ -147,7 +147,9 @@ def _failed(result: DispatchResult, failed: GatewayError) -> DispatchResult:
             result, failed.message, max(failed.retry_after or timing().gateway_draining, timing().snooze_least)
         )
     sentence = f"{failed.message} {failed.hint}" if failed.hint else failed.message
-    return replace(result, status=RunStatus.ERROR, error=sentence, retryable=failed.retryable)
+    return replace(
+        result, status=RunStatus.ERROR, error=sentence, retryable=failed.retryable, model_failed=failed.turn_failed
+    )
 
 
 def _snoozed(result: DispatchResult, why: str, delay: timedelta) -> DispatchResult:

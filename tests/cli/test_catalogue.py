@@ -275,6 +275,7 @@ def test_the_projects_defaults_are_in_every_job(ocs: Ocs) -> None:
     shown = ocs("jobs", "show", "new").out
     assert "From deployments/defaults.yaml" in shown
     assert "deliver.to  ops" in shown
+    assert re.search(r"^successes are told +nobody *\nfailures are told +ops", shown, flags=re.MULTILINE)
     assert ocs.json("jobs", "show", "new")["job"]["document"]["deliver"] == {"to": ["ops"]}
     assert "- ops" in (ocs.folder / "prefect.yaml").read_text()
     defaults.write_text("# whom to tell\ndeliver: {to: ops, wen: always}\n")

@@ -108,3 +108,8 @@ def test_what_jobs_print_is_shown_as_it_stands() -> None:
     assert said.get().startswith("a\tb :100: :warning: [red]\n    indented\n20%\n")
     assert ":100: [red]" in said.get().splitlines()[-1]
     assert "a\tb :100:" in told.get()
+
+
+def test_a_table_shows_what_others_have_disguised(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("COMMAND",), [("rm \u202efdp.elif\x1b[2K\x07",)])
+    assert "rm <U+202E>fdp.elif" in capsys.readouterr().out

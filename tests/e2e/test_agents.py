@@ -149,6 +149,34 @@ async def test_a_wrong_token_is_told_and_not_tried_again(ocs: RunningSystem, ser
     assert "a further attempt would end the same way" in run.error
 
 
+async def test_a_model_that_failed_is_followed_by_the_next_one(ocs: RunningSystem, server: Server) -> None:
+    refused = {"a/large": "the model is overloaded", "b/large": "No such model: b/large"}
+
+    async def say(connection: Connection) -> None:
+        if connection.request.path != CHAT:
+            await well(connection)
+            return
+        await connection.stream()
+        if why := refused.get(connection.request.headers["x-openclaw-model"]):
+            await connection.event({"error": {"message": why}})
+            return
+        await connection.say("It is done.")
+        await connection.done()
+
+    server.answer = say
+    agent = {"message": "Write.", "model": "a/large", "fallback_models": ["b/large", "a/small"]}
+    ocs.write("brief", run={"agent": agent}, deliver=NOBODY, retry={"max": 2, "delay": "1s"})
+    await ocs.deploy()
+    await ocs.run("brief")
+    runs = await ocs.ended("brief", count=3)
+    assert [(run.status, run.attempt, run.model, run.model_failed) for run in runs] == [
+        (RunStatus.ERROR, 1, "a/large", True),
+        (RunStatus.ERROR, 2, "b/large", True),
+        (RunStatus.OK, 3, "a/small", False),
+    ]
+    assert [turn.headers["x-openclaw-model"] for turn in server.turns()] == ["a/large", "b/large", "a/small"]
+
+
 async def test_a_repetition_is_told_the_key_of_the_first_attempt(ocs: RunningSystem, server: Server) -> None:
     """Acceptance rows 57 and 64."""
     replies = ["TASK_FAILED: the disk was full", "IDEMPOTENT_SKIP"]

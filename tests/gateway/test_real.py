@@ -114,6 +114,7 @@ async def test_an_unknown_model_is_a_failed_turn(gateway: OpenClawGateway, tmp_p
     result = await say(gateway, "[[say: ok]]", artifacts=tmp_path, model="nobody/nothing")
     assert result.status is RunStatus.ERROR
     assert "nobody/nothing" in (result.error or "")
+    assert (result.model_failed, result.retryable) == (True, True)
 
 
 @pytest.mark.parametrize("label", ["work", "home"])

@@ -290,6 +290,7 @@ def test_ids_are_unique_and_the_same_entry_is_one_job() -> None:
     entries = parse("0 1 * * * any.sh\n0 2 * * * any.sh\n0 1 * * * any.sh\n0 3 * * * but.sh\n").entries
     found = jobs_of(entries, HERE, known={}, taken=["any"])
     assert [each.job_id for each in found] == ["any-2", "any-3", "but"]
+    assert found[0].hints == ("runs once where cron runs twice: line 3 says the same as line 1",)
     origins = {str(each.document["origin"]): each.job_id for each in found}
     again = jobs_of(entries, HERE, known=origins, taken=list(origins.values()))
     assert [(each.job_id, each.document) for each in again] == [("any-2", {}), ("any-3", {}), ("but", {})]

@@ -37,7 +37,11 @@ def list_jobs(
     tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Disabled jobs too.")] = False,
 ) -> None:
-    """List the jobs: when they run next, and how they ended last."""
+    """List the jobs: when they run next, and how they ended last.
+
+    In JSON, `over` says that a one-shot has had its moment, and `belongs_to` names the other project that rolled out
+    a job of this name on this server, if one has.
+    """
     found = session.catalogue()
     for problem in found.problems:
         tell(str(problem), style="yellow")
@@ -77,7 +81,9 @@ def list_jobs(
 
 @app.command(epilog="Example:  ocs jobs show nightly-report")
 def show(job: JobId) -> None:
-    """Show one job: its document, how it stands, and its last runs."""
+    """Show one job: its document, how it stands, whom it tells of how its runs end, and its last runs."""
+    from ocs.rules.delivery import hearers
+
     chosen, text, inherited = _find(job)
     state, runs, deployed, incident = session.run(_live(chosen.id))
     taken = (
@@ -87,6 +93,7 @@ def show(job: JobId) -> None:
         state, runs, deployed = None, [], None
         _tell_taken(taken)
     view = {**job_view(chosen, state, session.now(), deployed), "starts_in": _starts_in(chosen, deployed)}
+    told = hearers(chosen.deliver)
 
     def people() -> None:
         say(text.rstrip() + "\n")
@@ -97,6 +104,7 @@ def show(job: JobId) -> None:
             (key.replace("_", " "), local(value) if key in ("next_run", "last_run") else value)
             for key, value in view.items()
         ]
+        rows += [(f"{ends} are told", ", ".join(targets) or "nobody") for ends, targets in told.items()]
         table(("", ""), [row for row in rows if row[1] not in (None, "")])
         if view["paused_in_ui"]:
             tell(f"It was paused in the UI; go on with: ocs jobs enable {chosen.id}", style="yellow")
@@ -107,7 +115,7 @@ def show(job: JobId) -> None:
             rows = [(run["id"][:8], run["status"], run["kind"], local(run["started_at"])) for run in runs]
             table(("RUN", "STATUS", "KIND", "STARTED"), rows)
 
-    answer({"job": {**view, "incident": incident, "document": chosen.document()}, "runs": runs}, people)
+    answer({"job": {**view, "told": told, "incident": incident, "document": chosen.document()}, "runs": runs}, people)
 
 
 @app.command(epilog="Example:  ocs jobs validate deployments/jobs/nightly-report.yaml")

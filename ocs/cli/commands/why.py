@@ -38,7 +38,10 @@ def why(
     at: Annotated[str | None, typer.Option(help="What was due at this moment, such as 2026-11-24T03:00.")] = None,
     since: Annotated[str | None, typer.Option(help="All that was due since: 2d, or a moment. By default 1d.")] = None,
 ) -> None:
-    """Say of every occurrence of a job what became of it, and why: also of those while everything was down."""
+    """Say of every occurrence of a job what became of it, and why: also of those while everything was down.
+
+    In JSON, `cut` says that there were more than are told, and that these are the newest.
+    """
     if at is not None and since is not None:
         raise UsageError("Say --at or --since, not both.")
     chosen = session.job_of(session.catalogue(), job)

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ocs.errors import OcsError
-from ocs.rules.plain_text import uncoloured
+from ocs.rules.plain_text import uncoloured, undisguised
 from ocs.rules.wording import utc
 
 COLOURS = {
@@ -85,7 +85,7 @@ def say(sentence: str, *, style: str | None = None) -> None:
 
 def tell(sentence: str, *, style: str | None = None) -> None:
     """A sentence on standard error, so that it never mixes with a result."""
-    _print(err, sentence, style)
+    _print(err, undisguised(sentence), style)
 
 
 def _print(console: Console, sentence: str, style: str | None) -> None:
@@ -152,7 +152,7 @@ def _words(cell: str) -> list[str]:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else uncoloured(str(value))
+    text = "" if value is None else undisguised(uncoloured(str(value)))
     colour = COLOURS.get(text)
     return f"[{colour}]{text}[/{colour}]" if colour else escape(text)
 

@@ -30,6 +30,7 @@ def show_story(run: Run, story: dict[str, Any]) -> None:
         ("exit code", f"{code} ({run.signal})" if run.signal else code),
         *(("approval", f"{asked['id'][:SHORT]}: {asked['said']}") for asked in story["approvals"]),
         ("conversation", run.session_key),
+        ("model", run.model),
         *(
             ("was shown", f"message {shown['id'][:SHORT]} from {shown['from']}: {shown['event']}")
             for shown in story["messages"]
@@ -54,9 +55,10 @@ def _show_runs(title: str, runs: list[dict[str, Any]]) -> None:
     if runs:
         say(f"\n{title}", style="bold")
         rows = [
-            (run["id"][:SHORT], run["job"], run["attempt"], run["status"], local(run["started_at"])) for run in runs
+            (run["id"][:SHORT], run["job"], run["attempt"], run["status"], local(run["started_at"]), run.get("model"))
+            for run in runs
         ]
-        table(("RUN", "JOB", "ATTEMPT", "STATUS", "STARTED"), rows, spare=("ATTEMPT",))
+        table(("RUN", "JOB", "ATTEMPT", "STATUS", "STARTED", "MODEL"), rows, spare=("ATTEMPT", "MODEL"))
 
 
 def _show_end(stream: str, text: str, run: Run, option: str) -> None:

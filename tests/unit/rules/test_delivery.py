@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import text
 
-from ocs.rules.delivery import LONGEST_BODY, Notification, cleaned, of_run, printable
+from ocs.rules.delivery import LONGEST_BODY, Notification, cleaned, hearers, of_run, printable
 from ocs.rules.dispatch import DispatchResult, RunStatus, StreamOutput
 from ocs.spec import Job
 
@@ -199,3 +199,16 @@ def test_a_long_name_is_cut() -> None:
     notification = of_run(Job.model_validate({**job(to="ops").document(), "name": "x" * 200}), SHELL_ERROR, WHY)
     assert notification is not None
     assert notification.subject == "x" * 97 + "...: failed"
+
+
+@pytest.mark.parametrize(
+    ("deliver", "successes", "failures"),
+    [
+        ({}, (), ()),
+        ({"to": "ops"}, (), ("ops",)),
+        ({"to": "ops", "on_failure": "night", "when": "always"}, ("ops",), ("night",)),
+        ({"when": "never"}, (), ()),
+    ],
+)
+def test_who_hears_of_what(deliver: dict[str, Any], successes: tuple[str, ...], failures: tuple[str, ...]) -> None:
+    assert hearers(job(**deliver).deliver) == {"successes": successes, "failures": failures}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import binary, integers, lists, sampled_from, text
 
-from ocs.rules.plain_text import revealed, uncoloured, without_blank_ends
+from ocs.rules.plain_text import revealed, uncoloured, undisguised, without_blank_ends
 from ocs.rules.terminal import LONGEST_LINE, ShownPieces, shown
 
 ST = "\x1b\\"
@@ -128,3 +128,15 @@ def test_blank_lines_at_both_ends_go_and_indentation_stays(given_text: str, left
 )
 def test_what_cannot_be_seen_is_written_out(given_text: str, seen: str) -> None:
     assert revealed(given_text) == seen
+
+
+@pytest.mark.parametrize(
+    ("given_text", "seen"),
+    [
+        ("echo \u202egpj.exe\u2069", "echo <U+202E>gpj.exe<U+2069>"),
+        ("a\u200bb\ufeffc", "a<U+200B>b<U+FEFF>c"),
+        ("\u26a0\ufe0f 5\u00a0MB \U0001f469\u200d\U0001f4bb", "\u26a0\ufe0f 5\u00a0MB \U0001f469\u200d\U0001f4bb"),
+    ],
+)
+def test_a_disguise_is_written_out_and_pictures_stay(given_text: str, seen: str) -> None:
+    assert undisguised(given_text) == seen

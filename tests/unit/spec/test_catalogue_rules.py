@@ -78,13 +78,16 @@ DELIVERED = {"deliver": {"when": "never", "opt_out_reason": "a test"}}
         ({"auth_profile": "inherit"}, "run.agent.auth_profile"),
         ({"auth_profile": "inherit", "model": "a/m"}, None),
         ({"auth_profile": "inherit", "session": "main"}, None),
+        ({"fallback_models": ["a/m@a:work"]}, "run.agent.fallback_models.0"),
+        ({"fallback_models": ["a/n", "b/m"], "auth_profile": "a:work", "model": "a/m"}, "run.agent.fallback_models.1"),
+        ({"fallback_models": ["a/n", "b/m"], "auth_profile": "inherit", "model": "a/m"}, None),
         ({"model": "a/m@a:work"}, "run.agent.model"),
         ({"model": "a/m@20250101"}, None),
         ({"session": "agent:main:mine"}, None),
     ],
 )
 def test_what_the_gateway_cannot_do_is_named(agent: dict[str, Any], path: str | None) -> None:
-    job = parse({"id": "x", "run": {"agent": {"message": "x", **agent}}, **DELIVERED})
+    job = parse({"id": "x", "run": {"agent": {"message": "x", **agent}}, "retry": {"max": 1}, **DELIVERED})
     assert [problem.path for problem in unsupported(job)] == ([path] if path else [])
 
 

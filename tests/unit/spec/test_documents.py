@@ -171,6 +171,22 @@ def test_is_a_job(changes: dict[str, Any]) -> None:
             id="auth profile",
         ),
         pytest.param(
+            {"run": {"agent": {"message": "x", "fallback_models": ["a/m"]}}, "deliver": QUIET},
+            "run.agent.fallback_models",
+            "set retry.max",
+            id="fallback models without retries",
+        ),
+        pytest.param(
+            {
+                "run": {"agent": {"message": "x", "model": "a/m", "fallback_models": ["b/m", "a/m"]}},
+                "retry": {"max": 1},
+                "deliver": QUIET,
+            },
+            "run.agent.fallback_models",
+            "twice",
+            id="fallback models twice",
+        ),
+        pytest.param(
             {"run": {"watchdog": {"label": "b", "check": "x" * 4097}}}, "run.watchdog.check", "4096", id="long check"
         ),
         pytest.param(
