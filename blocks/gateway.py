@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_valida
 from blocks import answers
 from blocks.connections import connections
 from blocks.gateway_error import GatewayError, unreachable
+from ocs import tracing
 from ocs.rules import auth_profile
 
 __all__ = ["BLOCK", "ChatTurn", "GatewayError", "OpenClawGateway", "gateway"]
@@ -32,6 +34,7 @@ HEALTH_PATIENCE = 5.0
 SHOWN_FIRST = 50
 """Messages of a session's past that come before those that are new."""
 HEALTH_INTERVAL = 2.0
+SESSION = re.compile(r"^/sessions/[^/]+")
 _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
 
@@ -253,6 +256,13 @@ class OpenClawGateway(Block):
         if answer.get("ok") is not True:
             raise answers.not_ok("The event", answer, hide=_value(self.hooks_token))
 
+    def _traced(self, method: str, path: str) -> AbstractContextManager[tracing.Span]:
+        """The call as a span, without whose conversation it is of."""
+        route = SESSION.sub("/sessions/{key}", path.partition("?")[0])
+        parts = urlsplit(self.url)
+        where = {"server.address": parts.hostname, "server.port": parts.port}
+        return tracing.call(f"{method} {route}", {"http.request.method": method, "url.template": route, **where})
+
     @asynccontextmanager
     async def _response(
         self,
@@ -272,10 +282,13 @@ class OpenClawGateway(Block):
             method, f"{self.url}{path}", json=body, headers={**(headers or {}), **bearer}, timeout=waits
         )
         try:
-            async with request as response:
-                if not response.is_success:
-                    raise await answers.refusal(response, hide=secret)
-                yield response
+            with self._traced(method, path) as traced:
+                async with request as response:
+                    traced.say({"http.response.status_code": response.status_code})
+                    if not response.is_success:
+                        traced.fail(str(response.status_code))
+                        raise await answers.refusal(response, hide=secret)
+                    yield response
         except httpx.HTTPError as failed:
             raise unreachable(self.url, failed) from failed
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Generator
+from datetime import datetime
 from typing import cast
 
 from prefect import State, flow
 
-from ocs import settings
+from ocs import settings, tracing
 from ocs.rules.dispatch import DispatchContext, DispatchResult, RunStatus
 from ocs.signals import on_signals
 from ocs.spec import Job
@@ -39,6 +40,7 @@ async def run_job(job: Job) -> State:
     """
     go_on_when_paused()
     log_lines.put_right()
+    began = runtime.clock()
     with cancellation.cancellable(runtime.current_flow_run().id) as scope, _stoppable_by_signal(scope):
         try:
             prepared = await prepare(job)
@@ -60,10 +62,40 @@ async def run_job(job: Job) -> State:
                 declined = DispatchResult(RunStatus.CANCELLED, error=why, declined=True)
                 outcome = await finalize(job, context, declined)
             case Claimed(context=context):
-                async with leased(context):
-                    result = await _execute(job, prepared.project, context)
-                    outcome = await finalize(job, context, result, prepared.seen)
+                with _traced(job, context, began) as traced:
+                    async with leased(context):
+                        with tracing.span("execute", {"ocs.strategy": job.run.strategy}) as executing:
+                            result = await _execute(job, prepared.project, context)
+                            _tell(executing, result.status)
+                            executing.say({"process.exit.code": result.exit_code})
+                        with tracing.span("finalize"):
+                            outcome = await finalize(job, context, result, prepared.seen)
+                    _tell(traced, outcome.status)
         return state_of(outcome.status, outcome.why)
+
+
+@contextlib.contextmanager
+def _traced(job: Job, context: DispatchContext, began: datetime) -> Generator[tracing.Span]:
+    """The run's trace, from the beginning of this entry on; linked to the run that caused it."""
+    dispatch = context.dispatch
+    said = {
+        "ocs.job.id": job.id,
+        "ocs.run.id": str(context.run_id),
+        "ocs.run.kind": str(dispatch.kind),
+        "ocs.run.attempt": dispatch.attempt,
+        "ocs.run.scheduled_for": dispatch.scheduled_for.isoformat(),
+        "ocs.flow_run.id": str(context.flow_run_id),
+    }
+    came_from = (dispatch.source_run, dispatch.retry_of)
+    with tracing.run(context.run_id, f"run {job.id}", said, began=began, after=came_from) as traced:
+        tracing.past("prepare", began)
+        yield traced
+
+
+def _tell(traced: tracing.Span, status: RunStatus) -> None:
+    traced.say({"ocs.run.status": str(status)})
+    if status is not RunStatus.OK:
+        traced.fail(str(status))
 
 
 async def _execute(job: Job, project: str | None, context: DispatchContext) -> DispatchResult:

@@ -28,6 +28,11 @@ class Doing:
         self._used = Used()
         self._is_new = False
 
+    @property
+    def used(self) -> Used:
+        """What it has used by now."""
+        return self._used
+
     def take(self, message: Mapping[str, Any]) -> None:
         """The next message."""
         self._used += activity.used(message)

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from blocks.gateway import ChatTurn, OpenClawGateway, gateway
+from ocs import tracing
 from ocs.rules import prompt, retrieval
 from ocs.rules import session_key as session
 from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, RunStatus, StreamOutput
@@ -93,10 +94,28 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
             result = await reported(lineage.task.id, work.context, result, once_more)
         return await checked(task, work, result)
 
-    async with doing.kept(), ear.open() if ear else contextlib.nullcontext():
-        if ear is None:
-            return await done(await take(turn, goes_on=goes_on))
-        return await _steered(ear, turn, partial(take, ear=ear), done, goes_on=goes_on)
+    with _traced(turn) as traced:
+        async with doing.kept(), ear.open() if ear else contextlib.nullcontext():
+            if ear is None:
+                result = await done(await take(turn, goes_on=goes_on))
+            else:
+                result = await _steered(ear, turn, partial(take, ear=ear), done, goes_on=goes_on)
+        used = {"gen_ai.usage.input_tokens": doing.used.tokens_in, "gen_ai.usage.output_tokens": doing.used.tokens_out}
+        traced.say({name: tokens or None for name, tokens in used.items()})
+        if result.status is not RunStatus.OK:
+            traced.fail(str(result.status))
+        return result
+
+
+def _traced(turn: ChatTurn) -> contextlib.AbstractContextManager[tracing.Span]:
+    """The turn as a span: who was asked and with which model; neither what was said nor in which conversation."""
+    said = {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.provider.name": "openclaw",
+        "gen_ai.agent.name": turn.agent,
+        "gen_ai.request.model": turn.model,
+    }
+    return tracing.span(f"invoke_agent {turn.agent}", said, calls=True)
 
 
 async def _steered(

@@ -19,6 +19,7 @@ from prefect.logging import get_logger
 
 from blocks.target import transport_to
 from blocks.transport import Part, Transport, Undelivered, patience
+from ocs import tracing
 from ocs.errors import StoreAway
 from ocs.rules.delivery import REPLY
 from ocs.rules.delivery_retry import pause_after
@@ -98,12 +99,24 @@ def _is_being_sent(delivery: Delivery) -> bool:
 
 
 async def _send(store: Store, sending: Sending) -> None:
+    said = {
+        "ocs.job.id": sending.job_id,
+        "ocs.delivery.target": sending.target,
+        "ocs.delivery.attempt": sending.attempt,
+    }
+    with tracing.call("deliver", said, of=sending.run_id) as traced:
+        await _sent(store, sending, traced)
+
+
+async def _sent(store: Store, sending: Sending, traced: tracing.Span) -> None:
     try:
         if not await _send_parts(store, sending):
             return
     except Undelivered as failed:
+        traced.fail("undelivered")
         await _note_failure(store, sending, failed)
     except Exception as failed:  # one bad message stops no other
+        traced.fail(type(failed).__name__)
         await _note_failure(store, sending, _unforeseen(failed))
     else:
         await deliveries.mark_sent(store, sending, now=runtime.clock())

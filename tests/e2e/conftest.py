@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.system import RunningSystem, our_worker, running_system, worker_process
+from tests.otlp import Collector, collecting
 
 
 @pytest.fixture(scope="package")
@@ -16,8 +17,16 @@ def worker_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def worker(prefect_server: str, worker_home: Path, extension: Path) -> Iterator[None]:
+def collector() -> Iterator[Collector]:
+    """Where the worker sends its traces."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="package")
+def worker(prefect_server: str, worker_home: Path, extension: Path, collector: Collector) -> Iterator[None]:
     log, env = worker_home / "worker.log", {"PYTHONPATH": str(extension)}
+    env |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.address, "OTEL_BSP_SCHEDULE_DELAY": "200"}
     with worker_process(our_worker(), api_url=prefect_server, home=worker_home, log=log, env=env):
         yield
 

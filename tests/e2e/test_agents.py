@@ -21,6 +21,7 @@ from tests.cli.command import OCS
 from tests.e2e.system import RunningSystem
 from tests.e2e.test_jobs import artifact_of, log_lines
 from tests.gateway.server import CHAT, Connection, Server, serving, well
+from tests.otlp import Collector
 
 pytestmark = pytest.mark.e2e
 TOKEN = "token-of-the-gateway-block"
@@ -40,7 +41,9 @@ def prompts(server: Server) -> list[str]:
     return [request.body["messages"][0]["content"] for request in server.turns()]
 
 
-async def test_a_reply_is_the_run_s_output_and_its_child_s_material(ocs: RunningSystem, server: Server) -> None:
+async def test_a_reply_is_the_run_s_output_and_its_child_s_material(
+    ocs: RunningSystem, server: Server, collector: Collector
+) -> None:
     """Acceptance rows 52 and 62: a shell job, an agent that reads what it printed, and a child that reads the agent."""
     ocs.write("collect", run="echo 'rows: 3'; echo 'one was odd' >&2")
     task = {"message": "Summarise the rows.", "model": "stub/other", "session": "job"}
@@ -70,6 +73,18 @@ async def test_a_reply_is_the_run_s_output_and_its_child_s_material(ocs: Running
         return "All well." in await log_lines(ocs, brief.flow_run_id)
 
     await ocs.eventually(shown)
+
+    turn, call = "invoke_agent main", f"POST {CHAT}"
+    traced = collector.of(brief.id, f"run {brief.job_id}", "prepare", "execute", "finalize", turn, call)
+    root, asked = traced[f"run {brief.job_id}"], traced[turn]
+    assert traced[call].parent_span_id == asked.span_id
+    assert asked.parent_span_id == traced["execute"].span_id
+    assert [link.trace_id for link in root.links] == [collect.id.bytes]
+    assert {each.key: each.value.string_value for each in asked.attributes}["gen_ai.request.model"] == "stub/other"
+    collector.of(follow.id, f"run {follow.job_id}")
+    sent = b"".join(span.SerializeToString() for span in collector.received)
+    for word in ("rows: 3", "All well", "Summarise", TOKEN, brief.session_key):
+        assert word.encode() not in sent, word
 
 
 async def test_a_draining_gateway_costs_no_attempt(ocs: RunningSystem, server: Server) -> None:

@@ -16,6 +16,7 @@ from ocs.store.tables_delivery import Delivery, DeliveryStatus
 from tests.delivery.receiver import Answer, Receiver, receiver
 from tests.delivery.test_transports import PIXEL, genuine
 from tests.e2e.system import RunningSystem
+from tests.otlp import Collector
 
 pytestmark = pytest.mark.e2e
 SECRET = "correct-horse-battery"
@@ -54,7 +55,7 @@ async def artifact_of(ocs: RunningSystem, name: str) -> str:
 
 
 async def test_a_failure_arrives_signed_with_its_image_and_is_on_the_runs_page(
-    ocs: RunningSystem, target: str, hook: Receiver, tmp_path: Path
+    ocs: RunningSystem, target: str, hook: Receiver, collector: Collector, tmp_path: Path
 ) -> None:
     chart = tmp_path / "chart.png"
     chart.write_bytes(PIXEL)
@@ -70,6 +71,9 @@ async def test_a_failure_arrives_signed_with_its_image_and_is_on_the_runs_page(
     assert f"/runs/flow-run/{run.flow_run_id}" in text.json["text"]
     assert (image.json["image"]["name"], image.json["part"], image.json["parts"]) == ("chart.png", 2, 2)
     assert f"{target}: sent at" in await artifact_of(ocs, "fails")
+    traced = collector.of(run.id, f"run {run.job_id}", "deliver")
+    assert traced["deliver"].parent_span_id == traced[f"run {run.job_id}"].span_id
+    assert [traced[name].status.code for name in (f"run {run.job_id}", "deliver")] == [2, 0]
 
 
 async def test_each_attempt_is_told_with_what_follows(ocs: RunningSystem, target: str, hook: Receiver) -> None:

@@ -17,7 +17,7 @@ from ocs.errors import Refused, UsageError
 from ocs.settings import SERVICE
 from ocs.timing import timing
 
-CARRIED = ("OCS_", "OPENCLAW_", "PREFECT_SERVER_", "PREFECT_API_DATABASE_", "LC_")
+CARRIED = ("OCS_", "OPENCLAW_", "OTEL_", "PREFECT_SERVER_", "PREFECT_API_DATABASE_", "LC_")
 CARRIED_NAMES = frozenset(
     {"PATH", "LANG", "TZ", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
 )
