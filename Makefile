@@ -16,7 +16,7 @@ NODE := 26.10.0
 GATEWAY := .gateway/node_modules/@openclaw/fs-safe-linux-x64-gnu/package.json
 NPM_INSTALL := npm install --prefix .gateway --ignore-scripts --no-audit --no-fund --loglevel error
 
-.PHONY: setup demo demo-down test test-all test-fast chaos gateway test-gateway lint format docs bench lock clean
+.PHONY: setup demo demo-down test test-all test-fast chaos gateway test-gateway lint format docs site audit bench lock clean
 
 setup: $(STAMP)  ## Make the virtual environment with the locked dependencies
 
@@ -62,11 +62,15 @@ lint: setup  ## ruff, pyright (strict), import-linter
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+site: setup  ## Build the site of the documentation in .site/html; a link that leads nowhere is an error
+	$(BIN)/python docs/site.py
+	$(BIN)/zensical build --strict --clean
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: setup  ## Write docs/job.md and docs/cli.md from the code
+docs: setup  ## Write docs/job.md, docs/cli.md and the manual page from the code
 	$(BIN)/python docs/reference.py
 
 bench: setup  ## This worker beside Prefect's stock process worker, 200 turns of agents waiting in it, and overload
@@ -74,10 +78,15 @@ bench: setup  ## This worker beside Prefect's stock process worker, 200 turns of
 	$(BIN)/python -m bench.turns
 	$(BIN)/python -m bench.overload
 
+audit:  ## Known vulnerabilities of the locked dependencies; fails where a newer version mends one
+	@$(PYTHON) -m venv .audit && .audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit \
+		|| { echo "Dependencies were NOT audited: pip-audit cannot be installed." >&2; exit 0; }
+	@test ! -x .audit/bin/pip-audit || .audit/bin/python .ci/audit.py
+
 lock: setup  ## Resolve pyproject.toml anew (exact versions, hashes, no registry address)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --extra otel --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) .demo .pytest_cache .ruff_cache
+	rm -rf $(VENV) .demo .site .audit .pytest_cache .ruff_cache

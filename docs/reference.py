@@ -1,4 +1,4 @@
-"""Writes docs/job.md and docs/cli.md from the code. `make docs` runs it; a test holds the files against it."""
+"""Writes docs/job.md, docs/cli.md and the manual page docs/ocs.1 from the code. A test holds the files against it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,29 @@ retry: {max: 2, delay: 1m}
 limits: {overlap: queue, pool: database}
 ```
 """
+
+
+MANUAL_TABLES: Mapping[str, Mapping[str, str]] = {
+    "EXIT STATUS": {
+        "0": "Done.",
+        "1": "Refused or failed; also: the run that was waited for failed.",
+        "2": "Wrong usage.",
+        "3": "The server cannot be reached.",
+        "130": "Interrupted.",
+    },
+    "ENVIRONMENT": {
+        "OCS_HOME": "Data, logs and large outputs; by default the platform's user data folder.",
+        "OCS_PROJECT": "The project's folder, instead of the nearest one upwards.",
+        "OCS_STORE_URL": "The scheduler's own records: postgresql+asyncpg://... instead of a SQLite file.",
+        "PREFECT_API_URL": "An existing Prefect server instead of the one of ocs up.",
+        "OCS_PING_URL": "An address that is called while all is well.",
+    },
+    "FILES": {
+        "prefect.yaml": "Marks a project's folder; made from the job files.",
+        "deployments/jobs/*.yaml": "The jobs, one a file.",
+        "deployments/defaults.yaml": "What all jobs of the project say.",
+    },
+}
 
 
 def job_document() -> str:
@@ -60,6 +83,42 @@ def command_line() -> str:
     for path, each in _commands(command, ("ocs",)):
         parts.append(_command(path, each))
     return "\n".join(parts)
+
+
+def manual() -> str:
+    """The manual page: all of it in one, as `man ocs` shows it and one searches it."""
+    command = load_all(ocs())
+    lines = [
+        '.\\" Generated from the code by `make docs`; change it there.',
+        ".TH OCS 1",
+        ".SH NAME",
+        r"ocs \- scheduled shell and agent jobs on Prefect: nothing runs twice, nothing is lost",
+        ".SH SYNOPSIS",
+        r".B ocs",
+        r"[\fB\-\-project\fR \fIFOLDER\fR] [\fB\-\-json\fR] \fICOMMAND\fR ...",
+        ".SH DESCRIPTION",
+        _roff(
+            "Jobs are YAML files in deployments/jobs of a project. ocs rolls them out to Prefect, runs a server and a"
+            " worker of its own, and shows what ran and why. Without a command it says where one stands."
+        ),
+        ".SH COMMANDS",
+    ]
+    for path, each in _commands(command, ("ocs",)):
+        lines += [f".SS {_roff(_synopsis(path, each))}", _roff(" ".join((each.help or "").split()))]
+        for written, about in (*_arguments(each), *_options(each)):
+            lines += [".TP", rf"\fB{_roff(written)}\fR", _roff(about)]
+        lines += [".PP", "Example:", ".PP", rf".RS 4{chr(10)}{_roff(_example(each))}{chr(10)}.RE"]
+    for title, rows in MANUAL_TABLES.items():
+        lines.append(f".SH {title}")
+        for name, about in rows.items():
+            lines += [".TP", rf"\fB{_roff(name)}\fR", _roff(about)]
+    return "\n".join(lines) + "\n"
+
+
+def _roff(text: str) -> str:
+    """Plain text as roff takes it; a line that begins with a dot would be a request."""
+    plain = text.replace("\\", r"\e").replace("-", r"\-").replace("`", "")
+    return "\n".join(rf"\&{line}" if line.startswith((".", "'")) else line for line in plain.splitlines())
 
 
 def _groups(node: Mapping[str, Any], groups: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -129,16 +188,37 @@ def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
 
 
 def _command(path: tuple[str, ...], command: Any) -> str:
-    arguments = [each for each in command.params if each.param_type_name == "argument"]
-    options = [each for each in command.params if each.param_type_name == "option" and not each.hidden]
-    words = [f"[{each.name.upper()}]" if not each.required else each.name.upper() for each in arguments]
-    synopsis = " ".join([*path, *words, *(["[OPTIONS]"] if options else [])])
     about = " ".join((command.help or "").split())
-    example = str(command.epilog).removeprefix("Example:").strip()
-    rows = [f"- `{each.name.upper()}`: {each.help}" for each in arguments]
-    rows += [f"- `{', '.join(each.opts)}`{_default_of(each)}: {each.help}" for each in options if each.name != "help"]
+    rows = [f"- `{name}`: {said}" for name, said in _arguments(command)]
+    rows += [f"- `{', '.join(each.opts)}`{_default_of(each)}: {each.help}" for each in _shown(command)]
     listed = "\n".join(rows) + "\n\n" if rows else ""
+    synopsis, example = _synopsis(path, command), _example(command)
     return f"## {' '.join(path)}\n\n{about}\n\n`{synopsis}`\n\n{listed}```console\n$ {example}\n```\n"
+
+
+def _synopsis(path: tuple[str, ...], command: Any) -> str:
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    words = [f"[{each.name.upper()}]" if not each.required else each.name.upper() for each in arguments]
+    takes_options = any(each.param_type_name == "option" and not each.hidden for each in command.params)
+    return " ".join([*path, *words, *(["[OPTIONS]"] if takes_options else [])])
+
+
+def _example(command: Any) -> str:
+    return str(command.epilog).removeprefix("Example:").strip()
+
+
+def _arguments(command: Any) -> list[tuple[str, str]]:
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    return [(each.name.upper(), each.help) for each in arguments]
+
+
+def _options(command: Any) -> list[tuple[str, str]]:
+    return [(", ".join(each.opts), f"{each.help}{_default_of(each)}") for each in _shown(command)]
+
+
+def _shown(command: Any) -> list[Any]:
+    options = [each for each in command.params if each.param_type_name == "option" and not each.hidden]
+    return [each for each in options if each.name != "help"]
 
 
 def _default_of(option: Any) -> str:
@@ -148,9 +228,10 @@ def _default_of(option: Any) -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write all of them."""
     (DOCS / "job.md").write_text(job_document(), encoding="utf-8")
     (DOCS / "cli.md").write_text(command_line(), encoding="utf-8")
+    (DOCS / "ocs.1").write_text(manual(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Installed, not cloned: the wheel in an environment of its own, in a folder with modules called like ours."""
+"""Installed, not cloned: the wheel made of the sdist, in an environment of its own, among modules called like ours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def call(*command: str | Path, cwd: Path, **env: str) -> str:
 def installed(tmp_path: Path) -> Path:
     """The programs of a fresh environment that has the wheel, and what it says it needs."""
     pip = ("-m", "pip", "--disable-pip-version-check")
-    build = ("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheels", str(ROOT))
+    call(sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path), cwd=ROOT)
+    (sources,) = tmp_path.glob("*.tar.gz")
+    build = ("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheels", str(sources))
     call(sys.executable, *pip, *build, cwd=tmp_path)
     (wheel,) = (tmp_path / "wheels").glob("*.whl")
     call(sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv"), cwd=tmp_path)
@@ -97,5 +99,6 @@ def test_a_project_of_the_installed_package_runs(
     assert "ok  hello" in said
     program = "import ocs; print({run.job for run in ocs.runs()})"
     assert call(installed / "python", "-P", "-c", program, cwd=folder, **env).strip() == "{'hello'}"
+    assert (installed.parent / "share" / "man" / "man1" / "ocs.1").is_file()
     (typed,) = (installed.parent / "lib").glob("python*/site-packages/ocs/py.typed")
     assert typed.is_file()

@@ -15,7 +15,9 @@ REFERENCE = runpy.run_path(str(ROOT / "docs" / "reference.py"))
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 
-@pytest.mark.parametrize(("name", "written_by"), [("job.md", "job_document"), ("cli.md", "command_line")])
+@pytest.mark.parametrize(
+    ("name", "written_by"), [("job.md", "job_document"), ("cli.md", "command_line"), ("ocs.1", "manual")]
+)
 def test_the_reference_is_what_the_code_says(name: str, written_by: str) -> None:
     write: Callable[[], str] = REFERENCE[written_by]
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == write(), "run: make docs"

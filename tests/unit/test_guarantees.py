@@ -1,4 +1,4 @@
-"""docs/guarantees.md and docs/parity.md: every test they name is there, and every promise names one."""
+"""docs/guarantees.md, security.md and parity.md: every test they name is there, and every promise names one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 PARITY = (ROOT / "docs" / "parity.md").read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(test_\w+))?`", GUARANTEES + PARITY)))
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(test_\w+))?`", GUARANTEES + SECURITY + PARITY)))
 LINES = re.findall(r"^\| (\d+) \| [^|]+ \| (works|differs|not yet)([^|]*) \|([^|]*)\|$", PARITY, re.MULTILINE)
 
 
@@ -33,3 +34,9 @@ def test_what_works_or_differs_names_its_proof_and_what_differs_says_why() -> No
 def test_each_promise_names_its_proof() -> None:
     (table,) = re.findall(r"^\| Promise \|.*\n\|---.*\n((?:\|.*\n)+)", GUARANTEES, re.MULTILINE)
     assert all("::test_" in line for line in table.splitlines())
+
+
+def test_each_line_against_an_attacker_names_its_proof() -> None:
+    tables = re.findall(r"^\| What holds \|.*\n\|---.*\n((?:\|.*\n)+)", SECURITY, re.MULTILINE)
+    assert len(tables) >= 6
+    assert all("::test_" in line or "make lint" in line for table in tables for line in table.splitlines())
