@@ -30,7 +30,12 @@ def ask(question: str, *, yes: bool) -> None:
     Raises:
         Refused: they did not.
     """
-    if yes or Mode.json or not sys.stdin.isatty():
-        return
-    if not typer.confirm(question, default=False, err=True):
+    if not agreed(question, yes=yes):
         raise Refused("Nothing was changed.")
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Whether a person at a terminal says yes; where nobody can be asked, the command itself has said it."""
+    if yes or Mode.json or not sys.stdin.isatty():
+        return True
+    return typer.confirm(question, default=False, err=True)

@@ -48,7 +48,7 @@ COMMANDS: Mapping[str, Branch | Command] = {
     "deploy": Command("commands.deploy", "Roll out what changed in the catalogue, and regenerate prefect.yaml."),
     "init": Command(
         "commands.project",
-        "Make a new project: a folder with prefect.yaml, three commented jobs to learn from, and one for backups.",
+        "Make a new project: a folder with prefect.yaml, commented jobs to learn from, and one for backups.",
     ),
     "uninstall": Command(
         "commands.uninstall", "Say what lies where, and what to type to take it away. Nothing is removed."

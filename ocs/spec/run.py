@@ -78,7 +78,7 @@ class Shell(Part):
     cwd: Maybe4096 = Field(None, examples=["~/work"])
     """The folder it starts in, as seen from the project's, which is the default; on a host without it, the home."""
     env: dict[EnvironmentName, Annotated[str, AfterValidator(no_control_characters)]] = Field(default_factory=dict)
-    """Plain values beside PATH, HOME, USER, LOGNAME, LANG, TZ, SHELL, TMPDIR and OCS_RUN_ID."""
+    """Plain values beside PATH, HOME, USER, LOGNAME, LANG, TZ, SHELL, TMPDIR, OCS_RUN_ID and the worker's OCS_HOME."""
     secrets: dict[EnvironmentName, BlockName] = Field(default_factory=dict)
     """Environment name to Prefect Secret block; never stored, logged or shown."""
     inherit_env: bool = False

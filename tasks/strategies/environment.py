@@ -8,19 +8,24 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from ocs import settings
 from ocs.spec import Shell
 
 ALWAYS = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "SHELL", "TMPDIR")
-OURS = ("PREFECT_", "OPENCLAW_", "OCS_", "__PREFECT", "PYTHONSAFEPATH")
+OURS = ("PREFECT_", "OPENCLAW_", "OCS_", "OTEL_", "__PREFECT", "PYTHONSAFEPATH")
 """The worker's credentials and plumbing; no job inherits them."""
 PLAIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def environment(shell: Shell, secrets: Mapping[str, str]) -> dict[str, str]:
-    """The defaults, the worker's own when the job inherits it, then `env`, then the secrets."""
+    """The defaults, the worker's own when the job inherits it, then `env`, then the secrets.
+
+    A worker with an OCS_HOME of its own says so: what calls `ocs` in a job means the installation that runs it.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     base = inherited if shell.inherit_env else {name: inherited[name] for name in ALWAYS if name in inherited}
-    return {**_defaults(), **base, **shell.env, **secrets}
+    here = {"OCS_HOME": str(settings.home())} if os.environ.get("OCS_HOME") else {}
+    return {**_defaults(), **base, **here, **shell.env, **secrets}
 
 
 def home() -> str:

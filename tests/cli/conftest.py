@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.command import Ocs, inherited
 from tests.cli.forked import BARE, WITH_A_SERVER, Mother, mother
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="package")
@@ -42,10 +43,11 @@ def up(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Path],
     root = tmp_path_factory.mktemp("live")
     (root / "project" / "deployments" / "jobs").mkdir(parents=True)
     (root / "project" / "prefect.yaml").write_text("name: live\n")
-    ocs = Ocs(root / "project", with_database(root / "home"))
+    metrics = f"127.0.0.1:{free_port()}"
+    ocs = Ocs(root / "project", with_database(root / "home"), {"METRICS": metrics})
     ocs.write("hello", "id: hello\nrun: echo hello\n")
     try:
-        answer = ocs.json("up", "--detach", "--port", "0")
+        answer = ocs.json("up", "--detach", "--port", "0", "--metrics", metrics)
         assert answer["rolled_out"] == ["hello"]
         with mother(WITH_A_SERVER, ocs.environment()) as forks:
             yield replace(ocs, mother=forks)

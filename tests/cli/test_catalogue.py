@@ -37,8 +37,6 @@ def test_a_new_project_teaches_in_commented_jobs_and_offers_a_backup(outside: Oc
     assert inside.json("jobs", "validate")["jobs"] == ["backup", "disk-alarm", "hello", "tell-somebody"]
     backup, hello = inside.json("jobs", "tree")["tree"]
     assert (backup["id"], backup["enabled"]) == ("backup", False)
-    text = (inside.folder / "deployments" / "jobs" / "backup.yaml").read_text()
-    assert f'env: {{"OCS_HOME": "{outside.home}"}}' in text
     (alarm,) = hello["children"]
     (tell,) = alarm["children"]
     assert (hello["id"], "matching" in alarm["runs"], tell["enabled"]) == ("hello", True, False)
@@ -50,6 +48,35 @@ def test_a_new_project_teaches_in_commented_jobs_and_offers_a_backup(outside: Oc
         assert json.loads(schema.read_text()) == inside.json("schema", "job")["schema"]
     assert "hello" in (inside.folder / "prefect.yaml").read_text()
     assert (inside.folder / ".gitignore").exists()
+
+
+@pytest.mark.parametrize(
+    ("template", "jobs"),
+    [
+        ("shell", ["hello"]),
+        ("chain", ["disk-alarm", "hello", "tell-somebody"]),
+        ("agent", ["morning-brief"]),
+        ("approval", ["publish"]),
+        ("backup", ["backup"]),
+    ],
+)
+def test_a_project_begins_with_a_template(outside: Ocs, template: str, jobs: list[str]) -> None:
+    said = outside("init", "mine", "--template", template)
+    inside = Ocs(outside.folder / "mine", outside.home)
+    assert inside.json("jobs", "validate")["jobs"] == jobs
+    assert all(f"{job}.yaml" in said.out for job in jobs)
+    tried = re.search(r"ocs jobs run (\S+) --wait", said.out)
+    assert tried is None or tried[1] in jobs
+    (outside.folder / "other").mkdir()
+    both = outside.json("init", "other", "--template", "approval", "--template", template)
+    assert [name for name in both["files"] if "/jobs/" in name] == sorted(
+        f"deployments/jobs/{job}.yaml" for job in {"publish", *jobs}
+    )
+
+
+def test_a_template_that_is_none_makes_nothing(outside: Ocs) -> None:
+    assert outside.json("init", "mine", "--template", "novel", status=2)["error"]["code"] == "usage"
+    assert not (outside.folder / "mine").exists()
 
 
 def test_a_project_is_not_overwritten(outside: Ocs) -> None:

@@ -182,6 +182,20 @@ def test_what_others_may_read_or_change_is_mended_and_nothing_else(ocs: Ocs) -> 
     assert states(findings(ocs), "files") == {"ok"}
 
 
+def test_the_schema_of_another_version_is_mended_once_a_person_agrees(outside: Ocs) -> None:
+    outside.json("init")
+    schema = outside.folder / "deployments" / "job.schema.json"
+    current = schema.read_text()
+    schema.write_text("{}")
+    assert f"ocs schema job > {schema}" in [check["mend"] for check in findings(outside)["project"]]
+    said = outside.at_terminal("doctor", "--fix", typed="n\n" * 9)
+    assert f"{schema} is that of another version" in said.err
+    assert schema.read_text() == "{}"
+    outside.at_terminal("doctor", "--fix", typed="y\n" * 9)
+    assert schema.read_text() == current
+    assert states(findings(outside), "project") == {"ok"}
+
+
 def test_a_store_that_is_no_file_changes_no_folder(ocs: Ocs) -> None:
     ocs.folder.chmod(0o755)
     for url in ("sqlite+aiosqlite://", f"sqlite+aiosqlite:///{ocs.folder}"):

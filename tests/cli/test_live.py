@@ -7,6 +7,7 @@ import signal
 from datetime import datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from ocs.cli.render.views import run_schema
@@ -25,6 +26,13 @@ def test_status_has_its_keys(up: Ocs) -> None:
     assert answer["server"]["database"] == "sqlite"
     assert [worker["status"] for worker in answer["workers"]] == ["online"]
     assert answer["server"]["url"] in up("status").out
+
+
+def test_metrics_are_served_beside_it(up: Ocs) -> None:
+    address = f"http://{up.env['METRICS']}"
+    eventually(lambda: httpx.get(f"{address}/ready").status_code == 200)
+    assert httpx.get(f"{address}/health").status_code == 200
+    assert "ocs_worker_slots 50.0" in httpx.get(f"{address}/metrics").text
 
 
 def test_a_second_server_is_refused(up: Ocs) -> None:

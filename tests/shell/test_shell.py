@@ -169,6 +169,16 @@ async def test_the_environment_is_clean(bench: Bench, monkeypatch: pytest.Monkey
     assert "worker-token" not in inherited.stdout.text
 
 
+async def test_a_job_that_calls_ocs_means_the_installation_that_runs_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OCS_HOME", str(tmp_path / "here"))
+    assert (await bench.run('echo "$OCS_HOME"')).stdout.text == str(tmp_path / "here")
+    assert (await bench.run('echo "$OCS_HOME"', env={"OCS_HOME": "/elsewhere"})).stdout.text == "/elsewhere"
+    monkeypatch.delenv("OCS_HOME")
+    assert (await bench.run('echo "${OCS_HOME-none}"')).stdout.text == "none"
+
+
 async def test_a_secret_reaches_the_job_and_nobody_else(bench: Bench) -> None:
     command = 'test "$TOKEN" = top-secret-value && echo "it is $TOKEN" && yes "$TOKEN" | head -20000; echo $TOKEN >&2'
     result = await bench.run(command, secrets={"TOKEN": "top-secret-value"})

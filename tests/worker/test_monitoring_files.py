@@ -24,6 +24,7 @@ from tests.ports import free_port
 from tests.worker.test_outward import NOW, Served, a_run, at_home, pages
 
 FILES = Path(__file__).parents[2] / "deployments" / "monitoring"
+DOCS = Path(__file__).parents[2] / "docs"
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 WITHOUT = "Debian's package prometheus is not installed, so nothing was tried in a real Prometheus"
 __all__ = ["at_home", "pages"]
@@ -35,6 +36,20 @@ def questions() -> list[str]:
     rules = yaml_text.load((FILES / "alerts.yaml").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     return [*asked, *(rule["expr"] for group in rules["groups"] for rule in group["rules"])]
+
+
+async def test_every_question_names_what_a_worker_serves_and_the_page_on_monitoring_describes(pages: Served) -> None:
+    await pages.metrics.look()
+    async with httpx.AsyncClient() as client:
+        served = (await client.get(f"{pages.url}/metrics")).text
+    kinds = dict(re.findall(r"^# TYPE (ocs_\w+) (\w+)$", served, re.MULTILINE))
+    parts = {
+        f"{name}_{part}" for name, kind in kinds.items() if kind == "histogram" for part in ("bucket", "sum", "count")
+    }
+    documented = set(re.findall(r"`(ocs_[a-z_]+)", (DOCS / "monitoring.md").read_text()))
+    for name in {name for question in questions() for name in re.findall(r"\bocs_\w+", question)}:
+        assert name in kinds or name in parts, name
+        assert name in documented or re.sub(r"_(bucket|sum|count)$", "", name) in documented, name
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason=WITHOUT)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ocs import settings
 from ocs.cli.importing import local_zone
 from ocs.cli.render.output import Mode, answer, print_json, say
 from ocs.cli.render.views import run_schema
 from ocs.errors import Refused
 from ocs.files import READABLE, make_folder, open_file
+from ocs.rules.wording import count_of
 
-SCHEMA_FILE = "job.schema.json"
 DEFAULTS = """\
 # What every job of this project says unless its own file says otherwise: timezone, deliver, retry, limits, cwd.
 # What a job takes from here is shown by:  ocs jobs show hello
@@ -28,22 +28,53 @@ timezone: {zone}
 #   ocs targets add ops --to telegram:12345       (or --webhook https://..., --apprise mailto://...)
 # deliver: {{to: ops, when: failure}}
 """
-NOT_TOLD = "env: {}"
 IGNORE = "# Data of the embedded server when OCS_HOME points here\n/.ocs/\n"
+
+SCHEMA = Path("deployments") / "job.schema.json"
+"""What the first line of each job file names, for editors."""
+BACKUP = "backup"
+TO_TRY = "hello"
+"""A job that runs by hand and needs nothing: no gateway, no yes of a person."""
+
+
+class Template(StrEnum):
+    """What a project can begin with."""
+
+    SHELL = "shell"
+    CHAIN = "chain"
+    AGENT = "agent"
+    APPROVAL = "approval"
+    BACKUP = "backup"
+
+
+TEMPLATES: Mapping[Template, tuple[str, ...]] = {
+    Template.SHELL: ("hello",),
+    Template.CHAIN: ("hello", "disk-alarm", "tell-somebody"),
+    Template.AGENT: ("morning-brief",),
+    Template.APPROVAL: ("publish",),
+    Template.BACKUP: (BACKUP,),
+}
+"""The jobs that each brings, by their names in `ocs/cli/starter`."""
+DEFAULT_TEMPLATES = (Template.CHAIN, Template.BACKUP)
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example:  ocs init my-jobs")
-def init(folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Path()) -> None:
-    """Make a new project: a folder with prefect.yaml, three commented jobs to learn from, and one for backups."""
+@app.command(epilog="Example:  ocs init my-jobs --template approval")
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Path(),
+    template: Annotated[
+        list[Template] | None, typer.Option("--template", help="Begin with jobs of this kind instead. Repeatable.")
+    ] = None,
+) -> None:
+    """Make a new project: a folder with prefect.yaml, commented jobs to learn from, and one for backups."""
     from deployments import catalogue, prefect_yaml, yaml_text
-    from ocs.spec import job_schema
 
     root, jobs = _new_project(folder)
+    starters = {jobs / f"{name}.yaml": _starter(name) for name in _names(template or DEFAULT_TEMPLATES)}
     files = {
-        **{jobs / name: text for name, text in _starter()},
-        jobs.parent / SCHEMA_FILE: json.dumps(job_schema(), indent=2) + "\n",
+        **starters,
+        root / SCHEMA: schema_text(),
         root / catalogue.DEFAULTS: DEFAULTS.format(zone=local_zone()),
         root / catalogue.SETTINGS: yaml_text.dump({"name": root.name}),
     }
@@ -58,18 +89,28 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to make it.")] = Pat
         raise Refused(f"{root} cannot be written to: {failed.strerror}.", hint="Name another folder.") from failed
     prefect_yaml.regenerate(catalogue.read(root))
     made = sorted(str(path.relative_to(root)) for path in files)
+    documents = [catalogue.parse_text(text, path.name) for path, text in sorted(starters.items())]
+    ids = {document["id"] for document in documents}
 
     def people() -> None:
-        say(f"Made a project in {root} with three jobs to learn from and one for backups:")
-        for path in sorted(files):
-            if path.parent == jobs:
-                say(f"  {path.name:<20} {catalogue.parse_text(files[path], path.name)['description']}")
-        say("A backup every night:  ocs jobs enable backup")
+        say(f"Made a project in {root} with {count_of(len(documents), 'job')} to begin with:")
+        for document in documents:
+            say(f"  {document['id'] + '.yaml':<20} {document['description']}")
+        if BACKUP in ids:
+            say(f"A backup every night:  ocs jobs enable {BACKUP}")
         say(f"Nobody is told of failures yet: {catalogue.DEFAULTS} says how.")
         away = "" if root == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
-        say(f"Next:  {away}ocs up --detach && ocs jobs run hello --wait")
+        first = f" && ocs jobs run {TO_TRY} --wait" if TO_TRY in ids else ""
+        say(f"Next:  {away}ocs up --detach{first}")
 
     answer({"project": str(root), "files": made}, people)
+
+
+def schema_text() -> str:
+    """What a project's own copy of the schema of a job says."""
+    from ocs.spec import job_schema
+
+    return json.dumps(job_schema(), indent=2) + "\n"
 
 
 def _new_project(folder: Path) -> tuple[Path, Path]:
@@ -88,12 +129,13 @@ def _new_project(folder: Path) -> tuple[Path, Path]:
     return root, jobs
 
 
-def _starter() -> list[tuple[str, str]]:
-    """Names and texts of the first jobs. One works with ocs itself, and is told where that has its data."""
-    told = f"env: {json.dumps({'OCS_HOME': str(settings.home())})}" if os.environ.get("OCS_HOME") else NOT_TOLD
-    found = resources.files("ocs.cli").joinpath("starter").iterdir()
-    texts = ((each.name, each.read_text(encoding="utf-8")) for each in found if each.name.endswith(".yaml"))
-    return [(name, text.replace(NOT_TOLD, told)) for name, text in texts]
+def _names(templates: Sequence[Template]) -> Iterator[str]:
+    """Of each job that they bring, once."""
+    return iter(dict.fromkeys(name for template in templates for name in TEMPLATES[template]))
+
+
+def _starter(name: str) -> str:
+    return resources.files("ocs.cli").joinpath("starter", f"{name}.yaml").read_text(encoding="utf-8")
 
 
 @app.command("job", epilog="Example:  ocs schema job > job.schema.json")

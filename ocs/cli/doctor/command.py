@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ocs.cli.care import Yes, agreed
 from ocs.cli.doctor import delivery, live, others, permissions, project, timetable
 from ocs.cli.doctor.project import Finding, State, failure
 from ocs.cli.render.output import Mode, answer, fail, say, table
@@ -27,6 +28,7 @@ ON_THIS_MACHINE: dict[str, Callable[[], Iterator[Finding]]] = {
     "history": project.prefect_file,
     "gateway": project.gateway,
     "project": project.job_files,
+    "schema": project.schema,
     "failures": delivery.unheard,
     "extensions": project.extensions,
     "others": others.others,
@@ -52,12 +54,15 @@ app = typer.Typer()
 
 @app.command(epilog="Example:  ocs doctor --fix")
 def doctor(
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended without a risk.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend what can be mended without a risk; asks for each at a terminal.")
+    ] = False,
+    yes: Yes = False,
 ) -> None:
     """Examine everything: versions, data, store, server, workers, jobs. Ends with status 1 when there is a problem."""
     found = [finding for name, check in ON_THIS_MACHINE.items() for finding in _safely(name, check)]
     found += session.run(_with_others())
-    found = [_bare(_mended(finding) if fix else finding) for finding in found]
+    found = [_bare(_mended(finding, yes=yes) if fix else finding) for finding in found]
     found.sort(key=lambda finding: list(State).index(finding.state))
     left = [finding for finding in found if not finding.fixed]
     shown = {"checks": [_view(finding) for finding in found]}
@@ -68,8 +73,8 @@ def doctor(
     answer(shown, lambda: say(said))
 
 
-def _mended(finding: Finding) -> Finding:
-    if finding.fix is None:
+def _mended(finding: Finding, *, yes: bool) -> Finding:
+    if finding.fix is None or not agreed(f"{_bare(finding).finding}  Mend it?", yes=yes):
         return finding
     try:
         finding.fix()

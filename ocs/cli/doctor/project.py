@@ -200,6 +200,19 @@ def job_files() -> Iterator[Finding]:
         yield Finding("project", State.OK, f"{found.name}: {count_of(len(found.jobs), 'job')}, all valid.")
 
 
+def schema() -> Iterator[Finding]:
+    """The project's copy of the schema, by which editors check job files; a new version knows new keys."""
+    from ocs.cli.commands.project import SCHEMA, schema_text
+
+    if not session.has_project():
+        return
+    path = settings.project_dir() / SCHEMA
+    if path.is_file() and path.read_text(encoding="utf-8", errors="replace") != schema_text():
+        found = f"{path} is that of another version: editors mark what this one takes."
+        mend = f"ocs schema job > {_quoted(path)}"
+        yield Finding("project", State.WARNING, found, mend, lambda: path.write_text(schema_text(), encoding="utf-8"))
+
+
 def extensions() -> Iterator[Finding]:
     """What installed packages bring: whether all of it can be loaded, what is imported only where jobs run included."""
     from ocs.extensions import brings_transports, imported

@@ -157,7 +157,9 @@ def _own_run() -> UUID | None:
     run_id = session.run(_known_run(given))
     if run_id is None:
         said = f"This is a job's run, and the store of {settings.home()} does not know it: it is not the job's own."
-        raise Refused(said, hint="Give the job OCS_HOME (and OCS_STORE_URL) in run.shell.env, as ocs up has it.")
+        raise Refused(
+            said, hint="Give the job the OCS_STORE_URL that ocs up has, in run.shell.env or run.shell.secrets."
+        )
     return run_id
 
 
