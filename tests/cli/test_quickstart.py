@@ -1,4 +1,4 @@
-"""The quickstart, typed again in one go."""
+"""The quickstart, and the first page on the same server, typed again in one go."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ def test_the_first_quarter_of_an_hour_goes_as_written(
     outside: Ocs, with_database: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     with_database(outside.home)
-    parts = sections(ROOT / "docs" / "quickstart.md")
-    whole = Section("quickstart", tuple(block for part in parts for block in part.blocks))
+    project, server, *rest = sections(ROOT / "docs" / "quickstart.md")
+    _install, first = sections(ROOT / "docs" / "index.md")
+    ((kind, typed),) = first.blocks
+    begun = ("$ ocs init my-jobs && cd my-jobs\n", "$ ocs up --detach\n")
+    assert typed.startswith("".join(begun))
+    goes_on = Section(first.title, ((kind, typed.removeprefix("".join(begun))),))
+    whole = Section("quickstart", tuple(block for part in (project, server, goes_on, *rest) for block in part.blocks))
     try:
         with program(tmp_path, WITH_A_SERVER, outside.environment()) as programs:
             do(whole, outside, programs, within=500)

@@ -1,4 +1,4 @@
-"""The documentation's recipes, its first page and its page on moving in, done as written in projects of their own."""
+"""The documentation's recipes and its page on moving in, done as written in projects of their own."""
 
 from __future__ import annotations
 
@@ -78,17 +78,6 @@ def test_moving_in_goes_as_written(move: Section, up: Ocs, programs: Path, other
     for path in (folder / "deployments" / "jobs").iterdir():
         path.unlink()
     newcomer.json("deploy", "--prune")
-
-
-def test_five_minutes_go_as_written(up: Ocs, programs: Path, tmp_path: Path) -> None:
-    _install, first = sections(ROOT / "docs" / "index.md")
-    newcomer = Ocs(tmp_path, up.home, {"HOME": str(tmp_path)})
-    # The server is there already, and ends with all tests.
-    steps = tuple((kind, text.replace("$ ocs up --detach\n", "$ ocs deploy\n")) for kind, text in first.blocks)
-    do(Section(first.title, steps), newcomer, programs)
-    for path in (tmp_path / "my-jobs" / "deployments" / "jobs").iterdir():
-        path.unlink()
-    Ocs(tmp_path / "my-jobs", up.home).json("deploy", "--prune")
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
