@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Each process of a test run has servers of its own, and often waits for something: three keep two cores busy. Files are
-# taken in their order, in which the slow ones with few tests come before the many quick ones: sorted by the number of
+# taken in the order of tests/conftest.py, those that need a server before the many quick ones: sorted by the number of
 # tests, they would be left for last.
 PROCESSES ?= 3
 # How often `make chaos` kills; SEED=... repeats what was drawn in a former run.

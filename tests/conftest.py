@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from zipfile import ZipFile
 
 import pytest
@@ -21,9 +21,16 @@ from xdist.scheduler import LoadFileScheduling
 
 from ocs.server import embedded_server
 from ocs.timing import PREFIX, timing
+from tests.cli.command import inherited
 
-SHARED = ("tests/cli/test_live", "tests/worker/")
-"""Where the names of tests begin that are quick, and share a server that it takes long to start."""
+if TYPE_CHECKING:
+    from tests.cli.forked import Mother
+
+SHARED = {
+    **dict.fromkeys(("tests/cli/test_access", "tests/cli/test_live", "tests/cli/test_recipes"), "up"),
+    "tests/worker/": "worker",
+}
+"""Where the names of tests begin that are quick, and what they share that takes long to start."""
 
 settings.register_profile("patient", deadline=None)  # on a busy machine
 settings.load_profile("patient")
@@ -40,12 +47,17 @@ class ByServer(LoadFileScheduling):
     """What shares a server goes to one process, or each process would start one for it; other tests go by file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((scope for scope in SHARED if nodeid.startswith(scope)), super()._split_scope(nodeid))
+        return next((what for name, what in SHARED.items() if nodeid.startswith(name)), super()._split_scope(nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServer:
     return ByServer(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a server comes first: it takes long, and the quick rest fills all processes until the end."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 class Times(Protocol):
@@ -73,6 +85,16 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory, with_database: Call
     """The address of a real server's API."""
     with embedded_server(with_database(tmp_path_factory.mktemp("server") / "home")) as (api_url, _):
         yield api_url
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mother]:
+    """Forks `ocs` for every home."""
+    # Not at the top: it imports Prefect, which the process that deals out the tests does not need.
+    from tests.cli.forked import WITH_A_SERVER, mother
+
+    with mother(WITH_A_SERVER, {**inherited(), "PREFECT_HOME": str(tmp_path_factory.mktemp("mother"))}) as forks:
+        yield forks
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 OCS = Path(sys.executable).with_name("ocs")
 PATIENCE = 120
+READ_AT_THE_START = ("PYTHON", "LC_")
+"""Where the names of variables begin that an interpreter heeds only when it starts."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def inherited() -> dict[str, str]:
 
 @dataclass
 class Ocs:
-    """Calls `ocs` in `folder`: forked where there is a mother, as a program or with a special environment."""
+    """Calls `ocs` in `folder`: forked where there is a mother, or as a program."""
 
     folder: Path
     home: Path
@@ -50,8 +52,8 @@ class Ocs:
     mother: Mother | None = None
 
     def __call__(self, *arguments: str, stdin: str = "", **env: str) -> Said:
-        if self.mother is not None and not env:
-            return Said(*self.mother.call(arguments, cwd=self.folder, env=self.environment(), stdin=stdin))
+        if self.mother is not None and not any(name.startswith(READ_AT_THE_START) for name in env):
+            return Said(*self.mother.call(arguments, cwd=self.folder, env=self.environment(**env), stdin=stdin))
         ended = subprocess.run(
             [OCS, *arguments],
             cwd=self.folder,
@@ -85,8 +87,9 @@ class Ocs:
     @contextmanager
     def started(self, *arguments: str, **env: str) -> Iterator[subprocess.Popen[str]]:
         """The same without waiting for its end; ended for good with the context."""
+        program = OCS if self.mother is None else self.mother.program
         with subprocess.Popen(
-            [OCS, *arguments],
+            [program, *arguments],
             cwd=self.folder,
             env=self.environment(**env),
             stdout=subprocess.PIPE,

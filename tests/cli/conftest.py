@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Ocs, inherited
-from tests.cli.forked import BARE, WITH_A_SERVER, Mother, mother
+from tests.cli.command import Ocs
+from tests.cli.forked import Mother
 from tests.ports import free_port
-
-
-@pytest.fixture(scope="package")
-def bare() -> Iterator[Mother]:
-    """Forks `ocs` for every home."""
-    with mother(BARE, inherited()) as forks:
-        yield forks
 
 
 @pytest.fixture
@@ -38,18 +30,17 @@ def ocs(tmp_path: Path, bare: Mother) -> Ocs:
 
 
 @pytest.fixture(scope="package")
-def up(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Path], Path]) -> Iterator[Ocs]:
+def up(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Path], Path], bare: Mother) -> Iterator[Ocs]:
     """A project with a server and a worker of its own, which all live tests share."""
     root = tmp_path_factory.mktemp("live")
     (root / "project" / "deployments" / "jobs").mkdir(parents=True)
     (root / "project" / "prefect.yaml").write_text("name: live\n")
     metrics = f"127.0.0.1:{free_port()}"
-    ocs = Ocs(root / "project", with_database(root / "home"), {"METRICS": metrics})
+    ocs = Ocs(root / "project", with_database(root / "home"), {"METRICS": metrics}, mother=bare)
     ocs.write("hello", "id: hello\nrun: echo hello\n")
     try:
         answer = ocs.json("up", "--detach", "--port", "0", "--metrics", metrics)
         assert answer["rolled_out"] == ["hello"]
-        with mother(WITH_A_SERVER, ocs.environment()) as forks:
-            yield replace(ocs, mother=forks)
+        yield ocs
     finally:
         assert ocs("down", "--now").status == 0

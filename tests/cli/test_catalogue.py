@@ -33,7 +33,7 @@ def files(ocs: Ocs) -> dict[str, str]:
 def test_a_new_project_teaches_in_commented_jobs_and_offers_a_backup(outside: Ocs) -> None:
     made = outside.json("init", "mine")
     assert "deployments/jobs/hello.yaml" in made["files"]
-    inside = Ocs(outside.folder / "mine", outside.home)
+    inside = Ocs(outside.folder / "mine", outside.home, mother=outside.mother)
     assert inside.json("jobs", "validate")["jobs"] == ["backup", "disk-alarm", "hello", "tell-somebody"]
     backup, hello = inside.json("jobs", "tree")["tree"]
     assert (backup["id"], backup["enabled"]) == ("backup", False)

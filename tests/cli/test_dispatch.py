@@ -14,13 +14,14 @@ from ocs.store import open_store
 from ocs.store.tables import DispatchRow, DispatchStatus, Run
 from ocs.store.tables_tasks import Task
 from tests.cli.command import Ocs
+from tests.cli.forked import Mother
 
 NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def ocs(tmp_path: Path) -> Ocs:
-    return Ocs(tmp_path, tmp_path / "home")
+def ocs(tmp_path: Path, bare: Mother) -> Ocs:
+    return Ocs(tmp_path, tmp_path / "home", mother=bare)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from ocs.store.tables_incidents import IncidentRow
 from tasks.recovery import owner
 from tasks.strategies import sessions
 from tests.cli.command import Ocs
+from tests.cli.forked import Mother
 from tests.cli.live import eventually, prefect, running
 
 NOBODY = "127.0.0.1:9"
@@ -387,12 +388,14 @@ def test_an_outside_that_is_not_told_any_more_is_named(ocs: Ocs, ago: timedelta,
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Path], Path]) -> Iterator[Ocs]:
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Path], Path], bare: Mother
+) -> Iterator[Ocs]:
     """A project on a server of its own, with which nothing is wrong."""
     root = tmp_path_factory.mktemp("doctor")
     (root / "project" / "deployments" / "jobs").mkdir(parents=True)
     (root / "project" / "prefect.yaml").write_text("name: doctor\n")
-    ocs = Ocs(root / "project", with_database(root / "home"))
+    ocs = Ocs(root / "project", with_database(root / "home"), mother=bare)
     ocs.home.chmod(0o700)
     (root / "project" / "deployments" / "defaults.yaml").write_text("deliver: {when: never}\n")
     ocs.write("hello", "id: hello\nrun: echo hello\n")

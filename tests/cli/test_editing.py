@@ -171,7 +171,7 @@ def test_a_job_is_exported_as_written_and_can_be_added_elsewhere(hello: Ocs, tmp
     everything = hello("jobs", "export").out
     assert everything.count("\n---\n") == 1
     assert [job["id"] for job in hello.json("jobs", "export")["jobs"]] == ["child", "hello"]
-    elsewhere = Ocs(tmp_path / "elsewhere", hello.home)
+    elsewhere = Ocs(tmp_path / "elsewhere", hello.home, mother=hello.mother)
     elsewhere.folder.mkdir()
     elsewhere.json("init")
     for starter in ("tell-somebody", "disk-alarm", "hello"):

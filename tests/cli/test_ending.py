@@ -138,7 +138,7 @@ def test_outside_of_a_project_it_says_how_to_make_one(outside: Ocs) -> None:
 
 
 def test_another_project_can_be_named(ocs: Ocs, tmp_path: Path) -> None:
-    elsewhere = Ocs(tmp_path, ocs.home)
+    elsewhere = Ocs(tmp_path, ocs.home, mother=ocs.mother)
     assert [job["id"] for job in elsewhere.json("--project", str(ocs.folder), "jobs", "list")["jobs"]] == ["hello"]
     assert elsewhere("jobs", "list", OCS_PROJECT=str(ocs.folder)).status == 0
 

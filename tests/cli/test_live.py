@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def test_unknown_jobs_are_looked_for_in_the_catalogue_and_on_the_server(up: Ocs,
     up.write("unsent", "id: unsent\nrun: echo\n")
     assert "ocs deploy unsent" in up.json("jobs", "run", "unse", status=1)["error"]["hint"]
     up.json("jobs", "remove", "unsent")
-    elsewhere = Ocs(tmp_path, up.home)
+    elsewhere = Ocs(tmp_path, up.home, mother=up.mother)
     assert elsewhere.json("jobs", "run", "hello", "--wait")["status"] == "ok"
     assert "echo hello" in elsewhere("jobs", "show", "hello").out
     assert "Nearest: hello" in elsewhere("jobs", "show", "helo").err
@@ -128,7 +129,7 @@ def test_an_added_job_is_rolled_out_and_a_removed_one_is_gone(up: Ocs) -> None:
 
 
 def test_an_id_of_another_project_is_refused_and_nothing_is_written(up: Ocs, tmp_path: Path) -> None:
-    other = Ocs(tmp_path / "other", up.home)
+    other = Ocs(tmp_path / "other", up.home, mother=up.mother)
     other.folder.mkdir()
     other.json("init")
     for starter in ("tell-somebody", "disk-alarm", "hello", "backup"):
@@ -288,7 +289,8 @@ def test_interrupting_a_wait_says_that_the_run_goes_on(up: Ocs) -> None:
     up.json("jobs", "cancel", "long")
 
 
-def test_up_stays_until_it_is_interrupted_and_drains(ocs: Ocs) -> None:
+def test_up_stays_until_it_is_interrupted_and_drains(ocs: Ocs, with_database: Callable[[Path], Path]) -> None:
+    with_database(ocs.home)
     ocs.write("slow", "id: slow\nrun: sleep 3; echo done\n")
     with ocs.started("up", "--port", "0") as server:
         assert server.stdout is not None
@@ -306,7 +308,8 @@ def test_up_stays_until_it_is_interrupted_and_drains(ocs: Ocs) -> None:
     assert ocs.json("runs", "show", run["id"])["run"]["status"] == "ok"  # it was let end
 
 
-def test_a_project_that_is_refused_leaves_no_server_behind(ocs: Ocs) -> None:
+def test_a_project_that_is_refused_leaves_no_server_behind(ocs: Ocs, with_database: Callable[[Path], Path]) -> None:
+    with_database(ocs.home)
     ocs.write("careful", "id: careful\ncontract: {}\nrun: echo\n")
     answer = ocs.json("up", "--detach", "--port", "0", status=1)
     assert answer["errors"][0]["path"] == "contract"

@@ -9,13 +9,13 @@ import pytest
 
 from tests.cli.command import Ocs
 from tests.cli.documented import ROOT, Section, do, sections
-from tests.cli.forked import WITH_A_SERVER, program
+from tests.cli.forked import Mother
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 def test_the_first_quarter_of_an_hour_goes_as_written(
-    outside: Ocs, with_database: Callable[[Path], Path], tmp_path: Path
+    outside: Ocs, bare: Mother, with_database: Callable[[Path], Path]
 ) -> None:
     with_database(outside.home)
     project, server, *rest = sections(ROOT / "docs" / "quickstart.md")
@@ -26,7 +26,6 @@ def test_the_first_quarter_of_an_hour_goes_as_written(
     goes_on = Section(first.title, ((kind, typed.removeprefix("".join(begun))),))
     whole = Section("quickstart", tuple(block for part in (project, server, goes_on, *rest) for block in part.blocks))
     try:
-        with program(tmp_path, WITH_A_SERVER, outside.environment()) as programs:
-            do(whole, outside, programs, within=500)
+        do(whole, outside, bare.programs, within=500)
     finally:
         outside("down", "--now")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import sys
 from collections.abc import Iterator
+=======
+>>>>>>> 02e16d4 (Calls of ocs in tests: one process forks them for every home, spares their end, and forks those with an environment)
 from pathlib import Path
 
 import pytest
 
 from tests.cli.command import Ocs
 from tests.cli.documented import ROOT, Section, do, sections
+<<<<<<< HEAD
 from tests.cli.forked import WITH_A_SERVER, program
 from tests.foreign import automation, automations_file, child, scheduler_database, shell
+=======
+from tests.cli.forked import Mother
+>>>>>>> 02e16d4 (Calls of ocs in tests: one process forks them for every home, spares their end, and forks those with an environment)
 
 pytestmark = pytest.mark.e2e
 RECIPES = sections(ROOT / "docs" / "recipes.md")
@@ -36,6 +43,7 @@ def test_there_are_ten_recipes_and_more() -> None:
     assert len(RECIPES) >= 10
 
 
+<<<<<<< HEAD
 @pytest.fixture(scope="module")
 def programs(up: Ocs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where a shell finds `ocs`."""
@@ -80,13 +88,15 @@ def test_moving_in_goes_as_written(move: Section, up: Ocs, programs: Path, other
     newcomer.json("deploy", "--prune")
 
 
+=======
+>>>>>>> 02e16d4 (Calls of ocs in tests: one process forks them for every home, spares their end, and forks those with an environment)
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
-def test_a_recipe_works_as_written(recipe: Section, up: Ocs, programs: Path, tmp_path: Path) -> None:
+def test_a_recipe_works_as_written(recipe: Section, up: Ocs, bare: Mother, tmp_path: Path) -> None:
     folder = tmp_path / "recipes"
     (folder / "deployments" / "jobs").mkdir(parents=True)
     (folder / "prefect.yaml").write_text("name: recipes\n")
-    kitchen = Ocs(folder, up.home, {"HOME": str(tmp_path)})
-    do(recipe, kitchen, programs)
+    kitchen = Ocs(folder, up.home, {"HOME": str(tmp_path)}, bare)
+    do(recipe, kitchen, bare.programs)
     for path in (folder / "deployments" / "jobs").iterdir():
         path.unlink()
     kitchen.json("deploy", "--prune")

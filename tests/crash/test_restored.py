@@ -19,6 +19,7 @@ from ocs.rules.guards import SkipReason
 from ocs.store import open_store, queries
 from ocs.store.tables import Run
 from tests.cli.command import OCS, Ocs
+from tests.cli.forked import Mother
 from tests.crash.invariants import Seen
 from tests.crash.rig import MARK, Scene
 from tests.e2e.system import RunningSystem
@@ -81,12 +82,12 @@ def lines(path: Path) -> list[str]:
 
 
 async def test_what_is_restored_goes_on_and_runs_nothing_twice(
-    tmp_path: Path, with_database: Callable[[Path], Path]
+    tmp_path: Path, with_database: Callable[[Path], Path], bare: Mother
 ) -> None:
     project = tmp_path / "project"
     (project / "deployments" / "jobs").mkdir(parents=True)
     (project / "prefect.yaml").write_text("name: drill\n")
-    ocs = Ocs(project, with_database(tmp_path / "home"), env={"OCS_TIMING_TICK": "3"})
+    ocs = Ocs(project, with_database(tmp_path / "home"), env={"OCS_TIMING_TICK": "3"}, mother=bare)
     try:
         ocs.json("up", "--detach", "--port", "0")
         made_at = await load_and_lose(ocs, tmp_path)

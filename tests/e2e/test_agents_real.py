@@ -14,6 +14,7 @@ from blocks.gateway import BLOCK, OpenClawGateway
 from ocs.rules.dispatch import RunStatus
 from ocs.store import queries
 from tests.cli.command import Ocs
+from tests.cli.forked import Mother
 from tests.e2e.system import RunningSystem
 from tests.gateway.model import Model, model_server
 from tests.gateway.real import TOKEN, RealGateway, skip_unless_installed
@@ -88,13 +89,14 @@ async def test_runs_outlive_the_gateway_and_each_is_done_once(
 
 
 async def test_a_message_is_in_the_prompt_of_the_next_turn_and_not_in_the_one_after(
-    ocs: RunningSystem, real: tuple[RealGateway, Model], worker_home: Path
+    ocs: RunningSystem, real: tuple[RealGateway, Model], worker_home: Path, bare: Mother
 ) -> None:
     """Acceptance row 61: as the model behind the gateway sees it. A turn that fails leaves the message waiting."""
     gateway, model = real
     gateway.start()
     word = ocs.id("word")
-    said = Ocs(worker_home, worker_home).json("messages", "send", f"{word} is the word.", "--from", "ann")["message"]
+    command = Ocs(worker_home, worker_home, mother=bare)
+    said = command.json("messages", "send", f"{word} is the word.", "--from", "ann")["message"]
     replies = {"failed": "TASK_FAILED: not now", "shown": "noted", "after": "nothing new"}
     for name, reply in replies.items():
         ocs.write(name, run={"agent": f"{ocs.id(name)} [[say: {reply}]]"}, deliver=NOBODY)
@@ -105,7 +107,7 @@ async def test_a_message_is_in_the_prompt_of_the_next_turn_and_not_in_the_one_af
     fence = f"message {said['id'][:8]} to main ---\\nann | text | (no subject)\\n{word} is the word.\\n--- end data "
     seen = {name: [fence in prompt for prompt in model.prompts(f"{ocs.id(name)} [[say")] for name in replies}
     assert seen == {"failed": [True], "shown": [True], "after": [False]}
-    (story,) = Ocs(worker_home, worker_home).json("messages", "show", said["id"])["message"]["receipts"][1:]
+    (story,) = command.json("messages", "show", said["id"])["message"]["receipts"][1:]
     assert (story["event"], story["run"]) == ("delivered", str((await ocs.runs_of("shown"))[0].id))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,9 +15,11 @@ from blocks.gateway import BLOCK, OpenClawGateway
 from ocs.rules.prompt import AGAIN, NOT_REPORTED
 from ocs.store import inbox
 from tests.cli.command import Ocs
+from tests.cli.forked import Mother
 from tests.e2e.system import RunningSystem
 from tests.gateway.server import CHAT, INVOKE, Connection, Server, serving, well
 
+Call = Callable[..., Awaitable[dict[str, Any]]]
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
@@ -29,8 +31,19 @@ async def server(ocs: RunningSystem) -> AsyncIterator[Server]:
         yield running
 
 
+@pytest.fixture
+def call(worker_home: Path, prefect_server: str, bare: Mother) -> Call:
+    """`ocs dispatch`, as one types it."""
+    typed = Ocs(worker_home, worker_home, {"PREFECT_API_URL": prefect_server}, bare)
+
+    async def call(*arguments: str, status: int = 0) -> dict[str, Any]:
+        return await asyncio.to_thread(typed.json, "dispatch", *arguments, status=status)
+
+    return call
+
+
 async def test_tasks_are_done_told_tried_again_checked_and_cancelled(
-    ocs: RunningSystem, server: Server, worker_home: Path, prefect_server: str
+    ocs: RunningSystem, server: Server, call: Call
 ) -> None:
     """Acceptance rows 105, 106 and 109."""
     word = ocs.id("t")
@@ -52,11 +65,6 @@ async def test_tasks_are_done_told_tried_again_checked_and_cancelled(
         await connection.done()
 
     server.answer = answer
-    typed = Ocs(worker_home, worker_home, env={"PREFECT_API_URL": prefect_server})
-
-    async def call(*arguments: str, status: int = 0) -> dict[str, Any]:
-        return await asyncio.to_thread(typed.json, "dispatch", *arguments, status=status)
-
     text = f'{word}-once: review $(touch /nowhere) `whoami` "it".'
     started = await call("start", text, "--label", f"{word}-1", "--tell", word, "--key", word)
     assert (started["already"], started["task"]["agent"], started["task"]["template"]) == (False, "main", "subagent")
@@ -96,15 +104,11 @@ async def test_tasks_are_done_told_tried_again_checked_and_cancelled(
 
 
 async def test_a_batch_shares_a_pool_and_a_report_is_asked_for(
-    ocs: RunningSystem, server: Server, worker_home: Path, prefect_server: str, tmp_path: Path
+    ocs: RunningSystem, server: Server, call: Call, tmp_path: Path
 ) -> None:
     """Acceptance row 107: a turn without a report is asked for it once more, in the same conversation."""
     word = ocs.id("t")
     at_work, most = 0, 0
-    typed = Ocs(worker_home, worker_home, env={"PREFECT_API_URL": prefect_server})
-
-    async def call(*arguments: str, status: int = 0) -> dict[str, Any]:
-        return await asyncio.to_thread(typed.json, "dispatch", *arguments, status=status)
 
     async def answer(connection: Connection) -> None:
         nonlocal at_work, most
@@ -154,15 +158,11 @@ async def test_a_batch_shares_a_pool_and_a_report_is_asked_for(
 
 
 async def test_a_task_is_steered_while_it_works_and_while_it_waits_and_not_when_it_has_ended(
-    ocs: RunningSystem, server: Server, worker_home: Path, prefect_server: str
+    ocs: RunningSystem, server: Server, call: Call
 ) -> None:
     """On a gateway that takes no words for a turn that goes on, as it comes."""
     word = ocs.id("t")
     begun, left = asyncio.Event(), asyncio.Event()
-    typed = Ocs(worker_home, worker_home, env={"PREFECT_API_URL": prefect_server})
-
-    async def call(*arguments: str, status: int = 0) -> dict[str, Any]:
-        return await asyncio.to_thread(typed.json, "dispatch", *arguments, status=status)
 
     async def answer(connection: Connection) -> None:
         request = connection.request

@@ -14,7 +14,8 @@ from prefect.blocks.system import Secret
 from prefect.client.schemas.actions import DeploymentUpdate
 
 from ocs.rules.dispatch import RunStatus
-from tests.cli.command import Ocs
+from tests.cli.command import Ocs, inherited
+from tests.cli.forked import WITH_A_SERVER, Mother, mother
 from tests.e2e.system import RunningSystem
 
 pytestmark = pytest.mark.e2e
@@ -44,11 +45,24 @@ def site() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.fixture
+def extended(extension: Path, tmp_path: Path) -> Iterator[Mother]:
+    """Forks `ocs` where the package is installed."""
+    environment = {"PREFECT_HOME": str(tmp_path / "mother"), "PYTHONPATH": str(extension)}
+    with mother(WITH_A_SERVER, {**inherited(), **environment}) as forks:
+        yield forks
+
+
 async def test_a_job_of_its_strategy_runs_and_tells_its_target(
-    ocs: RunningSystem, worker_home: Path, prefect_server: str, extension: Path, tmp_path: Path, site: str
+    ocs: RunningSystem,
+    worker_home: Path,
+    prefect_server: str,
+    extended: Mother,
+    bare: Mother,
+    tmp_path: Path,
+    site: str,
 ) -> None:
-    environment = {"PREFECT_API_URL": prefect_server, "PYTHONPATH": str(extension)}
-    command = Ocs(ocs.project, worker_home, environment)
+    command = Ocs(ocs.project, worker_home, {"PREFECT_API_URL": prefect_server}, extended)
     log = tmp_path / "told.jsonl"
     assert command("targets", "add", ocs.id("log"), "--kind", "file", "--url", "here").status == 1
     assert "There is no kind of target 'pigeon'" in command("targets", "add", "x", "--kind", "pigeon").err
@@ -82,7 +96,7 @@ async def test_a_job_of_its_strategy_runs_and_tells_its_target(
     finally:
         command("targets", "remove", ocs.id("log"))
     # Where the package is not installed, its jobs are not valid.
-    assert "run.http" in Ocs(ocs.project, worker_home, {"PREFECT_API_URL": prefect_server})("jobs", "validate").err
+    assert "run.http" in Ocs(ocs.project, worker_home, mother=bare)("jobs", "validate").err
 
 
 async def _uninstalled(ocs: RunningSystem, name: str) -> None:
