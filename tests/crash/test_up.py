@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import psutil
@@ -23,19 +23,30 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def home(tmp_path: Path, with_database: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("OCS_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    yield with_database(tmp_path / "home")
-    stop(now=True)
+@contextmanager
+def at_home(home: Path) -> Iterator[Path]:
+    """What is started, and asked for, is of this home; it is ended with the context."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(ROOT)
+        patched.setenv("OCS_HOME", str(home))
+        patched.delenv("PREFECT_API_URL", raising=False)
+        try:
+            yield home
+        finally:
+            stop(now=True)
 
 
-def up(home: Path, *kill_at: str, port: int = 0, options: Sequence[str] = ()) -> UpState:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, with_database: Callable[[Path], Path]) -> Iterator[Path]:
+    """A home in which it runs, and that is killed part by part."""
+    with at_home(with_database(tmp_path_factory.mktemp("up") / "home")) as home:
+        up(home, port=free_port())
+        yield home
+
+
+def up(home: Path, port: int = 0) -> UpState:
     """Start it with the worker of these tests."""
-    killed = ("--kill-at", *kill_at, "--note", str(home / "died")) if kill_at else ()
-    worker = (sys.executable, "-m", "tests.crash.worker", *killed, *options)
+    worker = (sys.executable, "-m", "tests.crash.worker")
     return start(Config(home, port=port, worker=worker), attached=False)
 
 
@@ -59,29 +70,41 @@ async def ends_as(scene: Scene, status: RunStatus) -> None:
     }
 
 
-async def test_a_killed_worker_is_started_again_and_recovers(home: Path, tmp_path: Path) -> None:
-    async with scene_on(up(home, "while the shell runs"), home, tmp_path) as scene:
-        await ends_as(scene, RunStatus.CRASHED)
-
-
 async def test_a_worker_that_stands_still_is_ended_and_started_again_and_recovers(
-    home: Path, tmp_path: Path, times: Times
+    tmp_path: Path, with_database: Callable[[Path], Path], times: Times
 ) -> None:
     """Stopped by a signal it does as little as one whose loop is blocked for good."""
     times(standstill=6)
-    state = up(home)
-    async with scene_on(state, home, tmp_path) as scene:
+    with at_home(with_database(tmp_path / "home")) as home:
+        state = up(home)
+        async with scene_on(state, home, tmp_path) as scene:
+            await scene.system.eventually(lambda: is_at_work(scene))
+            assert state.worker_pid is not None
+            os.kill(state.worker_pid, signal.SIGSTOP)
+            await ends_as(scene, RunStatus.CRASHED)
+            assert not psutil.pid_exists(state.worker_pid)
+            assert "stood still" in (home / "logs" / "worker.log").read_text()
+
+
+def state_of_it() -> UpState:
+    """Of the home at hand, as it is now."""
+    state = running()
+    assert state is not None
+    return state
+
+
+async def test_a_killed_worker_is_started_again_and_recovers(shared: Path, tmp_path: Path) -> None:
+    state = state_of_it()
+    async with scene_on(state, shared, tmp_path) as scene:
         await scene.system.eventually(lambda: is_at_work(scene))
         assert state.worker_pid is not None
-        os.kill(state.worker_pid, signal.SIGSTOP)
+        os.kill(state.worker_pid, signal.SIGKILL)
         await ends_as(scene, RunStatus.CRASHED)
-        assert not psutil.pid_exists(state.worker_pid)
-        assert "stood still" in (home / "logs" / "worker.log").read_text()
 
 
-async def test_a_killed_server_costs_a_run_nothing(home: Path, tmp_path: Path) -> None:
-    state = up(home)
-    async with scene_on(state, home, tmp_path) as scene:
+async def test_a_killed_server_costs_a_run_nothing(shared: Path, tmp_path: Path) -> None:
+    state = state_of_it()
+    async with scene_on(state, shared, tmp_path) as scene:
         await scene.system.eventually(lambda: is_at_work(scene))
         assert state.server_pid is not None
         os.kill(state.server_pid, signal.SIGKILL)
@@ -89,10 +112,10 @@ async def test_a_killed_server_costs_a_run_nothing(home: Path, tmp_path: Path) -
         await ends_as(scene, RunStatus.OK)
 
 
-async def test_everything_is_killed_at_once_and_started_again(home: Path, tmp_path: Path) -> None:
+async def test_everything_is_killed_at_once_and_started_again(shared: Path, tmp_path: Path) -> None:
     """As near to a power cut as a test comes: nobody is left to end anything, the reaper neither."""
-    state = up(home, port=free_port())
-    async with scene_on(state, home, tmp_path) as scene:
+    state = state_of_it()
+    async with scene_on(state, shared, tmp_path) as scene:
         await scene.system.eventually(lambda: is_at_work(scene))
         family = [psutil.Process(state.pid), *psutil.Process(state.pid).children(recursive=True)]
         shell = marked_processes(scene.mark)
@@ -101,7 +124,7 @@ async def test_everything_is_killed_at_once_and_started_again(home: Path, tmp_pa
         await scene.system.eventually(lambda: are_gone(doomed))
         assert running() is None
         assert marked_processes(scene.mark)
-        again = up(home, port=state.port)
+        again = up(shared, port=state.port)
         assert again.api_url == state.api_url
         await ends_as(scene, RunStatus.CRASHED)
 
