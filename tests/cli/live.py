@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 T = TypeVar("T")
+LONGEST_PAUSE = 0.5
+"""Seconds. A look is often a call of `ocs`, and what it looks for needs the processor, too."""
 
 
 def eventually(look: Callable[[], T | None], within: float = 150) -> T:
     """What `look` returns once it is something true."""
-    deadline = time.monotonic() + within
+    deadline, pause = time.monotonic() + within, 0.05
     while not (seen := look()):
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
+        time.sleep(pause := min(1.5 * pause, LONGEST_PAUSE))
     return seen
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ocs.server import embedded_server
 from ocs.server.child import Child
-from tests.crash.nursery import Nursery, nursery
+from tests.crash.nursery import TICKS, Nursery, nursery
 from tests.crash.rig import Rig, Scene
 from tests.databases import postgres_database
 from tests.e2e.system import running_system
@@ -29,7 +29,7 @@ def crash_server(crash_home: Path, with_database: Callable[[Path], Path]) -> Ite
 
 @pytest.fixture(scope="package")
 def crash_nursery(crash_server: tuple[str, Child], crash_home: Path) -> Iterator[Nursery]:
-    with nursery(api_url=crash_server[0], home=crash_home, log=crash_home / "workers.log") as made:
+    with nursery(api_url=crash_server[0], home=crash_home, log=crash_home / "workers.log", env=TICKS) as made:
         yield made
 
 
@@ -59,7 +59,7 @@ async def postgres_rig(crash_server: tuple[str, Child], own_database: str, tmp_p
     """The same with workers that share a store on Postgres."""
     home = tmp_path / "home"
     home.mkdir()
-    env = {"OCS_STORE_URL": own_database}
+    env = {"OCS_STORE_URL": own_database, **TICKS}
     with nursery(api_url=crash_server[0], home=home, log=tmp_path / "workers.log", env=env) as workers:
         async with running_system(crash_server[0], home, tmp_path / "project", store_url=own_database) as system:
             made = Rig(Scene(system, tmp_path), *crash_server, workers)

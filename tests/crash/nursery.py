@@ -19,6 +19,8 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parents[2]
+TICKS = {"OCS_TIMING_TICK": "3"}
+"""For workers of tests that wait for ticks."""
 
 
 class Nursery:

@@ -16,7 +16,7 @@ from sqlmodel import col, delete
 from ocs.rules.dispatch import RunStatus
 from ocs.server.child import Child
 from ocs.store.tables import IdempotencyKey, JobState, Run
-from tests.crash.nursery import nursery
+from tests.crash.nursery import TICKS, nursery
 from tests.crash.relay import Mood, Relay
 from tests.crash.rig import Rig, Scene
 from tests.e2e.system import running_system
@@ -39,7 +39,7 @@ async def rig_with(
     """A rig with a home of its own, whose worker reaches server or store by another way."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    env = {"OCS_STORE_URL": workers_store} if workers_store else {}
+    env = {**TICKS, **({"OCS_STORE_URL": workers_store} if workers_store else {})}
     # A server that hangs is given up sooner than in a minute.
     env["PREFECT_API_REQUEST_TIMEOUT"] = "5"
     with nursery(api_url=api_url or server[0], home=home, log=folder / "workers.log", env=env) as workers:

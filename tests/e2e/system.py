@@ -28,6 +28,8 @@ from ocs.store import Store, enqueue, open_store, queries
 from tasks.adapter.publish import publish
 
 T = TypeVar("T")
+LONGEST_PAUSE = 0.25
+"""Seconds. Whoever looks takes the processor from what is looked for."""
 PATIENCE = 150.0
 """Seconds, on a machine that has much else to do. What never happens is waited for that long, and nothing else."""
 
@@ -126,9 +128,10 @@ class RunningSystem:
 
     async def eventually(self, look: Callable[[], Awaitable[T | None]], *, within: float = PATIENCE) -> T:
         """What `look` returns once it is something true; a failed look that ends in time is not an error."""
+        pause = 0.03
         async with asyncio.timeout(within):
             while not (seen := await look()):
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(pause := min(1.3 * pause, LONGEST_PAUSE))
             return seen
 
     async def ended(self, name: str, *, count: int = 1, within: float = PATIENCE) -> list[Any]:

@@ -28,6 +28,8 @@ from ocs.worker import OpenClawWorker
 
 T = TypeVar("T")
 PATIENCE = 150.0
+LONGEST_PAUSE = 0.15
+"""Seconds. Who looks takes the processor from what is looked for."""
 
 
 class CountingUpkeep:
@@ -131,6 +133,7 @@ class Rig:
         self, look: Callable[[], T | None] | Callable[[], Awaitable[T | None]], within: float = PATIENCE
     ) -> T:
         """What `look` returns once it is something true."""
+        pause = 0.02
         async with asyncio.timeout(within):
             while True:
                 seen: Any = look()
@@ -138,7 +141,7 @@ class Rig:
                     seen = await seen
                 if seen:
                     return seen
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(pause := min(1.3 * pause, LONGEST_PAUSE))
 
 
 async def _websockets_closed() -> None:
