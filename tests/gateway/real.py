@@ -26,7 +26,7 @@ PROGRAM = PACKAGES / "openclaw" / "openclaw.mjs"
 ATTACHES_FILES = PACKAGES / "@openclaw" / "fs-safe-linux-x64-gnu"
 TOKEN = "token-of-the-test-gateway"
 HOOKS_TOKEN = "token-of-the-test-hooks"
-START_WITHIN = 120.0
+START_WITHIN = 240.0
 GRACE = 10.0
 
 
