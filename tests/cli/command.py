@@ -51,6 +51,11 @@ class Ocs:
     env: dict[str, str] = field(default_factory=dict)
     mother: Mother | None = None
 
+    @property
+    def program(self) -> Path:
+        """What a process of its own executes."""
+        return OCS if self.mother is None else self.mother.program
+
     def __call__(self, *arguments: str, stdin: str = "", **env: str) -> Said:
         if self.mother is not None and not any(name.startswith(READ_AT_THE_START) for name in env):
             return Said(*self.mother.call(arguments, cwd=self.folder, env=self.environment(**env), stdin=stdin))
@@ -71,7 +76,7 @@ class Ocs:
         try:
             os.write(master, typed.encode())
             ended = subprocess.run(
-                [OCS, *arguments],
+                [self.program, *arguments],
                 cwd=self.folder,
                 env=self.environment(**env),
                 stdin=terminal,
@@ -87,9 +92,8 @@ class Ocs:
     @contextmanager
     def started(self, *arguments: str, **env: str) -> Iterator[subprocess.Popen[str]]:
         """The same without waiting for its end; ended for good with the context."""
-        program = OCS if self.mother is None else self.mother.program
         with subprocess.Popen(
-            [program, *arguments],
+            [self.program, *arguments],
             cwd=self.folder,
             env=self.environment(**env),
             stdout=subprocess.PIPE,
