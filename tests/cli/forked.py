@@ -195,8 +195,9 @@ class Settings:
     """Prefect's, read from a call's environment when it asks for one: what asks for none makes no folder for them."""
 
     def __getattr__(self, name: str) -> Any:
-        prefect.context.GLOBAL_SETTINGS_CONTEXT = None  # as it is while Prefect is imported
-        prefect.context.refresh_global_settings_context()
+        if prefect.context.GLOBAL_SETTINGS_CONTEXT is self:
+            prefect.context.GLOBAL_SETTINGS_CONTEXT = None  # as it is while Prefect is imported
+            prefect.context.refresh_global_settings_context()
         return getattr(prefect.context.GLOBAL_SETTINGS_CONTEXT, name)
 
 
