@@ -26,11 +26,8 @@ from tests.cli.command import inherited
 if TYPE_CHECKING:
     from tests.cli.forked import Mother
 
-SHARED = {
-    **dict.fromkeys(("tests/cli/test_access", "tests/cli/test_live", "tests/cli/test_recipes"), "up"),
-    "tests/worker/": "worker",
-}
-"""Where the names of tests begin that are quick, and what they share that takes long to start."""
+SHARED = ("tests/cli/test_live", "tests/worker/")
+"""Where the names of tests begin that are quick, and share a server that it takes long to start."""
 
 settings.register_profile("patient", deadline=None)  # on a busy machine
 settings.load_profile("patient")
@@ -47,7 +44,7 @@ class ByServer(LoadFileScheduling):
     """What shares a server goes to one process, or each process would start one for it; other tests go by file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((what for name, what in SHARED.items() if nodeid.startswith(name)), super()._split_scope(nodeid))
+        return next((scope for scope in SHARED if nodeid.startswith(scope)), super()._split_scope(nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
