@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import sys
-from collections.abc import Iterator
-=======
->>>>>>> 02e16d4 (Calls of ocs in tests: one process forks them for every home, spares their end, and forks those with an environment)
 from pathlib import Path
 
 import pytest
 
 from tests.cli.command import Ocs
 from tests.cli.documented import ROOT, Section, do, sections
-<<<<<<< HEAD
-from tests.cli.forked import WITH_A_SERVER, program
-from tests.foreign import automation, automations_file, child, scheduler_database, shell
-=======
 from tests.cli.forked import Mother
->>>>>>> 02e16d4 (Calls of ocs in tests: one process forks them for every home, spares their end, and forks those with an environment)
+from tests.foreign import automation, automations_file, child, scheduler_database, shell
 
 pytestmark = pytest.mark.e2e
 RECIPES = sections(ROOT / "docs" / "recipes.md")
@@ -43,12 +35,13 @@ def test_there_are_ten_recipes_and_more() -> None:
     assert len(RECIPES) >= 10
 
 
-<<<<<<< HEAD
 @pytest.fixture(scope="module")
-def programs(up: Ocs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where a shell finds `ocs`."""
-    with program(tmp_path_factory.mktemp("programs"), WITH_A_SERVER, up.environment()) as folder:
-        yield folder
+def programs(bare: Mother, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a shell finds `ocs`, beside the programs that one moves in from."""
+    folder = tmp_path_factory.mktemp("programs")
+    for program in bare.programs.iterdir():
+        (folder / program.name).symlink_to(program)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +68,13 @@ def others(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("move", MOVES, ids=lambda move: move.title)
-def test_moving_in_goes_as_written(move: Section, up: Ocs, programs: Path, others: Path, tmp_path: Path) -> None:
+def test_moving_in_goes_as_written(
+    move: Section, up: Ocs, bare: Mother, programs: Path, others: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "moving"
     (folder / "deployments" / "jobs").mkdir(parents=True)
     (folder / "prefect.yaml").write_text("name: moving\n")
-    newcomer = Ocs(folder, up.home, {"HOME": str(others)})
+    newcomer = Ocs(folder, up.home, {"HOME": str(others)}, bare)
     do(move, newcomer, programs)
     if any(kind == "yaml" for kind, _ in move.blocks):
         newcomer.json("deploy")
@@ -88,8 +83,6 @@ def test_moving_in_goes_as_written(move: Section, up: Ocs, programs: Path, other
     newcomer.json("deploy", "--prune")
 
 
-=======
->>>>>>> 02e16d4 (Calls of ocs in tests: one process forks them for every home, spares their end, and forks those with an environment)
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
 def test_a_recipe_works_as_written(recipe: Section, up: Ocs, bare: Mother, tmp_path: Path) -> None:
     folder = tmp_path / "recipes"
