@@ -108,7 +108,7 @@ async def test_a_batch_shares_a_pool_and_a_report_is_asked_for(
 ) -> None:
     """Acceptance row 107: a turn without a report is asked for it once more, in the same conversation."""
     word = ocs.id("t")
-    at_work, most = 0, 0
+    at_work, most, together = 0, 0, asyncio.Event()
 
     async def answer(connection: Connection) -> None:
         nonlocal at_work, most
@@ -118,13 +118,16 @@ async def test_a_batch_shares_a_pool_and_a_report_is_asked_for(
         asked = connection.request.body["messages"][0]["content"]
         at_work += 1
         most = max(most, at_work)
+        if most > 1:
+            together.set()
         await connection.stream()
         if f"{word}-mend" in asked or NOT_REPORTED in asked:
             await connection.say("Mended." if f"{word}-mend" in asked else "Reported.")
             if NOT_REPORTED in asked and "forgetful" not in asked:
                 await call("done", f"{word}-mend", "--summary", "It works.", "--checklist", '{"work_complete": true}')
         else:
-            await asyncio.sleep(0.5)  # so that others could be at work beside it
+            await asyncio.wait_for(together.wait(), 150)
+            await asyncio.sleep(0.5)  # so that a third one could be at work beside them
             await connection.say("Reviewed.")
         at_work -= 1
         await connection.done()
