@@ -37,7 +37,7 @@ def ocs(tmp_path: Path, bare: Mother) -> Ocs:
         (["start", "x", "--quiet", "--to", "ops"], "--quiet tells nobody"),
         (["batch", "empty.jsonl", "--quiet"], "has no task"),
         (["batch", "empty.jsonl", "--quiet", "--slots", "2"], "name the pool"),
-        (["list", "--silent", "soon"], '--silent "soon": write 15m or 1h'),
+        (["list", "--silent", "soon"], '--silent "soon": write 15m or 2h'),
     ],
 )
 def test_what_is_wrong_with_what_was_typed(ocs: Ocs, tmp_path: Path, arguments: list[str], said: str) -> None:
