@@ -28,6 +28,7 @@ KEYS = {
     "delivered_at",
     "read_at",
     "ack_at",
+    "ack_by",
     "failed_turns",
     "not_before",
     "seen_by",
