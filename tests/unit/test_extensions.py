@@ -89,5 +89,5 @@ def test_a_name_that_nobody_has_is_told_with_those_that_there_are(install: Calla
 
 
 def test_what_cannot_be_imported_is_told() -> None:
-    with pytest.raises(Unusable, match="nowhere:run cannot be loaded: ModuleNotFoundError"):
-        imported("nowhere:run")
+    with pytest.raises(Unusable, match="installed_by_nobody:run cannot be loaded: ModuleNotFoundError"):
+        imported("installed_by_nobody:run")
