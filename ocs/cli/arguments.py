@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -14,20 +14,31 @@ from ocs.errors import UsageError
 from ocs.service import session
 from ocs.spec import parse_duration
 
+if TYPE_CHECKING:
+    from ocs.store import Store
+
+T = TypeVar("T")
 OFFERED = 50
 
 
+def _beginning(incomplete: str, names: Callable[[], Iterable[str]]) -> Iterator[str]:
+    """Those of the names that begin so; completion never disturbs what one types."""
+    with contextlib.suppress(Exception):
+        yield from (name for name in names() if name.startswith(incomplete))
+
+
 def _job_ids(incomplete: str) -> Iterator[str]:
-    with contextlib.suppress(Exception):  # completion never disturbs what one types
-        for path in sorted((settings.project_dir() / "deployments" / "jobs").glob("*.y*ml")):
-            if path.stem.startswith(incomplete):
-                yield path.stem
+    def ids() -> list[str]:
+        return sorted(path.stem for path in (settings.project_dir() / "deployments" / "jobs").glob("*.y*ml"))
+
+    yield from _beginning(incomplete, ids)
 
 
 def _tags(incomplete: str) -> Iterator[str]:
-    with contextlib.suppress(Exception):  # completion never disturbs what one types
-        jobs = session.catalogue().jobs.values()
-        yield from sorted({tag for job in jobs for tag in job.tags if tag.startswith(incomplete)})
+    def tags() -> list[str]:
+        return sorted({tag for job in session.catalogue().jobs.values() for tag in job.tags})
+
+    yield from _beginning(incomplete, tags)
 
 
 def target_names(incomplete: str) -> Iterator[str]:
@@ -40,62 +51,67 @@ def _secrets(incomplete: str) -> Iterator[str]:
 
 
 def _blocks(kind: str, incomplete: str) -> Iterator[str]:
-    with contextlib.suppress(Exception):  # completion never disturbs what one types
+    def names() -> Iterable[str]:
         from ocs.service import plainly
 
-        yield from (name for name in plainly.blocks(kind) if name.startswith(incomplete))
+        return plainly.blocks(kind)
+
+    yield from _beginning(incomplete, names)
 
 
 def _pools(incomplete: str) -> Iterator[str]:
-    with contextlib.suppress(Exception):  # completion never disturbs what one types
-        named = {job.limits.pool or "" for job in session.catalogue().jobs.values()}
-        yield from (pool for pool in sorted(named - {""}) if pool.startswith(incomplete))
+    def pools() -> list[str]:
+        return sorted({job.limits.pool for job in session.catalogue().jobs.values() if job.limits.pool})
+
+    yield from _beginning(incomplete, pools)
 
 
 def _run_ids(incomplete: str) -> Iterator[tuple[str, str]]:
-    with contextlib.suppress(Exception):  # completion never disturbs what one types
-        for run_id, about in session.run(_newest_runs()):
-            if run_id.startswith(incomplete):
-                yield run_id, about
+    with contextlib.suppress(Exception):  # as _beginning does, of what comes with an explanation
+        yield from (offer for offer in session.run(_in_store(_newest_runs)) if offer[0].startswith(incomplete))
 
 
-async def _newest_runs() -> list[tuple[str, str]]:
-    if not session.has_store():
-        return []
+async def _newest_runs(store: Store) -> list[tuple[str, str]]:
     from ocs.store import queries
 
-    async with session.store() as store:
-        return [(str(run.id), f"{run.job_id} {run.status}") for run in await queries.runs(store, limit=OFFERED)]
+    return [(str(run.id), f"{run.job_id} {run.status}") for run in await queries.runs(store, limit=OFFERED)]
 
 
 def _trackers(incomplete: str) -> Iterator[str]:
-    yield from _in_store("trackers", incomplete)
+    yield from _beginning(incomplete, lambda: session.run(_in_store(_tracker_names)))
+
+
+async def _tracker_names(store: Store) -> list[str]:
+    from ocs.store import trackers
+
+    return await trackers.names(store, limit=OFFERED)
 
 
 def _teams(incomplete: str) -> Iterator[str]:
-    yield from _in_store("teams", incomplete)
+    yield from _beginning(incomplete, lambda: session.run(_in_store(_team_names)))
+
+
+async def _team_names(store: Store) -> list[str]:
+    from ocs.store import teams
+
+    return list(await teams.teams(store))
 
 
 def _agents(incomplete: str) -> Iterator[str]:
-    yield from _in_store("agents", incomplete)
+    yield from _beginning(incomplete, lambda: session.run(_in_store(_agent_ids)))
 
 
-def _in_store(what: str, incomplete: str) -> Iterator[str]:
-    with contextlib.suppress(Exception):  # completion never disturbs what one types
-        yield from (name for name in session.run(_names(what)) if name.startswith(incomplete))
+async def _agent_ids(store: Store) -> list[str]:
+    from ocs.store import agents
+
+    return [known.id for known in await agents.agents(store)]
 
 
-async def _names(what: str) -> list[str]:
+async def _in_store(read: Callable[[Store], Awaitable[list[T]]]) -> list[T]:
     if not session.has_store():
         return []
-    from ocs.store import agents, teams, trackers
-
     async with session.store() as store:
-        if what == "teams":
-            return list(await teams.teams(store))
-        if what == "agents":
-            return [known.id for known in await agents.agents(store)]
-        return list(dict.fromkeys(tracker.name for tracker, _ in await trackers.newest(store, limit=OFFERED)))
+        return await read(store)
 
 
 JobId = Annotated[str, typer.Argument(help="The job's id, or the beginning of it.", autocompletion=_job_ids)]

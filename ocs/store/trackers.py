@@ -195,6 +195,13 @@ async def newest(
         return [(tracker, await _standings(session, tracker)) for tracker in await session.scalars(wanted)]
 
 
+async def names(store: Store, *, limit: int) -> list[str]:
+    """The names of the newest trackers, each once, newest first."""
+    wanted = select(Tracker.name).order_by(col(Tracker.created_at).desc(), col(Tracker.id)).limit(limit)
+    async with store.reading() as session:
+        return list(dict.fromkeys(await session.scalars(wanted)))
+
+
 async def of_dispatch(store: Store, dispatch_id: UUID) -> tuple[Tracker, list[rule.Member]] | None:
     """The tracker that a dispatch follows, with all that each member said; None when it follows none."""
     async with store.reading() as session:
