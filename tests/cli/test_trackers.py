@@ -56,3 +56,11 @@ def test_what_was_said_of_an_agent_stays_until_something_else_is(ocs: Ocs) -> No
     assert (changed["capabilities"], changed["to"], changed["status"]) == (["python"], [], "idle")
     assert [each["id"] for each in ocs.json("agents", "list", "--can", "python")["agents"]] == ["coder"]
     assert ocs.json("agents", "list", "--can", "cobol")["agents"] == []
+
+
+@pytest.mark.parametrize(("words", "offered"), [("tasks show h", "handbook"), ("team show d", "docs")])
+def test_a_shell_completes_what_the_store_knows(ocs: Ocs, words: str, offered: str) -> None:
+    ocs.json("team", "set", "docs", "-m", "ann")
+    ocs.json("tasks", "create", "handbook", "--team", "docs", "--quiet")
+    said = ocs(_OCS_COMPLETE="complete_bash", COMP_WORDS=f"ocs {words}", COMP_CWORD="3")
+    assert said.out.split() == [offered]
