@@ -402,7 +402,6 @@ def whole(
     ocs.write("drifts", 'id: drifts\nschedule: "@yearly"\nrun: echo 1\n')
     try:
         ocs.json("up", "--detach", "--port", "0")
-        eventually(lambda: ocs.json("status")["workers"])  # it says that it is there a moment later
         yield ocs
     finally:
         assert ocs("down", "--now").status == 0

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -58,6 +59,7 @@ def up(
     state = start(config, attached=not detach, on_wait=patience("Starting the server"))
     try:
         planned = _roll_out(found, state) if found else None
+        _await_worker(state)
         mark_settled(config.home, state)
         _say_ready(state, planned, detach=detach, no_auth=no_auth)
         if not detach:
@@ -159,6 +161,26 @@ def _roll_out(found: Catalogue, state: UpState) -> Plan | None:
             return None
         stop(now=True)
         raise
+
+
+def _await_worker(state: UpState) -> None:
+    """Nothing runs before there is a worker; one that does not come is told, and may still come."""
+    from ocs.server import running
+    from ocs.service.workers import wait_until_online
+
+    def has_ended() -> bool:
+        return (found := running()) is None or found.pid != state.pid
+
+    async def wait() -> bool:
+        async with session.server(state.api_url) as client:
+            since = datetime.fromisoformat(state.started_at)
+            return await wait_until_online(client, since, has_ended, patience("Waiting for the worker"))
+
+    if session.run(wait()):
+        return
+    if has_ended():
+        raise OcsError("The server has ended before its worker was ready.", hint=f"See {settings.home()}/logs/up.log")
+    tell(f"Its worker is not online yet, so nothing runs: see {settings.home()}/logs/worker.log", style="yellow")
 
 
 def _say_ready(state: UpState, planned: Plan | None, *, detach: bool, no_auth: bool) -> None:
