@@ -29,9 +29,10 @@ from deployments import catalogue
 from ocs.rules.attribution import Attribution
 from ocs.rules.occurrences import occurrences_between
 from ocs.server import answers, embedded_server
-from ocs.store import enqueue
+from ocs.store import PendingDispatch, enqueue
 from tasks.adapter.publish import publish
-from tests.crash.invariants import Harm, Seen, violations
+from tests.crash.crew import FOLLOWS, Crew, crew
+from tests.crash.invariants import Harm, Seen, Violation, violations
 from tests.crash.nursery import nursery
 from tests.crash.rig import Rig, Scene
 from tests.e2e.system import running_system
@@ -54,6 +55,8 @@ WITH_REAPERS = ("worker and reaper", "all", "survivors")
 APART = ("apart-a", "apart-b")
 BY_HAND = ("first", "flaky", "pooled-a", "pooled-b", "queued", "newest", "sure", *APART)
 SCHEDULED = ("tick", "beat")
+TRACKED = 0.3
+"""How often a tracker with its tasks is begun, too."""
 UNBOUNDED = {"backoff": False, "limits": {"max_queued": 10_000}, "lifecycle": {"keep_runs": 100_000}}
 """Nothing is held back, and no record of a long run is pruned before it is looked at."""
 LONGER = 'sleep "$(( RANDOM % 3 )).$(( RANDOM % 10 ))"'
@@ -66,6 +69,7 @@ class Chaos:
 
     rig: Rig
     chance: random.Random
+    crew: Crew
     kills: Counter[str] = field(default_factory=Counter[str])
     workers: dict[str, int] = field(default_factory=dict[str, int])
     latest: str = ""
@@ -96,13 +100,18 @@ class Chaos:
             "apart-b": (self.rig.scene.alone("pool", SOMETIMES), {**sure, **apart}),
             "sure": (LONGER, {**sure, **overlap}),
             "after-sure": ("true", {"after": {"job": "sure", "on": "complete"}}),
+            FOLLOWS: ("true", {}),
         }
         for name, (does, document) in jobs.items():
             self.rig.scene.write(name, does, **{**UNBOUNDED, **document})
+        for name, document in self.crew.documents.items():
+            self.rig.system.write(name, **{**UNBOUNDED, **document})
 
     async def one_death(self) -> None:
         """Ask for some runs, let things happen for a while, kill, and start again what is dead."""
         await self._ask(self.chance.randint(0, 3))
+        if self.chance.random() < TRACKED:
+            await self._send(await self.crew.begin(self.rig.system))
         await self._some_work(runs=self.chance.randint(0, 4))
         await asyncio.sleep(self.chance.uniform(0, 2))
         victim = self.chance.choices([*TROUBLES], [*TROUBLES.values()])[0]
@@ -168,6 +177,10 @@ class Chaos:
             )
             for name in self.chance.choices(among, k=count)
         ]
+        await self._send(rows)
+
+    async def _send(self, rows: Sequence[PendingDispatch]) -> None:
+        system = self.rig.scene.system
         self.rig.scene.asked.extend(row.id for row in rows)
         if rows and answers(self.rig.api_url):
             with contextlib.suppress(TimeoutError):
@@ -184,8 +197,8 @@ async def begun(folder: Path, chance: random.Random) -> AsyncIterator[Chaos]:
         embedded_server(home / "server") as (api_url, server),
         nursery(api_url=api_url, home=home, log=folder / "workers.log") as workers,
     ):
-        async with running_system(api_url, home, folder / "chaos") as system:
-            chaos = Chaos(Rig(Scene(system, folder), api_url, server, workers), chance)
+        async with running_system(api_url, home, folder / "chaos") as system, crew(chance) as agents:
+            chaos = Chaos(Rig(Scene(system, folder), api_url, server, workers), chance, agents)
             try:
                 chaos.write(scheduled=True)
                 await system.deploy()
@@ -245,11 +258,13 @@ async def rest(chaos: Chaos, deployed: datetime) -> tuple[Seen, float]:
 def tell(chaos: Chaos, seen: Seen, seconds: float) -> int:
     """The totals, and each violation."""
     wrong = violations(seen)
+    wrong += [Violation(Harm.DOUBLED, f"{session} had two turns at once") for session in chaos.crew.met]
     for violation in wrong:
         say(str(violation))
     harms = Counter(violation.harm for violation in wrong)
     statuses = Counter(run.status for run in seen.runs)
     say(f"at rest after {seconds:.0f} s")
+    say(f"trackers {len(seen.trackers)}")
     say(f"runs     {len(seen.runs)}: " + ", ".join(f"{count} {status}" for status, count in statuses.most_common()))
     say(f"kills    {chaos.kills.total()}: " + ", ".join(f"{count} {who}" for who, count in chaos.kills.most_common()))
     for harm in Harm:

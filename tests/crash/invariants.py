@@ -17,10 +17,11 @@ from prefect.client.schemas.objects import FlowRun
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.rules.triggers import FAILURES
-from ocs.spec import Job
+from ocs.spec import Job, Shell
 from ocs.store.outbox import OPEN
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, KeyStatus, Run
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
+from ocs.store.tables_teams import Tracker
 from tasks.adapter.states import state_of
 
 INSTEAD = "runs instead"
@@ -67,6 +68,7 @@ class Seen:
     deliveries: Sequence[Delivery] = ()
     told: Set[str] = frozenset()
     met: Sequence[UUID] = ()
+    trackers: Sequence[Tracker] = ()
 
     @property
     def claimed(self) -> list[Run]:
@@ -112,7 +114,8 @@ def _executed_once(seen: Seen) -> Iterator[Violation]:
         if run_id not in claimed:
             yield Violation(Harm.DOUBLED, f"the run {run_id} did its work and is not in the store")
     for run in claimed.values():
-        if run.status is RunStatus.OK and not times[run.id]:
+        leaves_traces = isinstance(seen.jobs[run.job_id].run.work, Shell)
+        if run.status is RunStatus.OK and leaves_traces and not times[run.id]:
             yield Violation(Harm.LOST, f"{_name(run)} is called ok and did nothing")
 
 
@@ -222,6 +225,22 @@ def _wants(on: str, status: RunStatus) -> bool:
     return status in FAILURES and on in ("failure", "complete")
 
 
+def _trackers(seen: Seen) -> Iterator[Violation]:
+    """Each ends, and is followed once by the job that it names."""
+    known = {row.id for row in seen.dispatches}
+    for tracker in seen.trackers:
+        if tracker.ended_at is None:
+            yield Violation(Harm.STUCK, f"the tracker {tracker.name} is open, and nothing of it goes on")
+        elif tracker.then_job is not None and tracker.then_dispatch not in known:
+            yield Violation(Harm.LOST, f"the tracker {tracker.name} has ended and nothing follows it")
+    follow = Counter(tracker.then_job for tracker in seen.trackers if tracker.then_dispatch)
+    for job_id, wanted in follow.items():
+        caused = [row for row in seen.dispatches if row.kind is DispatchKind.CHAIN and row.source_run is None]
+        found = [row for row in caused if row.job_id == job_id]
+        if len(found) > wanted:
+            yield Violation(Harm.DOUBLED, f"{wanted} trackers are followed by {len(found)} dispatches of {job_id}")
+
+
 def _told_once(seen: Seen) -> Iterator[Violation]:
     """Of each end that somebody is to hear of there is one message, and it has arrived."""
     messages = Counter(delivery.run_id for delivery in seen.deliveries)
@@ -269,6 +288,7 @@ RULES = (
     _every_scope_has_its_run,
     _runs_instead,
     _consequences,
+    _trackers,
     _told_once,
     _both_say_the_same,
 )

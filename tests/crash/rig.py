@@ -29,6 +29,7 @@ from ocs.store.outbox import OPEN
 from ocs.store.running import is_unfinished
 from ocs.store.tables import DispatchRow, IdempotencyKey, Run
 from ocs.store.tables_delivery import Delivery
+from ocs.store.tables_teams import Tracker
 from tasks.strategies import reaper
 from tests.crash.invariants import Seen, violations
 from tests.crash.nursery import Nursery
@@ -121,6 +122,8 @@ class Scene:
             rows = list(await session.scalars(select(DispatchRow).where(col(DispatchRow.job_id).in_(jobs))))
             keys = list(await session.scalars(select(IdempotencyKey).where(col(IdempotencyKey.job_id).in_(jobs))))
             told = list(await session.scalars(select(Delivery).where(col(Delivery.job_id).in_(jobs))))
+            ours = select(Tracker).where(col(Tracker.name).endswith(self.system.suffix))
+            tracked = list(await session.scalars(ours))
         return Seen(
             jobs=jobs,
             runs=runs,
@@ -133,6 +136,7 @@ class Scene:
             occurrences=occurrences,
             deliveries=told,
             met=_run_ids(self.met),
+            trackers=tracked,
             told={message.headers["webhook-id"] for message in self.mailbox.received},
         )
 

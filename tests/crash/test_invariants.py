@@ -14,9 +14,11 @@ from prefect.states import Crashed, Running
 
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
+from ocs.rules.trackers import ThenOn, TrackerStatus
 from ocs.spec import Job
 from ocs.store.tables import DispatchRow, DispatchStatus, IdempotencyKey, KeyStatus, Run
 from ocs.store.tables_delivery import Delivery, DeliveryStatus
+from ocs.store.tables_teams import Tracker
 from tasks.adapter.states import state_of
 from tests.crash.invariants import Harm, Seen, violations
 
@@ -72,6 +74,7 @@ def ended(seen: Seen, status: RunStatus) -> Seen:
 
 def test_what_is_in_order_has_no_violations() -> None:
     assert violations(in_order()) == []
+    assert violations(tracked(in_order())) == []
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,9 @@ def test_what_is_in_order_has_no_violations() -> None:
         (Harm.LOST, "was not received", lambda seen: telling(seen, DeliveryStatus.SENT)),
         (Harm.STUCK, "waits to be sent", lambda seen: telling(seen, DeliveryStatus.PENDING)),
         (Harm.DOUBLED, "still at work", lambda seen: replace(seen, met=[seen.runs[0].id])),
+        (Harm.STUCK, "is open", lambda seen: tracked(seen, ended_at=None)),
+        (Harm.LOST, "nothing follows it", lambda seen: tracked(seen, then_dispatch=None)),
+        (Harm.DOUBLED, "followed by 2 dispatches", lambda seen: tracked(seen, more=1)),
         (Harm.STUCK, "process 7", lambda seen: replace(seen, alive=[7])),
     ],
 )  # fmt: skip
@@ -128,6 +134,22 @@ def telling(seen: Seen, *statuses: DeliveryStatus) -> Seen:
     known = {"target": "ops", "subject": "", "body": "", "kind": "run", "next_attempt_at": NOW, "created_at": NOW}
     rows = [Delivery(job_id="loud", run_id=run.id, status=status, **known) for status in statuses]
     return replace(seen, runs=[*seen.runs, run], deliveries=rows)
+
+
+def tracked(seen: Seen, more: int = 0, **values: Any) -> Seen:
+    """With a tracker that has ended and is followed."""
+    rows = [a_dispatch("next", DispatchKind.CHAIN) for _ in range(1 + more)]
+    ended = {"then_dispatch": rows[0].id, "ended_at": NOW, "status": TrackerStatus.COMPLETED, **values}
+    said = {"name": "crew", "then_job": "next", "then_on": ThenOn.COMPLETE, "created_by": "ann", "created_at": NOW}
+    runs = [a_run("next", kind=DispatchKind.CHAIN, dispatch_id=row.id) for row in rows]
+    executed = [*seen.executed, *(run.id for run in runs)]
+    return replace(
+        seen,
+        trackers=[Tracker(**said, **ended)],
+        dispatches=[*seen.dispatches, *rows],
+        runs=[*seen.runs, *runs],
+        executed=executed,
+    )
 
 
 def with_key(seen: Seen, status: KeyStatus) -> Seen:
