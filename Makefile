@@ -85,7 +85,7 @@ audit:  ## Known vulnerabilities of the locked dependencies; fails where a newer
 
 lock: setup  ## Resolve pyproject.toml anew (exact versions, hashes, no registry address)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --extra otel --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --extra mcp --extra otel --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
 
 clean:

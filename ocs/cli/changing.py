@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ocs.cli.person import Ear
 from ocs.cli.render.output import answer, fail, say, tell
-from ocs.cli.render.views import job_view
 from ocs.service import session
+from ocs.service.job_views import job_view
 
 if TYPE_CHECKING:
     from ocs.service.changing import Changed
@@ -19,7 +20,7 @@ NOT_ASKED = "--no-deploy was given."
 def tell_each(verb: str, done: Done[Changed]) -> int:
     """Say what became of several jobs' files; returns the exit status."""
     views = [
-        {"job": job_view(changed.job, None, session.now()), "deployed": changed.deployed}
+        {"job": job_view(changed.job, None, session.now(), listener=Ear()), "deployed": changed.deployed}
         for changed in done.by_job.values()
     ]
     if failure := done.failure():
@@ -46,4 +47,4 @@ def tell_changed(verb: str, changed: Changed, remarks: Sequence[str] = ()) -> No
             why_not = changed.away or NOT_ASKED
             tell(f"Not rolled out: {why_not}  Do it with: ocs deploy (ocs up does it too)")
 
-    answer({"job": job_view(job, None, session.now()), "deployed": changed.deployed}, people)
+    answer({"job": job_view(job, None, session.now(), listener=Ear()), "deployed": changed.deployed}, people)

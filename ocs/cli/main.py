@@ -7,19 +7,16 @@ import io
 import os
 import sys
 import traceback
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
-from ocs import settings
 from ocs.cli import INTERRUPTED
 from ocs.cli.group import Group, put_into
 from ocs.cli.registry import COMMANDS
 from ocs.cli.render.output import Mode, answer, fail, say, tell
 from ocs.errors import OcsError, UsageError
-from ocs.files import make_folder, open_file
 
 NO_MORE_OUTPUT = (errno.EPIPE, errno.ENOSPC)
 SHOWN = 60
@@ -158,14 +155,8 @@ def _wrong_usage(wrong: typer.TyperException) -> int:
 
 def _report_bug(bug: Exception) -> int:
     """A short sentence; the traceback goes to the log, or to standard error with OCS_DEBUG."""
+    from ocs.service.bugs import kept_bug
+
     if os.environ.get("OCS_DEBUG"):
         traceback.print_exception(bug)
-    what = f"Something unexpected went wrong: {type(bug).__name__}: {bug}"
-    try:
-        log = settings.home() / "logs" / "cli.log"
-        make_folder(log.parent)
-        with open_file(log, "a", encoding="utf-8", errors="replace") as file:
-            file.write(f"{datetime.now(UTC).isoformat()}\n{''.join(traceback.format_exception(bug))}\n")
-    except OSError:
-        return fail(OcsError(what, hint="See where: set OCS_DEBUG=1"))
-    return fail(OcsError(what, hint=f"This is a bug; where it happened is in {log}"))
+    return fail(kept_bug(bug, "cli.log"))

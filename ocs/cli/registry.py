@@ -273,6 +273,10 @@ COMMANDS: Mapping[str, Branch | Command] = {
             ),
         },
     ),
+    "mcp": Command(
+        "commands.mcp",
+        "Serve the tools of an MCP server to an agent over standard input and output, until the input ends.",
+    ),
     "agents": Branch(
         "Agents: which work now, what they can do, and where their results go.",
         {

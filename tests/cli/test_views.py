@@ -8,8 +8,9 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.responses import DeploymentResponse
 
-from ocs.cli.render.views import job_view
 from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.service.job_views import job_view
+from ocs.service.listener import Deaf
 from ocs.spec import Job
 from ocs.store.tables import Run
 
@@ -21,7 +22,9 @@ PAUSED = DeploymentResponse.model_construct(id=uuid4(), paused=True, schedules=[
     ("at", "over", "paused"), [("2026-11-24T11:00:00Z", True, False), ("2026-11-24T13:00:00Z", False, True)]
 )
 def test_a_one_shot_that_is_over_was_paused_by_nobody(at: str, over: bool, paused: bool) -> None:
-    view = job_view(Job.model_validate({"id": "once", "run": "true", "schedule": {"at": at}}), None, NOW, PAUSED)
+    view = job_view(
+        Job.model_validate({"id": "once", "run": "true", "schedule": {"at": at}}), None, NOW, PAUSED, listener=Deaf()
+    )
     assert (view["over"], view["paused_in_ui"]) == (over, paused)
 
 

@@ -12,12 +12,13 @@ import typer
 
 from ocs import projects, settings
 from ocs.cli.arguments import JobId, SomeJobId
+from ocs.cli.person import Ear
 from ocs.cli.render.output import answer, fail, say, table, tell
-from ocs.cli.render.views import job_view, schedule_text
 from ocs.errors import InvalidJob, NotFound, Problem, Refused, ServerUnreachable, UsageError
 from ocs.rules.wording import count_of, in_zone, local, utc
 from ocs.service import session
 from ocs.service.incidents import in_words, incident_views
+from ocs.service.job_views import job_view, schedule_text
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
@@ -50,7 +51,7 @@ def list_jobs(
     taken = _of_another_project(found, deployed)
     own = {job_id: each for job_id, each in deployed.items() if job_id not in taken}
     jobs = [
-        {**job_view(job, None if job.id in taken else states.get(job.id), now, own.get(job.id))}
+        {**job_view(job, None if job.id in taken else states.get(job.id), now, own.get(job.id), listener=Ear())}
         | ({"belongs_to": taken[job.id], "next_run": None} if job.id in taken else {"belongs_to": None})
         for job in sorted(found.jobs.values(), key=lambda job: job.id)
         if (everything or job.enabled) and (tag is None or tag in job.tags)
@@ -92,7 +93,10 @@ def show(job: JobId) -> None:
     if taken:
         state, runs, deployed = None, [], None
         _tell_taken(taken)
-    view = {**job_view(chosen, state, session.now(), deployed), "starts_in": _starts_in(chosen, deployed)}
+    view = {
+        **job_view(chosen, state, session.now(), deployed, listener=Ear()),
+        "starts_in": _starts_in(chosen, deployed),
+    }
     told = hearers(chosen.deliver)
 
     def people() -> None:

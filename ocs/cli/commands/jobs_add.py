@@ -16,10 +16,10 @@ from ocs.cli.commands.jobs import read_text
 from ocs.cli.importing import local_zone
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, say
-from ocs.cli.render.views import next_run
 from ocs.errors import UsageError
 from ocs.rules.wording import in_zone, local
 from ocs.service import session
+from ocs.service.job_views import next_run
 
 if TYPE_CHECKING:
     from ocs.spec import Job
@@ -100,7 +100,7 @@ def _add(text: str, *, dry_run: bool, no_deploy: bool) -> None:
 
 def _remarks(job: Job) -> Iterator[str]:
     """What one would look up next: when it runs first, in its zone and here, and of what somebody is told."""
-    if job.schedule is not None and (first := next_run(job, session.now())):
+    if job.schedule is not None and (first := next_run(job, session.now(), Ear())):
         zone, here = in_zone(first, job.schedule.timezone), local(first)
         same = zone == here or job.schedule.every is not None  # an interval has no zone
         yield f"First due: {here}." if same else f"First due: {zone} {job.schedule.timezone}; here {here}."

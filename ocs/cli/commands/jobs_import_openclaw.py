@@ -11,9 +11,9 @@ import typer
 
 from ocs.cli import importing
 from ocs.cli.render.output import answer, say, table, tell
-from ocs.cli.render.views import schedule_text
 from ocs.rules.wording import SHORT, count_of
 from ocs.service import session
+from ocs.service.job_views import schedule_text
 
 if TYPE_CHECKING:
     from deployments.importing.foreign import Source

@@ -10,10 +10,10 @@ import typer
 from ocs.cli.arguments import JobIds
 from ocs.cli.commands.jobs import states_of_jobs
 from ocs.cli.render.output import COLOURS, Mode, answer, fail, out, say, tell
-from ocs.cli.render.views import schedule_text
 from ocs.errors import InvalidJob
 from ocs.rules.wording import count_of
 from ocs.service import session
+from ocs.service.job_views import schedule_text
 
 if TYPE_CHECKING:
     from rich.tree import Tree

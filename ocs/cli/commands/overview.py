@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from ocs import settings
 from ocs.cli.ending import ending_since
+from ocs.cli.person import Ear
 from ocs.cli.render.output import answer, say, table
-from ocs.cli.render.views import next_run
 from ocs.rules.wording import count_of, local, utc
 from ocs.service import plainly, session
+from ocs.service.job_views import next_run
 
 if TYPE_CHECKING:
     from deployments.catalogue import Catalogue
@@ -75,7 +76,7 @@ def _server(address: str | None, *, is_up: bool) -> str:
 def _coming(found: Catalogue, *, is_up: bool) -> list[tuple[str, str]]:
     """The next occurrences of all jobs together that are enabled and that nobody has paused."""
     now = session.now()
-    times = [(moment, job.id) for job in found.jobs.values() if (moment := next_run(job, now))]
+    times = [(moment, job.id) for job in found.jobs.values() if (moment := next_run(job, now, Ear()))]
     heapq.heapify(times)
     coming: list[tuple[str, str]] = []
     while times and len(coming) < SOON:

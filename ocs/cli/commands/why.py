@@ -10,21 +10,18 @@ import typer
 
 from ocs.cli.arguments import JobId, SomeJobId, moment_of
 from ocs.cli.render.output import answer, say, table, tell
-from ocs.cli.render.views import schedule_text
 from ocs.errors import UsageError
-from ocs.rules.why import Line, Past, What, lines, not_followed
+from ocs.rules.why import Line, What
 from ocs.rules.wording import SHORT, first_line, local, utc
 from ocs.service import session
+from ocs.service.explaining import MOST, is_cut, line_view, told_of
 from ocs.service.incidents import in_words, incident_views
+from ocs.service.job_views import schedule_text
 
 if TYPE_CHECKING:
     from ocs.spec import Job
 
 DAY = timedelta(days=1)
-MOST = 1000
-"""So many past occurrences are told of, the newest."""
-COMING = 7 * 24 * 60
-"""So many occurrences to come: those of a week, a minute apart."""
 AROUND = timedelta(seconds=60)
 WEEK = 7
 
@@ -49,7 +46,7 @@ def why(
     moment = _moment(at) if at else None
     begins, ends = (moment - AROUND, moment + AROUND) if moment else (moment_of(since or "1d") or now - DAY, now)
     begins = begins.astimezone(UTC)
-    found = session.run(_told([chosen], begins, ends, now))[chosen.id]
+    found = session.run(told_of([chosen], begins, ends, now))[chosen.id]
     _tell(chosen, found, _nearest(chosen, moment) if moment and not found else [], now, session.run(_incident(chosen)))
 
 
@@ -66,8 +63,8 @@ def calendar(
     monday = today - timedelta(days=today.weekday() - WEEK * week)
     days = [(monday.replace(tzinfo=None) + timedelta(days=number)).astimezone() for number in range(WEEK + 1)]
     span = (days[0].astimezone(UTC), days[-1].astimezone(UTC) - timedelta(microseconds=1))
-    told = session.run(_told(jobs, *span, now))
-    if cut := [job_id for job_id, found in told.items() if _is_cut(found, now)]:
+    told = session.run(told_of(jobs, *span, now))
+    if cut := [job_id for job_id, found in told.items() if is_cut(found, now)]:
         tell(f"Of what was due, the newest {MOST:,} are counted: {', '.join(cut)}.", style="yellow")
     weeks = {job_id: [_of_day(found, days, number) for number in range(WEEK)] for job_id, found in told.items()}
 
@@ -100,37 +97,6 @@ async def _incident(job: Job) -> dict[str, Any] | None:
         return next(iter(await incident_views(store, job=job.id)), None)
 
 
-async def _told(jobs: Sequence[Job], begins: datetime, ends: datetime, now: datetime) -> dict[str, list[Line]]:
-    """The lines of each job; without a store nothing is on record."""
-    if not session.has_store():
-        return {job.id: lines(await _due(job, begins, ends, now), Past(), enabled=job.enabled, now=now) for job in jobs}
-    from ocs.store.past import past_between
-
-    found: dict[str, list[Line]] = {}
-    async with session.store() as store:
-        for job in jobs:
-            past = await past_between(store, job.id, begins, ends)
-            parents = (await past_between(store, job.after.job, begins, ends)).attempts if job.after else ()
-            told = lines(await _due(job, begins, ends, now), past, enabled=job.enabled, now=now)
-            told += not_followed(job, parents, past)
-            found[job.id] = sorted(told, key=lambda line: line.due)
-    return found
-
-
-async def _due(job: Job, begins: datetime, ends: datetime, now: datetime) -> list[datetime]:
-    """Computed beside the event loop: a schedule may have very many times."""
-
-    import asyncio
-
-    from ocs.rules.occurrences import newest_between
-
-    if job.schedule is None:
-        return []
-    after, turn = begins - timedelta(microseconds=1), min(max(now, begins), ends)
-    past = await asyncio.to_thread(newest_between, job.schedule, after, turn, MOST)
-    return past + await asyncio.to_thread(newest_between, job.schedule, max(turn, after), ends, COMING)
-
-
 def _nearest(job: Job, moment: datetime) -> list[datetime]:
     """What was due just before and is due just after a moment at which nothing is."""
 
@@ -143,10 +109,6 @@ def _nearest(job: Job, moment: datetime) -> list[datetime]:
     return [*before, *([after] if after else [])]
 
 
-def _is_cut(found: Sequence[Line], now: datetime) -> bool:
-    return sum(line.kind == "scheduled" and line.due <= now for line in found) >= MOST
-
-
 def _tell(
     job: Job, found: Sequence[Line], nearest: Sequence[datetime], now: datetime, incident: Mapping[str, Any] | None
 ) -> None:
@@ -157,7 +119,7 @@ def _tell(
     def people() -> None:
         if found:
             _table(found)
-            if _is_cut(found, now):
+            if is_cut(found, now):
                 tell(f"These are the newest {MOST:,}; of an earlier one --at tells.", style="yellow")
         elif nearest:
             say(f"Nothing of {job.id} was due then; nearest: {', '.join(local(moment) for moment in nearest)}.")
@@ -172,8 +134,8 @@ def _tell(
 
     payload = {
         "job": job.id,
-        "occurrences": [_view(line) for line in found],
-        "cut": _is_cut(found, now),
+        "occurrences": [line_view(line) for line in found],
+        "cut": is_cut(found, now),
         "nearest": [utc(moment) for moment in nearest],
         "next": utc(coming),
         "incident": incident,
@@ -196,23 +158,12 @@ def _table(found: Sequence[Line]) -> None:
     table(("DUE", "", "KIND", "RUN", "BY", "WHY"), rows, spare=("BY", "KIND"))
 
 
-def _view(line: Line) -> dict[str, Any]:
-    return {
-        "due": utc(line.due),
-        "what": line.what,
-        "why": line.why,
-        "kind": line.kind,
-        "run": str(line.run_id) if line.run_id else None,
-        "by": line.by,
-    }
-
-
 def _of_day(found: Sequence[Line], days: Sequence[datetime], number: int) -> list[Line]:
     return [line for line in found if days[number] <= line.due < days[number + 1]]
 
 
 def _day(found: Sequence[Line], day: datetime) -> dict[str, Any]:
-    return {"day": day.date().isoformat(), "counts": _counts(found), "occurrences": [_view(line) for line in found]}
+    return {"day": day.date().isoformat(), "counts": _counts(found), "occurrences": [line_view(line) for line in found]}
 
 
 def _counts(found: Sequence[Line]) -> dict[str, int]:
