@@ -58,6 +58,12 @@ class Refused(OcsError):
     code = "refused"
 
 
+class SpawnRefused(Refused):
+    """A run asked for what it may not start; `problems` lists every reason at once."""
+
+    code = "spawn_refused"
+
+
 class StoreError(OcsError):
     """The store cannot be used: unreachable, of a newer version, or not writable."""
 

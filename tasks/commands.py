@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
+from types import MappingProxyType
+from uuid import UUID
 
 from prefect.logging import get_logger, get_run_logger
 
 from ocs.rules.dispatch import DispatchContext, DispatchResult
-from ocs.spec import Shell
-from ocs.store import record_process
+from ocs.rules.spawn import RUN_TOKEN
+from ocs.spec import Job, Shell, Spawn
+from ocs.store import record_process, spawning
 from tasks import secrets
 from tasks.adapter import runtime
 from tasks.adapter.transient import retry_transient
@@ -18,15 +21,29 @@ from tasks.strategies import environment
 from tasks.strategies.shell import run_shell
 from tasks.strategies.work import Work
 
+NO_TOKEN: Mapping[str, str] = MappingProxyType({})
+
 
 async def run_job(command: Shell, work: Work) -> DispatchResult:
-    """The job's command."""
-    return await run_command(command, work, work.job.run.timeout)
+    """The job's command, which is told by what it is known where it may start others."""
+    token = await _token(work.context.run_id, work.job, work.job.spawn) if work.job.spawn else {}
+    return await run_command(command, work, work.job.run.timeout, token)
 
 
-async def run_command(command: Shell, work: Work, timeout: timedelta) -> DispatchResult:
-    """A command of the job, for so long at most."""
+async def _token(run_id: UUID, job: Job, grant: Spawn) -> dict[str, str]:
+    async def issue() -> str:
+        tells = job.deliver.named if job.deliver else ()
+        return await spawning.issue_token(await runtime.store(), run_id, grant, tells)
+
+    return {RUN_TOKEN: await retry_transient(f"make the token of run {run_id}", issue)}
+
+
+async def run_command(
+    command: Shell, work: Work, timeout: timedelta, token: Mapping[str, str] = NO_TOKEN
+) -> DispatchResult:
+    """A command of the job, for so long at most; `token` is a secret of the run itself."""
     values = await retry_transient("look up the job's secrets", partial(secrets.resolve, command.secrets))
+    values |= token
     for warning in secrets.warnings_about(values):
         get_run_logger().warning("%s", warning)
     return await run_shell(

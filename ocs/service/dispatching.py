@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
-from ocs.errors import InvalidJob, Problem, Refused
+from ocs.errors import InvalidJob, Problem, Refused, SpawnRefused
 from ocs.rules.attribution import Attribution
 from ocs.rules.tasks import TEMPLATE, TaskStatus, Wish, checked_key, checked_label, checked_report, document
 from ocs.rules.trackers import checked_tracker
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
     from prefect.client.orchestration import PrefectClient
 
+    from ocs.rules.spawn import Asker
     from ocs.spec import Job
     from ocs.store import Store
     from ocs.store.membership import NewTracker
     from ocs.store.tables import Run
     from ocs.store.tasks import Begun, NewTask, Told
 
+T = TypeVar("T")
 OPTIONS = {
     "run.agent.message": "text",
     "run.agent.agent": "agent",
@@ -64,27 +66,34 @@ async def start(
     wishes: Sequence[tuple[Wish, Place]],
     *,
     tracker: NewTracker | None = None,
+    asker: Asker | None = None,
     by: Attribution,
 ) -> list[tuple[Begun, UUID | None]]:
     """Start tasks, all or none, and send them; returns each with its flow run (None: it is sent later).
 
-    `tracker` is made for those that name it, unless one of its name is open.
+    `tracker` is made for those that name it, unless one of its name is open. `asker` is the run that wants them, where
+    it is one.
 
     Raises:
+        SpawnRefused: the run that asks may not start them; the audit trail has it.
         NotFound: a template is not rolled out, a task that is to be gone on with is unknown, or a tracker is.
         InvalidJob: what is asked for cannot be run; everything that is wrong is told, with its place.
         Refused: a label is that of a task that has not ended, or too many wait.
     """
-    from ocs.store import tasks
+    from ocs.store import spawning, tasks
     from tasks.adapter.publish import publish
 
+    wished = [wish for wish, _ in wishes]
+    if asker is not None:
+        # Before it is said which templates and labels there are.
+        await _audited(store, asker, wished, by, spawning.objected(store, asker, wished, by.now))
     templates = {name: await _template(client, name) for name in sorted({wish.template for wish, _ in wishes})}
     named = [(*_named(wish, place), place) for wish, place in wishes]
     known = await tasks.known_keys(store, [wish.key for wish, _, _ in named if wish.key is not None])
     new: list[NewTask] = []
     problems: list[Problem] = []
     for wish, wrong, place in named:
-        found = wrong or await _new(store, templates[wish.template], wish, place, wish.key in known)
+        found = wrong or await _new(store, templates[wish.template], wish, place, wish.key in known, asker)
         if isinstance(found, list):
             problems += found
         else:
@@ -92,10 +101,25 @@ async def start(
     if problems:
         raise InvalidJob("Nothing was started.", problems=problems)
     most = {job.id: job.limits.max_queued for job in templates.values()}
-    begun = await tasks.start(store, new, max_queued=most, tracker=tracker, by=by)
+    ask = tasks.Ask(asker, [wish for wish, _, _ in named]) if asker else None
+    starting = tasks.start(store, new, max_queued=most, tracker=tracker, ask=ask, by=by)
+    begun = await (_audited(store, asker, wished, by, starting) if asker else starting)
     sent = await publish(client, store, [each.dispatch for each in begun if each.dispatch is not None])
     flow_runs = {dispatch_id: flow_run.id for dispatch_id, flow_run in sent.items()}
     return [(each, flow_runs.get(each.task.id)) for each in begun]
+
+
+async def _audited(
+    store: Store, asker: Asker, wishes: Sequence[Wish], by: Attribution, asking: Coroutine[Any, Any, T]
+) -> T:
+    """What a run asks for and is refused is audited."""
+    from ocs.store import spawning
+
+    try:
+        return await asking
+    except SpawnRefused as refused:
+        await spawning.note_refusal(store, asker, [wish.label for wish in wishes if wish.label], refused, by)
+        raise
 
 
 async def _template(client: PrefectClient, given: str) -> Job:
@@ -110,9 +134,12 @@ async def _template(client: PrefectClient, given: str) -> Job:
     return job
 
 
-async def _new(store: Store, template: Job, wish: Wish, place: Place, already: bool) -> NewTask | list[Problem]:
+async def _new(
+    store: Store, template: Job, wish: Wish, place: Place, already: bool, asker: Asker | None
+) -> NewTask | list[Problem]:
     """The task to write, or what is wrong with it. What was started `already` by its key is not asked whether it could
     be started again: a repetition is harmless however the first one stands by now."""
+    from ocs.rules.spawn import as_child, longer_than
     from ocs.spec import Agent, Job, unsupported, violations
     from ocs.store import agents, tasks
     from ocs.store.tasks import NewTask
@@ -123,9 +150,10 @@ async def _new(store: Store, template: Job, wish: Wish, place: Place, already: b
     if before is not None:
         wish = replace(wish, agent=wish.agent or before.task.agent, model=wish.model or before.task.model)
     found = document(template, wish)
+    found = as_child(found, asker) if asker else found
     wrong = violations(found)
     job = Job.model_validate(found) if not wrong else None
-    wrong = wrong or unsupported(cast("Job", job))
+    wrong = wrong or unsupported(cast("Job", job)) or (longer_than(template, cast("Job", job)) if asker else [])
     if job is None or wrong:
         return [place.problem(problem) for problem in wrong]
     work = cast("Agent", job.run.work)
@@ -134,7 +162,7 @@ async def _new(store: Store, template: Job, wish: Wish, place: Place, already: b
         if not (to := await agents.results_of(store, work.agent)):
             hint = f"{NO_RECEIVER} Or, for all tasks of {work.agent}: ocs agents set {work.agent} --to ops"
             return [place.problem(Problem("to", hint))]
-        return await _new(store, template, replace(wish, to=to), place, already)
+        return await _new(store, template, replace(wish, to=to), place, already, asker)
     return NewTask(
         label=wish.label,
         template=template.id,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ocs.spec.run import Agent, Main, Retrieval, Run, Shell, Watchdog
     from ocs.spec.schedule import Schedule, Times
     from ocs.spec.schema import job_schema
+    from ocs.spec.spawn import Spawn
     from ocs.spec.support import unsupported
     from ocs.spec.written import format_duration, format_size, is_slug, parse_duration, parse_size
 
@@ -59,6 +60,7 @@ HOMES = {
         "Times",
     ),
     "ocs.spec.schema": ("job_schema",),
+    "ocs.spec.spawn": ("Spawn",),
     "ocs.spec.support": ("unsupported",),
     "ocs.spec.written": ("format_duration", "format_size", "is_slug", "parse_duration", "parse_size"),
 }
@@ -78,6 +80,7 @@ __all__ = [
     "Run",
     "Schedule",
     "Shell",
+    "Spawn",
     "Times",
     "Watchdog",
     "check_catalogue",

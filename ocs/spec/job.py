@@ -13,12 +13,15 @@ from ocs.spec.expect import Expect, expectation_rules
 from ocs.spec.policies import Approval, Deliver, Lifecycle, Limits, Output, Retry
 from ocs.spec.run import Agent, Run
 from ocs.spec.schedule import Schedule
+from ocs.spec.spawn import Spawn
 from ocs.spec.trust import Authorization, Contract, Evidence, Identity
 from ocs.spec.values import Maybe200, Maybe256, Maybe4096, Part, Slug, Text200, Text256, broken
 from ocs.spec.written import quoted
 
 OUR_TAGS = ("job:", "after:", "project:", "kind:", "parent-run:", "retry-of:", "ocs:")
 """What deployments and runs are found by; a job that took one for itself would be taken for another."""
+SPAWNERS = ("shell", "agent")
+"""Strategies whose work can ask for a task or a job."""
 
 
 def _free(tag: str) -> str:
@@ -68,6 +71,8 @@ class Job(Part):
     """How much of its output is kept."""
     lifecycle: Lifecycle = Lifecycle()
     """When it goes away."""
+    spawn: Spawn | None = None
+    """What its runs may start by themselves; nothing when absent."""
     identity: Identity | None = None
     """As whom it runs."""
     authorization: Authorization | None = None
@@ -113,6 +118,8 @@ def _across_fields(job: Job) -> Iterator[tuple[str, str]]:
             yield "after.job", "a job cannot run after itself; name another job"
     yield from _delivery(job)
     yield from _fallbacks(job)
+    if job.spawn is not None and job.run.strategy not in SPAWNERS:
+        yield "spawn", "is for jobs with run.shell or run.agent; take it out"
     yield from expectation_rules(job)
     blob = (job.identity.document if job.identity else None) or {}
     if job.run.strategy != "shell":

@@ -19,6 +19,7 @@ from ocs.store.messages import prune_messages
 from ocs.store.occurrences import behind, caught_up_until
 from ocs.store.outbox import OPEN
 from ocs.store.running import is_unfinished
+from ocs.store.spawning import prune_spawned
 from ocs.store.tables import Approval, DispatchRow, Run
 from ocs.store.tasks import prune_tasks
 from ocs.store.trackers import prune_trackers
@@ -44,6 +45,7 @@ class Pruned:
     incidents: int = 0
     tasks: int = 0
     trackers: int = 0
+    spawned: int = 0
 
     @property
     def total(self) -> int:
@@ -70,6 +72,7 @@ async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: date
         await prune_incidents(store, before=now - INCIDENTS_KEPT),
         await prune_tasks(store, before=now - DISPATCHES_KEPT),
         await prune_trackers(store, before=now - TRACKERS_KEPT),
+        await prune_spawned(store, before=now - DISPATCHES_KEPT),
     )
 
 

@@ -17,9 +17,10 @@ from ocs.errors import NotFound, Refused
 from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
-from ocs.rules.tasks import Report, TaskStatus, status_of
+from ocs.rules.spawn import Asker
+from ocs.rules.tasks import Report, TaskStatus, Wish, status_of
 from ocs.rules.wording import SHORT, local
-from ocs.store import membership
+from ocs.store import membership, spawning
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.membership import NewTracker
@@ -47,6 +48,14 @@ class NewTask:
     key: str | None = None
     goes_on_with: Task | None = None
     track: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A run asks for tasks, in the words of these wishes."""
+
+    asker: Asker
+    wishes: Sequence[Wish]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +91,32 @@ async def start(
     *,
     max_queued: Mapping[str, int],
     tracker: NewTracker | None = None,
+    ask: Ask | None = None,
     by: Attribution,
 ) -> list[Begun]:
     """Write tasks, all or none of them. `max_queued` says of each template how many may wait.
 
-    They join the trackers that they name; `tracker` is made for them unless one of its name is open.
+    They join the trackers that they name; `tracker` is made for them unless one of its name is open. With `ask` it is
+    a run that wants them: each is noted as its child, and one that it has asked for before is there already.
 
     Raises:
         NotFound: there is no such tracker.
+        SpawnRefused: the run that asks may not start them.
         Refused: a label is that of a task that has not ended, or stands there twice, too many tasks wait, or a
             tracker has ended.
     """
     templates = sorted({each.template for each in new})
-    locks = ("tasks", membership.LOCK, *(f"job:{template}" for template in templates))
+    locks = ("tasks", membership.LOCK, spawning.LOCK, *(f"job:{template}" for template in templates))
     async with store.transaction(lock=locks) as session:
-        known = await _by_key(session, [each.key for each in new if each.key])
-        to_write = [each for each in new if each.key is None or each.key not in known]
+        before = await _before(session, new, ask)
+        to_write = [each for each, known in zip(new, before, strict=True) if known is None]
+        if ask is not None:
+            wished = [wish for wish, known in zip(ask.wishes, before, strict=True) if known is None]
+            await spawning.check(session, ask.asker, wished, by.now)
         await _refuse_open(session, to_write)
         await _refuse_shared(session, to_write)
         await _refuse_too_many(session, Counter(each.template for each in to_write), max_queued)
-        begun = [known[each.key] if each.key in known else _write(session, each, by) for each in new]
+        begun = [known or _write(session, each, ask, by) for each, known in zip(new, before, strict=True)]
         joining: dict[str, list[Task]] = {}
         for each, one in zip(new, begun, strict=True):
             if each.track is not None and not one.already:
@@ -221,6 +236,16 @@ async def prune_tasks(store: Store, *, before: datetime) -> int:
         return int(getattr(await session.execute(past), "rowcount", 0))
 
 
+async def _before(session: AsyncSession, new: Sequence[NewTask], ask: Ask | None) -> list[Begun | None]:
+    """What was started of it before: by its key, or by the line of descent of the run that asks, by its label."""
+    if ask is None:
+        keys = await _by_key(session, [each.key for each in new if each.key])
+        return [keys.get(each.key) if each.key else None for each in new]
+    labels = await spawning.known(session, ask.asker, [each.label for each in new if each.label])
+    found = [await session.get(Task, labels[each.label]) if each.label in labels else None for each in new]
+    return [Begun(task, None) if task else None for task in found]
+
+
 async def _by_key(session: AsyncSession, keys: Sequence[str]) -> dict[str | None, Begun]:
     known: dict[str | None, Begun] = {}
     for start_at in range(0, len(keys), AT_ONCE):
@@ -284,7 +309,7 @@ async def _refuse_too_many(session: AsyncSession, wanted: Mapping[str, int], max
             )
 
 
-def _write(session: AsyncSession, new: NewTask, by: Attribution) -> Begun:
+def _write(session: AsyncSession, new: NewTask, ask: Ask | None, by: Attribution) -> Begun:
     row = DispatchRow(
         id=uuid4(),
         job_id=new.template,
@@ -306,7 +331,11 @@ def _write(session: AsyncSession, new: NewTask, by: Attribution) -> Begun:
         created_at=by.now,
     )
     session.add_all((row, task))
-    record(session, "dispatch", job_id=new.template, by=by, after={"task": str(task.id), "label": task.label})
+    asker = ask.asker if ask else None
+    if asker is not None:
+        spawning.note(session, asker, row.id, label=task.label, job_id=new.template, now=by.now)
+    after = {"task": str(task.id), "label": task.label, **({"asked_by": str(asker.run_id)} if asker else {})}
+    record(session, "dispatch", job_id=new.template, by=by, after=after)
     return Begun(task, pending(row))
 
 

@@ -85,10 +85,12 @@ def start(
 async def _start(wish: Wish, *, wait: bool) -> int:
     from ocs.service.dispatching import Place, task_view
     from ocs.service.dispatching import start as start_tasks
+    from ocs.service.spawning import who_asks
     from ocs.store import tasks
 
     async with session.server() as client, session.store() as store:
-        ((begun, flow_run_id),) = await start_tasks(client, store, [(wish, Place())], by=person())
+        asker, by = await who_asks(store, person())
+        ((begun, flow_run_id),) = await start_tasks(client, store, [(wish, Place())], asker=asker, by=by)
         label = begun.task.label
         if wait:
             tell(f"Started {label}.")
@@ -107,7 +109,7 @@ def _sent(flow_run_id: UUID | None) -> dict[str, Any]:
 def _started(begun: Begun, flow_run_id: UUID | None) -> str:
     label = begun.task.label
     if begun.already:
-        return f"{label} was started before, with the same key.  See: ocs dispatch show {label}"
+        return f"{label} was started before, by the same wish.  See: ocs dispatch show {label}"
     where = session.flow_run_link(flow_run_id) if flow_run_id else None
     return f"Started {label} with {begun.task.agent}, as {begun.task.template}.  {where or 'It is sent later.'}"
 
@@ -132,9 +134,12 @@ def batch(
     ] = None,
 ) -> None:
     """Start many tasks, all or none; each line has the names of start's options, and what is given here is for all."""
+    from ocs.service.spawning import is_a_run
     from ocs.service.wishes import batch as read_batch
     from ocs.service.wishes import options
 
+    if is_a_run():
+        raise UsageError("A run starts its tasks one by one: ocs dispatch start --label NAME")
     if slots is not None and pool is None:
         raise UsageError("--slots is a number of a pool's slots; name the pool: --pool night")
     if track is None and (then is not None or summary_to):
