@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from blocks.gateway import BLOCK, OpenClawGateway
 from ocs.rules.prompt import AGAIN, NOT_REPORTED
-from ocs.store import inbox
-from tests.cli.command import Ocs
+from ocs.store import audit, inbox
+from tests.cli.command import OCS, Ocs
 from tests.cli.forked import Mother
 from tests.e2e.system import RunningSystem
 from tests.gateway.server import CHAT, INVOKE, Connection, Server, serving, well
@@ -265,3 +265,44 @@ async def test_a_team_passes_its_gate_and_a_batch_ends_in_one_digest(
     assert "has ended (completed" in late["error"]["message"]
     assert [each["name"] for each in (await call("team", "show", word))["team"]["gates"]] == [gate]
     assert (await call("agents", "show", "main"))["agent"]["last_seen_at"]
+
+
+async def test_a_run_starts_what_its_job_may_and_asks_again_for_the_same(
+    ocs: RunningSystem, server: Server, prefect_server: str
+) -> None:
+    """A shell job, known by its token; its second attempt asks for the same child, and for what it may not have."""
+    word = ocs.id("t")
+
+    async def answer(connection: Connection) -> None:
+        if connection.request.path != CHAT:
+            await well(connection)
+            return
+        await connection.stream()
+        await connection.say("Followed up.")
+        await connection.done()
+
+    server.answer = answer
+    template = {"agent": {"message": "-", "session": "task", "read_only": True}, "timeout": "5m"}
+    ocs.write("coder", run=template, deliver={"when": "never", "opt_out_reason": "x"})
+    start = f"{OCS} dispatch start 'Look once more.' --tell {word}"
+    wanted = f"{start} --label {word} --as {ocs.id('coder')} || exit 9"
+    script = f"{wanted}\n{start} --label {word}-2 --check true\necho [$OCS_RUN_TOKEN]; exit 1"
+    run = {"shell": {"command": script, "env": {"PREFECT_API_URL": prefect_server}}}
+    ocs.write("asks", run=run, spawn={"may": [ocs.id("coder")]}, retry={"max": 1, "delay": "1s"})
+    await ocs.deploy()
+    await ocs.run("asks")
+    first, second = await ocs.ended("asks", count=2)
+    assert f"Started {word} with main, as {ocs.id('coder')}." in first.stdout
+    assert f"{word} was started before" in second.stdout
+    refusal = f'as: {ocs.id("asks")} may not start "subagent"; it may start {ocs.id("coder")}'
+    for attempt in (first, second):
+        assert (attempt.exit_code, "[********]" in attempt.stdout) == (1, True)
+        assert (refusal in attempt.stderr, "check: is a shell command" in attempt.stderr) == (True, True)
+    child = await ocs.ended_run("coder")
+    assert child.stdout == "Followed up."
+    (message,) = await ocs.eventually(lambda: inbox.inbox(ocs.store, word, now=ocs.now()))
+    assert message.body.startswith("Followed up.")
+    (begun,) = [each for each in await audit.events(ocs.store, job=ocs.id("coder")) if each.action == "dispatch"]
+    assert (begun.source, begun.actor) == ("run", f"{ocs.id('asks')} (run {str(first.id)[:8]})")
+    refused = [each.run_id for each in await audit.events(ocs.store, job=ocs.id("asks")) if "refused" in each.action]
+    assert refused == [second.id, first.id]
