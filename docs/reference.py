@@ -181,7 +181,7 @@ def _default(key: str, value: Mapping[str, Any], group: Mapping[str, Any]) -> st
 
 def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     inner = getattr(command, "commands", {})
-    if not inner:
+    if not inner or (command.callback is not None and len(path) > 1):
         yield path, command
     for name in inner:
         yield from _commands(inner[name], (*path, name))

@@ -107,6 +107,16 @@ async def _agent_ids(store: Store) -> list[str]:
     return [known.id for known in await agents.agents(store)]
 
 
+def _callers(incomplete: str) -> Iterator[str]:
+    yield from _beginning(incomplete, lambda: session.run(_in_store(_token_names)))
+
+
+async def _token_names(store: Store) -> list[str]:
+    from ocs.store import tokens
+
+    return [token.name for token in await tokens.tokens(store)]
+
+
 async def _in_store(read: Callable[[Store], Awaitable[list[T]]]) -> list[T]:
     if not session.has_store():
         return []
@@ -126,6 +136,7 @@ PoolName = Annotated[str, typer.Argument(help="Its name, as in limits.pool.", au
 TrackerName = Annotated[str, typer.Argument(help="The tracker's name.", autocompletion=_trackers)]
 TeamName = Annotated[str, typer.Argument(help="The team's name.", autocompletion=_teams)]
 AgentName = Annotated[str, typer.Argument(help="The agent's id.", autocompletion=_agents)]
+CallerName = Annotated[str, typer.Argument(help="The caller's name.", autocompletion=_callers)]
 Receivers = Annotated[
     list[str] | None,
     typer.Option("--to", help="Who hears of its end: ops, telegram:4711. Repeatable.", autocompletion=target_names),

@@ -17,7 +17,12 @@ OURS = "ocs.cli"
 
 
 class Group(TyperGroup):
-    """Typer prints help before anybody could object to it in one JSON document."""
+    """Typer prints help before anybody could object to it in one JSON document.
+
+    `module` is where stands what it does by itself; None when it does nothing, or that is loaded.
+    """
+
+    module: str | None = None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args and Mode.json and self.no_args_is_help:
@@ -33,7 +38,17 @@ class Group(TyperGroup):
         command = self.commands[name]
         if isinstance(command, Listed):
             command = self.commands[name] = command.load()
+        elif isinstance(command, Group):
+            command.load_itself()
         return command
+
+    def load_itself(self) -> None:
+        """Import what it does without one of its commands."""
+        if self.module is None:
+            return
+        app: typer.Typer = importlib.import_module(f"{OURS}.{self.module}").app
+        own = typer.main.get_group(app)
+        self.callback, self.params, self.epilog, self.module = own.callback, own.params, own.epilog, None
 
 
 class Listed(TyperCommand):
@@ -66,4 +81,7 @@ def load_all(group: Group) -> Group:
 
 
 def _branch(name: str, branch: Branch) -> Group:
-    return put_into(Group(name=name, help=branch.summary, no_args_is_help=True), branch.commands)
+    alone = branch.module is not None
+    group = Group(name=name, help=branch.summary, invoke_without_command=alone, no_args_is_help=not alone)
+    group.module = branch.module
+    return put_into(group, branch.commands)

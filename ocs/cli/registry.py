@@ -20,10 +20,11 @@ class Command(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """A group of commands."""
+    """A group of commands. One that does something by itself has a module, whose `app` has that as its callback."""
 
     summary: str
     commands: Mapping[str, Branch | Command]
+    module: str | None = None
 
 
 COMMANDS: Mapping[str, Branch | Command] = {
@@ -273,9 +274,25 @@ COMMANDS: Mapping[str, Branch | Command] = {
             ),
         },
     ),
-    "mcp": Command(
-        "commands.mcp",
+    "mcp": Branch(
         "Serve the tools of an MCP server to an agent over standard input and output, until the input ends.",
+        {
+            "token": Branch(
+                "Tokens: who may use the tools over HTTP (ocs mcp --http), and which.",
+                {
+                    "create": Command(
+                        "commands.mcp_tokens",
+                        "Make a token for a caller of ocs mcp --http, and show it: this once, for only its digest is kept.",
+                    ),
+                    "list": Command("commands.mcp_tokens", "List who has a token, and what each may do."),
+                    "revoke": Command(
+                        "commands.mcp_tokens",
+                        "Revoke a caller's token: its next call is refused, also one of a session that is open.",
+                    ),
+                },
+            ),
+        },
+        module="commands.mcp",
     ),
     "agents": Branch(
         "Agents: which work now, what they can do, and where their results go.",

@@ -6,6 +6,7 @@ from sqlmodel import SQLModel
 import ocs.store.tables  # pyright: ignore[reportUnusedImport]  its tables are migrated to
 import ocs.store.tables_delivery  # pyright: ignore[reportUnusedImport]  its tables are migrated to
 import ocs.store.tables_incidents  # pyright: ignore[reportUnusedImport]  its tables are migrated to
+import ocs.store.tables_mcp  # pyright: ignore[reportUnusedImport]  its tables are migrated to
 import ocs.store.tables_messages  # pyright: ignore[reportUnusedImport]  its tables are migrated to
 import ocs.store.tables_spawn  # pyright: ignore[reportUnusedImport]  its tables are migrated to
 import ocs.store.tables_tasks  # noqa: F401  # pyright: ignore[reportUnusedImport]  its table is migrated to
