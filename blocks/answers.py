@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -38,8 +38,14 @@ async def document(response: httpx.Response, *, hide: str) -> Mapping[str, Any]:
     return cast("dict[str, Any]", answer)
 
 
-async def reply(response: httpx.Response, *, hide: str) -> AsyncGenerator[str]:
-    """The pieces of a chat reply, in whole characters; an empty one is a sign of life.
+def nobody(_usage: object) -> None:
+    """Takes what nobody wants to know."""
+
+
+async def reply(
+    response: httpx.Response, *, hide: str, on_usage: Callable[[object], None] = nobody
+) -> AsyncGenerator[str]:
+    """The pieces of a chat reply, in whole characters; an empty one is a sign of life. `on_usage` gets its usage.
 
     Raises:
         GatewayError: the turn failed, the reply broke off or never ends, or what came is no reply.
@@ -59,7 +65,7 @@ async def reply(response: httpx.Response, *, hide: str) -> AsyncGenerator[str]:
         for data in complete:
             if data == DONE:
                 return
-            text, last = _chunk(data, hide, begun=begun)
+            text, last = _chunk(data, hide, on_usage, begun=begun)
             begun, finished = begun or bool(text), finished or last
             yield pieces.feed(text)
         if not complete:
@@ -113,7 +119,7 @@ def _messages(data: str) -> list[Mapping[str, Any]]:
     return [cast("dict[str, Any]", row) for row in found if isinstance(row, dict)]
 
 
-def _chunk(data: str, hide: str, *, begun: bool) -> tuple[str, bool]:
+def _chunk(data: str, hide: str, on_usage: Callable[[object], None], *, begun: bool) -> tuple[str, bool]:
     """The text of one event of a reply, and whether it is the last."""
     try:
         event: Any = json.loads(data)
@@ -124,6 +130,8 @@ def _chunk(data: str, hide: str, *, begun: bool) -> tuple[str, bool]:
     found = cast("dict[str, Any]", event)
     if "error" in found:
         raise _failed(_message(found), hide, begun=begun)
+    if found.get("usage") is not None:
+        on_usage(found["usage"])
     choices = found.get("choices")
     choice = cast("Any", choices)[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -147,8 +147,8 @@ class OpenClawGateway(Block):
         async with self._response("GET", "/v1/models", self.token, patience=self.request_timeout) as response:
             await answers.document(response, hide=_value(self.token))
 
-    async def chat(self, turn: ChatTurn) -> AsyncGenerator[str]:
-        """The reply of an agent, piece by piece; an empty piece is a sign of life.
+    async def chat(self, turn: ChatTurn, on_usage: Callable[[object], None] = answers.nobody) -> AsyncGenerator[str]:
+        """The reply of an agent, piece by piece; an empty piece is a sign of life. `on_usage` gets what it has used.
 
         How long to wait for the next piece is the caller's decision: closing the iterator closes the connection,
         which cancels the turn in the gateway.
@@ -164,10 +164,11 @@ class OpenClawGateway(Block):
             "model": f"openclaw/{turn.agent}",
             "messages": [{"role": "user", "content": turn.message}],
             "stream": True,
+            "stream_options": {"include_usage": True},
         }
         path = "/v1/chat/completions"
         async with self._response("POST", path, self.token, body=body, headers=headers, patience=None) as response:
-            async for piece in answers.reply(response, hide=_value(self.token)):
+            async for piece in answers.reply(response, hide=_value(self.token), on_usage=on_usage):
                 yield piece
 
     async def invoke_tool(self, tool: str, args: Mapping[str, Any], *, session_key: str = "main") -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_logger
 
+from ocs.rules.costs import Tokens, tokens_of, told, total_of
 from ocs.rules.dispatch import DispatchContext, DispatchResult, StreamOutput
 from ocs.rules.markdown import code, code_block, sentence
 from ocs.rules.plain_text import without_blank_ends
@@ -89,6 +90,8 @@ def _headline(
         "Started in": _in_a_cell(result.folder) if result.folder else None,
         "Conversation": _in_a_cell(result.session_key) if result.session_key else None,
         "Found": result.finding,
+        "Used": _used(result),
+        "Cost": told(total_of(result.used)) if result.used else None,
         "Why it ran": f"{dispatch.kind}, attempt {dispatch.attempt}",
         "Run": f"`{context.run_id}`",
         "Caused by": _run_link(dispatch.source_run, came_from),
@@ -96,6 +99,14 @@ def _headline(
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items() if value)
     return f"## {sentence(job.name or job.id)}\n\n{sentence(outcome.why)}\n\n| | |\n|---|---|\n{rows}"
+
+
+def _used(result: DispatchResult) -> str | None:
+    tokens = tokens_of(result.used)
+    if tokens == Tokens():
+        return None
+    models = ", ".join(_in_a_cell(use.model) for use in result.used if use.model)
+    return f"{tokens.read:,} tokens read, {tokens.output:,} written{f' by {models}' if models else ''}"
 
 
 def _run_link(run_id: UUID | None, came_from: Mapping[UUID, Forebear]) -> str | None:

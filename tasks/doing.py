@@ -12,7 +12,7 @@ from prefect.logging import get_logger
 
 from ocs.errors import StoreAway
 from ocs.rules import activity
-from ocs.rules.activity import Used
+from ocs.rules.costs import Price, Tally, Use
 from ocs.store import tasks as tasks_in_store
 from ocs.timing import timing
 from tasks.adapter import runtime
@@ -21,24 +21,30 @@ from tasks.adapter import runtime
 class Doing:
     """Takes in the messages of a run's session; `show` gets a line for each thing that the agent does."""
 
-    def __init__(self, run_id: UUID, show: Callable[[str], None]) -> None:
+    def __init__(self, run_id: UUID, show: Callable[[str], None], prices: Mapping[str, Price]) -> None:
         self._run_id = run_id
         self._show = show
         self._doing: str | None = None
-        self._used = Used()
+        self._tally = Tally(prices)
         self._is_new = False
 
     @property
-    def used(self) -> Used:
-        """What it has used by now."""
-        return self._used
+    def used(self) -> tuple[Use, ...]:
+        """What it has used by now, of each model."""
+        return tuple(self._tally.uses.values())
 
     def take(self, message: Mapping[str, Any]) -> None:
         """The next message."""
-        self._used += activity.used(message)
+        if (call := activity.model_call(message)) is not None:
+            self._tally = self._tally.with_call(call)
         if (doing := activity.doing(message)) is not None:
             self._doing = doing
             self._show(doing)
+        self._is_new = True
+
+    def take_usage(self, usage: object, model: str | None) -> None:
+        """What a turn has used whose messages are not seen."""
+        self._tally = self._tally.with_call(activity.turn_usage(usage, model))
         self._is_new = True
 
     @contextlib.asynccontextmanager
@@ -61,15 +67,12 @@ class Doing:
         if not self._is_new:
             return
         self._is_new = False
-        used = self._used
         try:
             await tasks_in_store.note_activity(
                 await runtime.store(),
                 self._run_id,
                 doing=self._doing,
-                tokens_in=used.tokens_in,
-                tokens_out=used.tokens_out,
-                cost_usd=used.cost_usd,
+                uses=self.used,
                 now=runtime.clock(),
             )
         except StoreAway as away:  # no reason for a run to fail or to wait

@@ -14,6 +14,7 @@ from blocks.gateway import ChatTurn, OpenClawGateway, gateway
 from ocs import tracing
 from ocs.rules import prompt, retrieval
 from ocs.rules import session_key as session
+from ocs.rules.costs import Price, tokens_of
 from ocs.rules.dispatch import DispatchContext, DispatchKind, DispatchResult, RunStatus, StreamOutput
 from ocs.rules.model_choice import Asked, model_of
 from ocs.rules.prompt import Parent
@@ -21,7 +22,7 @@ from ocs.rules.retrieval import CANDIDATES, Earlier
 from ocs.rules.session_key import Before
 from ocs.rules.trackers import results
 from ocs.spec import Agent, Job, Main
-from ocs.store import Store, inbox, queries, record_session, steers, trackers
+from ocs.store import Store, costs, inbox, queries, record_session, steers, trackers
 from ocs.store.tables import Run
 from ocs.store.tables_tasks import Task
 from ocs.store.tasks import task_of_dispatch
@@ -31,6 +32,7 @@ from tasks.doing import Doing
 from tasks.done import checked, reported
 from tasks.steering import Ear
 from tasks.strategies.agent import run_turn, send_event
+from tasks.strategies.conversation import Watch
 from tasks.strategies.work import Work
 
 
@@ -74,7 +76,7 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
     profile = None if task.session == "main" else task.auth_profile
     goes_on = earlier is not None or (lineage.task is not None and lineage.task.conversation != lineage.task.id)
     turn = ChatTurn(task.agent, _asked(message, earlier, lineage.before), key, model, profile)
-    doing = Doing(work.context.run_id, partial(work.show, "activity"))
+    doing = Doing(work.context.run_id, partial(work.show, "activity"), await _prices())
     ear = await _ear(reached, lineage, work, key, anew=lineage.before is not None and earlier is None)
     take = partial(
         run_turn,
@@ -84,7 +86,7 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
         output=work.job.output,
         artifacts=work.artifacts,
         on_line=partial(work.show, "stdout"),
-        watch=_both(doing, ear),
+        watch=Watch(_both(doing, ear), partial(doing.take_usage, model=model)),
     )
 
     async def done(result: DispatchResult) -> DispatchResult:
@@ -100,11 +102,19 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
                 result = await done(await take(turn, goes_on=goes_on))
             else:
                 result = await _steered(ear, turn, partial(take, ear=ear), done, goes_on=goes_on)
-        used = {"gen_ai.usage.input_tokens": doing.used.tokens_in, "gen_ai.usage.output_tokens": doing.used.tokens_out}
-        traced.say({name: tokens or None for name, tokens in used.items()})
+        tokens = tokens_of(doing.used)
+        used = {"gen_ai.usage.input_tokens": tokens.read, "gen_ai.usage.output_tokens": tokens.output}
+        traced.say({name: number or None for name, number in used.items()})
         if result.status is not RunStatus.OK:
             traced.fail(str(result.status))
-        return result
+        return replace(result, used=doing.used)
+
+
+async def _prices() -> dict[str, Price]:
+    async def look_up() -> dict[str, Price]:
+        return await costs.prices(await runtime.store())
+
+    return await retry_transient("look up the prices of models", look_up)
 
 
 def _traced(turn: ChatTurn) -> contextlib.AbstractContextManager[tracing.Span]:

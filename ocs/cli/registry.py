@@ -59,6 +59,10 @@ COMMANDS: Mapping[str, Branch | Command] = {
         "Say of every occurrence of a job what became of it, and why: also of those while everything was down.",
     ),
     "calendar": Command("commands.why", "Show a week of one job or of all: what ran, what did not, what is to come."),
+    "costs": Command(
+        "commands.costs",
+        "Show what turns of agents have used and cost, and what this month comes to. Unknown is never taken for 0.",
+    ),
     "jobs": Branch(
         "Jobs: list, add, change, run.",
         {
@@ -359,6 +363,23 @@ COMMANDS: Mapping[str, Branch | Command] = {
             ),
             "set": Command(
                 "commands.pools", "Set how many runs of a pool's jobs may execute at the same time. Running ones go on."
+            ),
+        },
+    ),
+    "prices": Branch(
+        "Prices: what models cost, in US dollars for a million tokens.",
+        {
+            "list": Command(
+                "commands.prices",
+                "List the prices that were set. Of other models that of the gateway counts, where it knows one.",
+            ),
+            "set": Command(
+                "commands.prices",
+                "Set what a model costs from now on. It takes the place of the gateway's own price of it.",
+            ),
+            "remove": Command(
+                "commands.prices",
+                "Forget the price of a model. From then on the gateway's own counts, where it knows one.",
             ),
         },
     ),

@@ -1,35 +1,22 @@
-"""Activity: what a message in a session's history shows of what its agent does, and what its model calls have used."""
+"""Activity: what a message in a session's history shows of what its agent does, and the model call behind it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
+from ocs.rules.costs import Call, Tokens, micros_told
 from ocs.rules.plain_text import one_line
 
 SHOWN = 200
+LONGEST_NAME = 256
 TELLING = ("command", "path", "query", "url", "task", "message", "title")
 """Of a tool's arguments the first of these says most."""
-MOST_TOKENS = 2**63 - 1
-"""What a column holds: nonsense of a gateway must not keep a run from being recorded."""
+OF_THE_GATEWAY = "openclaw"
+"""The provider of messages that the gateway itself puts into a session; no model was called for them."""
 SEARCHED = "tool_call"
 """The tool by which the gateway has others called that it keeps behind a search."""
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What model calls have used: tokens read and written, and US dollars, where the gateway knows prices."""
-
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost_usd: float = 0.0
-
-    def __add__(self, other: Used) -> Used:
-        tokens_in = min(self.tokens_in + other.tokens_in, MOST_TOKENS)
-        tokens_out = min(self.tokens_out + other.tokens_out, MOST_TOKENS)
-        return Used(tokens_in, tokens_out, self.cost_usd + other.cost_usd)
 
 
 def place_of(message: Mapping[str, Any]) -> int:
@@ -51,12 +38,32 @@ def doing(message: Mapping[str, Any]) -> str | None:
     return "writes its answer" if message.get("stopReason") == "stop" else None
 
 
-def used(message: Mapping[str, Any]) -> Used:
-    """What the model call behind this message has used; cached tokens are tokens that were read."""
+def model_call(message: Mapping[str, Any]) -> Call | None:
+    """The model call behind this message, None where there is none.
+
+    One that failed in the provider is none: nothing was used. Of one that was broken off nobody knows what it has used.
+    """
+    provider, model = message.get("provider"), message.get("model")
+    if message.get("role") != "assistant" or "usage" not in message or provider == OF_THE_GATEWAY:
+        return None
+    named = f"{provider}/{model}" if isinstance(provider, str) and isinstance(model, str) else ""
     usage = _inside(message, "usage")
-    read = sum(_number(usage.get(name)) for name in ("input", "cacheRead", "cacheWrite"))
-    cost = _number(_inside(usage, "cost").get("total"))
-    return Used(int(read), int(_number(usage.get("output"))), float(cost))
+    read, cached, stored, written = (
+        _number(usage.get(name)) for name in ("input", "cacheRead", "cacheWrite", "output")
+    )
+    tokens = Tokens(read, cached, stored, written)
+    if tokens == Tokens():
+        return None if message.get("stopReason") == "error" else Call(one_line(named, LONGEST_NAME), None)
+    return Call(one_line(named, LONGEST_NAME), tokens, micros_told(_inside(usage, "cost").get("total")))
+
+
+def turn_usage(usage: object, model: str | None) -> Call:
+    """What a turn has used whose messages are not seen: tokens alone, as its reply ends with."""
+    said = cast("dict[str, Any]", usage) if isinstance(usage, dict) else {}
+    read, written = _number(said.get("prompt_tokens")), _number(said.get("completion_tokens"))
+    cached = min(_number(_inside(said, "prompt_tokens_details").get("cached_tokens")), read)
+    tokens = Tokens(read - cached, cached, 0, written)
+    return Call(model or "", tokens if tokens != Tokens() else None)
 
 
 def _call(part: Mapping[str, Any]) -> str:
@@ -73,6 +80,6 @@ def _inside(message: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
 
 
-def _number(value: object) -> float:
+def _number(value: object) -> int:
     """A count that can be one: never negative, no nonsense that a database would refuse."""
-    return value if isinstance(value, int | float) and 0 <= value < 2**53 and not isinstance(value, bool) else 0
+    return int(value) if isinstance(value, int | float) and 0 <= value < 2**53 and not isinstance(value, bool) else 0

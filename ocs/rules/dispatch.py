@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from ocs.rules.costs import Use
+
 
 class DispatchKind(StrEnum):
     """Why a run exists."""
@@ -111,6 +113,7 @@ class DispatchResult:
     `folder` is where its command started, `session_key` the agent's conversation, `finding` what a watchdog found.
     `cut_off` says that the turn may go on without us: the connection to the gateway broke, and it did not come back.
     `model_failed` says that it failed by the agent's model, so that another one may do it.
+    `used` is what its model calls have used, of each model.
     `declined` says that a person decided against the run: it never ran, and its failure children follow.
     """
 
@@ -138,6 +141,7 @@ class DispatchResult:
     model_failed: bool = False
     finding: str | None = None
     notes: tuple[str, ...] = ()
+    used: tuple[Use, ...] = ()
 
     @property
     def ended_as(self) -> RunStatus:

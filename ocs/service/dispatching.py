@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ocs.errors import InvalidJob, Problem, Refused, SpawnRefused
 from ocs.rules.attribution import Attribution
+from ocs.rules.costs import Total, dollars, total_of_runs
 from ocs.rules.tasks import TEMPLATE, TaskStatus, Wish, checked_key, checked_label, checked_report, document
 from ocs.rules.trackers import checked_tracker
 from ocs.service import session
@@ -276,7 +277,7 @@ def task_view(told: Told) -> dict[str, Any]:
     last, runs = told.last, told.runs
     read = [run.tokens_in for run in runs if run.tokens_in is not None]
     written = [run.tokens_out for run in runs if run.tokens_out is not None]
-    cost = [run.cost_usd for run in runs if run.cost_usd is not None]
+    cost = total_of_runs(Total(run.cost, run.cost_at_least) for run in runs if run.tokens_in is not None)
     return {
         "label": told.task.label,
         "id": str(told.task.id),
@@ -294,7 +295,8 @@ def task_view(told: Told) -> dict[str, Any]:
         "last_activity_at": last.last_activity_at if last else None,
         "doing": last.doing if last and told.status is TaskStatus.RUNNING else None,
         "tokens": {"in": sum(read), "out": sum(written)} if read or written else None,
-        "cost_usd": round(sum(cost), 6) if cost else None,
+        "cost_usd": dollars(cost.micros),
+        "cost_at_least": cost.at_least,
         "report": told.task.report,
         "summary": last.summary if last else "",
         "error": last.error if last else None,

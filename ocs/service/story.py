@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ocs.rules.costs import Use, dollars, total_of
 from ocs.rules.dispatch import DispatchKind
 from ocs.rules.wording import SHORT, local
 from ocs.service import session
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 async def story_of(store: Store, run: Run) -> dict[str, Any]:
     """The run's view with everything around it."""
-    from ocs.store import inbox, queries
+    from ocs.store import costs, inbox, queries
     from ocs.store.approvals import approvals_of_run, said_of
 
     (view,) = await _views(store, [run])
@@ -36,6 +37,7 @@ async def story_of(store: Store, run: Run) -> dict[str, Any]:
         "signal": run.signal,
         "session_key": run.session_key,
         "model": run.model,
+        **used_by(run, await costs.uses_of(store, run.id)),
         "finding": run.finding,
         "attempts": [{**_brief(view), "model": tried.model} for tried, view in zip(tries, attempts, strict=True)],
         "followed_by": [_brief(child) for child in children],
@@ -65,6 +67,28 @@ async def _tracker(store: Store, first: Run) -> str | None:
     if first.kind is not DispatchKind.CHAIN or first.dispatch_id is None:
         return None
     return await trackers.name_of_dispatch(store, first.dispatch_id)
+
+
+def used_by(run: Run, uses: Sequence[Use]) -> dict[str, Any]:
+    """What a run has used and cost; null where that is not known, which is never 0."""
+    tokens = {"in": run.tokens_in, "cached": run.tokens_cached or 0, "out": run.tokens_out}
+    return {
+        "tokens": tokens if run.tokens_in is not None else None,
+        "cost_usd": dollars(run.cost),
+        "cost_at_least": run.cost_at_least,
+        "used": [{"model": use.model or None, **sum_view(use)} for use in uses],
+    }
+
+
+def sum_view(use: Use) -> dict[str, Any]:
+    """What calls have used and cost together, as programs see it."""
+    total, tokens = total_of([use]), use.tokens
+    return {
+        "calls": use.calls,
+        "tokens": {"in": tokens.read, "cached": tokens.cached, "stored": tokens.stored, "out": tokens.output},
+        "cost_usd": dollars(total.micros),
+        "cost_at_least": total.at_least,
+    }
 
 
 def _why(run: Run, parent: Run | None, tracker: str | None) -> str:

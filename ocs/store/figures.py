@@ -69,7 +69,8 @@ class EndedRun:
     finished_at: datetime
     tokens_in: int | None = None
     tokens_out: int | None = None
-    cost_usd: float | None = None
+    tokens_cached: int | None = None
+    cost: int | None = None
 
 
 async def figures(store: Store, *, now: datetime, most_jobs: int) -> Figures:
@@ -98,7 +99,7 @@ async def figures(store: Store, *, now: datetime, most_jobs: int) -> Figures:
 async def ended_since(store: Store, since: datetime, *, most: int) -> list[EndedRun]:
     """Runs that ended after that moment, the oldest first."""
     columns: list[Any] = [Run.id, Run.job_id, Run.status, Run.kind, Run.scheduled_for, Run.started_at, Run.finished_at]
-    columns += [Run.tokens_in, Run.tokens_out, Run.cost_usd]
+    columns += [Run.tokens_in, Run.tokens_out, Run.tokens_cached, Run.cost]
     ended = select(*columns).where(col(Run.finished_at) > since).order_by(col(Run.finished_at)).limit(most)
     async with store.reading() as session:
         return [
@@ -112,7 +113,8 @@ async def ended_since(store: Store, since: datetime, *, most: int) -> list[Ended
                 row.finished_at,
                 row.tokens_in,
                 row.tokens_out,
-                row.cost_usd,
+                row.tokens_cached,
+                row.cost,
             )
             for row in await session.execute(ended)
         ]

@@ -17,6 +17,7 @@ from ocs.rules.retry import Again, GiveUp, Snooze, next_attempt, same_attempt
 from ocs.rules.triggers import Answer
 from ocs.spec import Agent, Job, Main
 from ocs.store import deliveries, inbox, incidents, trackers
+from ocs.store.costs import note_use
 from ocs.store.engine import Store
 from ocs.store.leases import Lease, last_heartbeat_of
 from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
@@ -76,6 +77,7 @@ async def finish(
             notes.append(REPLACED)
         why = outcome.sentence(result, now - run.started_at, following, job.retry.max, notes)
         _write(run, result, why, notes, now)
+        await note_use(session, run, result.used)
         if result.status is RunStatus.CANCELLED and not result.declined:
             await note_cancel(session, run, now)
         await _resolve_key(session, context.idempotency_key, result, now)

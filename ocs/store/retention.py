@@ -11,6 +11,7 @@ from sqlalchemy import delete, func
 from sqlmodel import col, select
 
 from ocs.rules.dispatch import RunStatus
+from ocs.store.costs import prune_uses
 from ocs.store.deliveries import prune_deliveries
 from ocs.store.engine import Store
 from ocs.store.incidents import prune_incidents
@@ -29,6 +30,7 @@ APPROVALS_KEPT = timedelta(days=30)
 DELIVERIES_KEPT = timedelta(days=30)
 INCIDENTS_KEPT = timedelta(days=90)
 TRACKERS_KEPT = timedelta(days=90)
+COSTS_KEPT = timedelta(days=400)
 AT_ONCE = 500
 
 
@@ -46,6 +48,7 @@ class Pruned:
     tasks: int = 0
     trackers: int = 0
     spawned: int = 0
+    costs: int = 0
 
     @property
     def total(self) -> int:
@@ -73,6 +76,7 @@ async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: date
         await prune_tasks(store, before=now - DISPATCHES_KEPT),
         await prune_trackers(store, before=now - TRACKERS_KEPT),
         await prune_spawned(store, before=now - DISPATCHES_KEPT),
+        await prune_uses(store, before=now - COSTS_KEPT),
     )
 
 

@@ -90,7 +90,11 @@ class Run(SQLModel, table=True):
     doing: str | None = Field(default=None, max_length=256)
     tokens_in: int | None = Field(default=None, sa_type=BigInteger)
     tokens_out: int | None = Field(default=None, sa_type=BigInteger)
-    cost_usd: float | None = None
+    # Of the tokens that were read, those that came from the provider's cache.
+    tokens_cached: int | None = Field(default=None, sa_type=BigInteger)
+    # In micro-dollars, None when nothing is known of it; `cost_at_least` when something of it is not.
+    cost: int | None = Field(default=None, sa_type=BigInteger)
+    cost_at_least: bool = False
     # The gateway may go on with its turn by itself: it was lost in the middle of it.
     cut_off: bool = False
     # The model that its turn asked for (none is the agent's own), and whether the turn failed by it.

@@ -9,12 +9,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, exists, update
+from sqlalchemy import delete, exists
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from ocs.errors import NotFound, Refused
 from ocs.rules.attribution import Attribution
+from ocs.rules.costs import Use
 from ocs.rules.dispatch import DispatchKind, RunStatus
 from ocs.rules.guards import SkipReason
 from ocs.rules.spawn import Asker
@@ -22,6 +23,7 @@ from ocs.rules.tasks import Report, TaskStatus, Wish, status_of
 from ocs.rules.wording import SHORT, local
 from ocs.store import membership, spawning
 from ocs.store.audit import record
+from ocs.store.costs import note_use
 from ocs.store.engine import Store
 from ocs.store.membership import NewTracker
 from ocs.store.outbox import OPEN, PendingDispatch, backlog, pending
@@ -207,24 +209,13 @@ async def write_report(store: Store, task: Task, report: Report, *, by: Attribut
         record(session, "task-reported", job_id=row.template, by=by, after={"task": str(row.id), **said})
 
 
-async def note_activity(
-    store: Store,
-    run_id: UUID,
-    *,
-    doing: str | None,
-    tokens_in: int,
-    tokens_out: int,
-    cost_usd: float,
-    now: datetime,
-) -> None:
+async def note_activity(store: Store, run_id: UUID, *, doing: str | None, uses: Sequence[Use], now: datetime) -> None:
     """Keep what a run's agent does now, and what its model calls have used, while the run goes on."""
-    of_run = update(Run).where(col(Run.id) == run_id, col(Run.status) == RunStatus.RUNNING)
     async with store.transaction() as session:
-        await session.execute(
-            of_run.values(
-                last_activity_at=now, doing=doing, tokens_in=tokens_in, tokens_out=tokens_out, cost_usd=cost_usd
-            )
-        )
+        run = await session.get(Run, run_id, with_for_update=True)
+        if run is not None and run.status is RunStatus.RUNNING:
+            run.last_activity_at, run.doing = now, doing
+            await note_use(session, run, uses)
 
 
 async def prune_tasks(store: Store, *, before: datetime) -> int:

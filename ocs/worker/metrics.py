@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ocs.rules import costs
 from ocs.store.figures import EndedRun, Figures, ended_since, figures
 from ocs.timing import timing
 from ocs.worker.periodic import run_periodically
@@ -123,11 +124,11 @@ class Metrics:
             self._counted.popitem(last=False)
         job = self._labels.of(run.job_id)
         self._runs.labels(job, run.outcome).inc()
-        for direction, tokens in (("in", run.tokens_in), ("out", run.tokens_out)):
+        for direction, tokens in (("in", run.tokens_in), ("cached", run.tokens_cached), ("out", run.tokens_out)):
             if tokens is not None:
                 self._tokens.labels(job, direction).inc(max(0, tokens))
-        if run.cost_usd is not None:
-            self._costs.labels(job).inc(max(0.0, run.cost_usd))
+        if run.cost is not None:
+            self._costs.labels(job).inc(max(0, run.cost) / costs.MICROS)
         if run.outcome in RAN:
             self._durations.labels(job).observe(max(0.0, (run.finished_at - run.started_at).total_seconds()))
             if run.is_first_of_schedule:

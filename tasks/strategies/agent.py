@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
 from blocks.gateway_sessions import reopen
@@ -21,7 +20,7 @@ from ocs.rules.shell_result import cut
 from ocs.spec import Output, format_duration
 from ocs.timing import timing
 from tasks.strategies.capture import Capture
-from tasks.strategies.conversation import Conversation, Ear, Silent
+from tasks.strategies.conversation import Conversation, Ear, Silent, Watch
 
 ENDED = "; the turn was ended."
 
@@ -35,7 +34,7 @@ async def run_turn(
     output: Output,
     artifacts: Path,
     on_line: Callable[[str], None],
-    watch: Callable[[Mapping[str, Any]], None] | None = None,
+    watch: Watch | None = None,
     ear: Ear | None = None,
     goes_on: bool = False,
 ) -> DispatchResult:

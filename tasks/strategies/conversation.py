@@ -8,10 +8,11 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from blocks import gateway_sessions
-from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
+from blocks.answers import nobody
+from blocks.gateway import SHOWN_FIRST, ChatTurn, GatewayError, OpenClawGateway
 from ocs.rules import prompt
 from ocs.rules.activity import place_of
 from ocs.rules.session_key import is_of_one_run
@@ -23,6 +24,8 @@ from tasks.strategies.capture import Capture
 TAKE_OVERS = 3
 """A gateway that is killed again and again in the middle of a turn is a failure in the end."""
 
+LAST_LOOK = 5.0
+"""Seconds for the last messages of a conversation."""
 LONGEST_PAUSE = 60.0
 """Seconds between two questions for a history that is not to be had."""
 
@@ -44,6 +47,16 @@ class Ear(Protocol):
     async def next(self, *, ended_well: bool) -> str | None: ...
 
 
+class Watch(NamedTuple):
+    """`message` takes what comes into a session of the run's own.
+
+    `usage` takes what each turn has used, as far as the gateway says, where no message was seen.
+    """
+
+    message: Callable[[Mapping[str, Any]], None]
+    usage: Callable[[object], None] = nobody
+
+
 @dataclass(slots=True)
 class Conversation:
     """`said` holds the last reply, in a capture that `capture` makes; `note` takes what is to be known of it.
@@ -57,13 +70,15 @@ class Conversation:
     idle: timedelta
     capture: Callable[[], Capture]
     note: Callable[[str], None]
-    watch: Callable[[Mapping[str, Any]], None] | None = None
+    watch: Watch | None = None
     ear: Ear | None = None
     begun: bool = False
     said: Capture = field(init=False)
     _has_ended: bool = field(default=False, init=False)
     _sign_of_life: float = field(default=0.0, init=False)
     _seen: int = field(default=0, init=False)
+    _had_help: bool = field(default=False, init=False)
+    _usage: list[object] = field(default_factory=list[object], init=False)
     _others: Collection[str] | None = field(default=(), init=False)
 
     def __post_init__(self) -> None:
@@ -163,14 +178,18 @@ class Conversation:
     async def _listen(self, turn: ChatTurn) -> None:
         self._anew()
         before, self.begun = self.begun, True
+        told: list[object] = []
         try:
-            async with aclosing(self.gateway.chat(turn)) as pieces:
+            async with aclosing(self.gateway.chat(turn, told.append)) as pieces:
                 while (piece := await self._next(pieces)) is not None:
                     before = True
                     self.said.feed(piece.encode())
         except GatewayError:
             self.begun = before  # what it refused without a word it has not begun
             raise
+        finally:
+            if before:
+                self._usage.append(told[-1] if told else None)
 
     async def _next(self, pieces: AsyncGenerator[str]) -> str | None:
         """The next piece; while the agent calls tools, what the session's history shows is a sign of life too."""
@@ -191,16 +210,39 @@ class Conversation:
 
     @contextlib.asynccontextmanager
     async def _watched(self) -> AsyncGenerator[None]:
-        if self.watch is None or not is_of_one_run(self.turn.session_key):
-            yield
-            return
-        self._seen = await self._last_place()
-        watching = asyncio.create_task(self._follow(self.watch))
+        seen = False
         try:
-            yield
+            if self.watch is None or not is_of_one_run(self.turn.session_key):
+                yield
+                return
+            began = self._seen = await self._last_place()
+            watching = asyncio.create_task(self._follow(self.watch.message))
+            try:
+                yield
+            finally:
+                watching.cancel()
+                await asyncio.wait({watching})
+                await self._see_the_last(self.watch.message)
+                seen = self._seen > began
         finally:
-            watching.cancel()
-            await asyncio.wait({watching})
+            self._account(seen=seen)
+
+    def _account(self, *, seen: bool) -> None:
+        """Tell what was used beside the messages that were seen. Of sub-agents the gateway does not say it."""
+        if self.watch is None:
+            return
+        for usage in self._usage if not seen else ():
+            self.watch.usage(usage)
+        if self._had_help:
+            self.watch.usage(None)
+
+    async def _see_the_last(self, watch: Callable[[Mapping[str, Any]], None]) -> None:
+        """The reply can end before its last message has come; that says what it has used."""
+        with contextlib.suppress(GatewayError, TimeoutError):
+            async with asyncio.timeout(LAST_LOOK):
+                history = await self.gateway.history(self.turn.session_key, limit=SHOWN_FIRST)
+                for message in messages_in(history):
+                    self._take(message, watch)
 
     async def _last_place(self) -> int:
         """Where an earlier attempt's messages end, if there was one: they are not this one's."""
@@ -236,6 +278,7 @@ class Conversation:
         Returns what is to be told meanwhile: the session is free for a turn.
         """
         family = await self._family()
+        self._had_help = self._had_help or bool(family)
         if at_rest(family):
             return None
         self.end()

@@ -24,6 +24,7 @@ from ocs.store.tasks import NewTask
 from tasks.adapter import runtime
 from tasks.steering import Ear
 from tasks.strategies.agent import run_turn
+from tasks.strategies.conversation import Watch
 from tests.gateway.real import TOKEN
 
 BY = Attribution("ann", "cli", datetime.now(UTC))
@@ -48,7 +49,7 @@ class Steered:
         async with ear.open():
             return await run_turn(
                 self.reached, ChatTurn("main", message, self.key), idle=LONG, timeout=LONG, output=Output(),
-                artifacts=self.artifacts, on_line=self.lines.append, watch=ear.saw, ear=ear,
+                artifacts=self.artifacts, on_line=self.lines.append, watch=Watch(ear.saw), ear=ear,
             )  # fmt: skip
 
     async def say(self, text: str = "Leave it.", *, at_once: bool = False) -> Steer:

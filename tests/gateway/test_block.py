@@ -48,6 +48,7 @@ async def test_a_turn_carries_agent_session_model_and_token(fake: Server) -> Non
         "model": "openclaw/main",
         "messages": [{"role": "user", "content": "How is it?"}],
         "stream": True,
+        "stream_options": {"include_usage": True},
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from blocks.answers import nobody
 from blocks.gateway import ChatTurn, OpenClawGateway
 from ocs.rules.activity import place_of
 from ocs.rules.dispatch import DispatchResult, IdempotencyAction, RunStatus
@@ -18,7 +19,7 @@ from ocs.rules.prompt import taken_up
 from ocs.spec import Output
 from ocs.timing import timing
 from tasks.strategies.agent import run_turn, send_event
-from tasks.strategies.conversation import TAKE_OVERS
+from tasks.strategies.conversation import TAKE_OVERS, Watch
 from tests.conftest import Times
 from tests.gateway.server import CHAT, INVOKE, Connection, Server, well
 
@@ -45,6 +46,7 @@ class Turns:
         key: str = KEY,
         goes_on: bool = False,
         watch: Callable[[Mapping[str, Any]], None] | None = None,
+        usage: Callable[[object], None] = nobody,
     ) -> DispatchResult:
         return await run_turn(
             OpenClawGateway(url=url or self.fake.url, token=SecretStr(TOKEN)),
@@ -55,7 +57,7 @@ class Turns:
             artifacts=self.artifacts,
             on_line=self.lines.append,
             goes_on=goes_on,
-            watch=watch,
+            watch=Watch(watch, usage) if watch else None,
         )
 
 
@@ -309,6 +311,67 @@ async def test_what_an_agent_does_is_a_sign_of_life_and_is_heard_of_once(turns: 
     result = await turns.run(key=OWN, idle=timedelta(seconds=1.5), watch=lambda each: seen.append(place_of(each)))
     assert (result.status, result.content) == (RunStatus.OK, "Done.")
     assert seen == list(range(2, 23))
+
+
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 50}
+
+
+async def used_up(connection: Connection) -> None:
+    await connection.stream()
+    await connection.say("Done.")
+    await connection.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    await connection.event({"choices": [], "usage": USAGE})
+    await connection.send("data: [DONE]\n\n")
+
+
+async def test_what_the_last_message_says_is_heard_though_the_reply_ended_before_it(turns: Turns) -> None:
+    """It says what the turn has used."""
+    message = {"role": "assistant", "content": [], "__openclaw": {"seq": 1}}
+
+    async def answer(connection: Connection) -> None:
+        if connection.request.path == CHAT:
+            await used_up(connection)
+        elif connection.request.headers.get("accept") == "text/event-stream":
+            await connection.json(404, {})
+        elif connection.request.path.startswith("/sessions/"):
+            await connection.json(200, {"items": [message] if turns.fake.turns() else []})
+        else:
+            await well(connection)
+
+    turns.fake.answer = answer
+    seen: list[int] = []
+    used: list[object] = []
+    await turns.run(key=OWN, watch=lambda each: seen.append(place_of(each)), usage=used.append)
+    assert (seen, used) == ([1], [])
+
+
+@pytest.mark.parametrize(("answer", "used"), [(used_up, [USAGE]), (well, [None])], ids=["told", "not told"])
+@pytest.mark.parametrize("key", [KEY, OWN], ids=["shared", "own"])
+async def test_what_a_turn_has_used_whose_messages_are_not_seen(
+    turns: Turns, answer: Callable[[Connection], Awaitable[None]], used: list[object], key: str
+) -> None:
+    """Where the gateway does not say it, it is unknown and not nothing."""
+    turns.fake.answer = to_turns(answer)
+    told: list[object] = []
+    await turns.run(key=key, watch=lambda _message: None, usage=told.append)
+    assert told == used
+
+
+async def test_a_turn_that_was_not_begun_has_used_nothing(turns: Turns) -> None:
+    async def draining(connection: Connection) -> None:
+        await connection.json(503, {"error": {"message": "draining"}})
+
+    turns.fake.answer = to_turns(draining)
+    told: list[object] = []
+    await turns.run(watch=lambda _message: None, usage=told.append)
+    assert told == []
+
+
+async def test_what_sub_agents_have_used_is_not_known(turns: Turns) -> None:
+    turns.fake.answer = Gateway("No response from OpenClaw.", looks=2)
+    told: list[object] = []
+    await turns.run(key=OWN, watch=lambda _message: None, usage=told.append)
+    assert told[-1] is None
 
 
 async def test_sub_agents_that_were_there_before_are_nothing_to_wait_for(turns: Turns) -> None:

@@ -75,6 +75,27 @@ async def test_a_store_that_is_brought_up_to_date_knows_when_each_job_succeeded_
     assert found == {"a": datetime(2026, 11, 2, 12, 0, tzinfo=UTC), "never": None}
 
 
+async def test_costs_of_before_are_whole_micro_dollars_and_0_was_unknown(empty_url: str) -> None:
+    store = open_store(empty_url)
+    columns = (
+        "(id, job_id, kind, status, attempt, replays, flow_run_id, scheduled_for, started_at, summary, stdout"
+        ", stdout_bytes, stderr, stderr_bytes, notes, cut_off, model_failed, cost_usd)"
+    )
+    moment = "'2026-11-01 12:00:00'"
+    async with store.transaction() as session:
+        await (await session.connection()).run_sync(upgrade_to, "0017")
+        for cost in ("0.1", "0", "NULL"):
+            values = (
+                f"'{uuid4().hex}', 'a', 'manual', 'ok', 1, 0, '{uuid4().hex}', {moment}, {moment}, '', '', 0, '', 0"
+            )
+            await session.execute(text(f"INSERT INTO run {columns} VALUES ({values}, '[]', false, false, {cost})"))
+    await store.migrate()
+    found = sorted(run.cost or 0 for run in await queries.runs(store))
+    unknown = [run.cost for run in await queries.runs(store) if not run.cost]
+    await store.close()
+    assert (found, unknown) == ([0, 0, 100_000], [None, None])
+
+
 async def test_a_store_of_a_newer_version_is_refused(store: Store) -> None:
     async with store.transaction() as session:
         await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))

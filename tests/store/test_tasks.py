@@ -12,6 +12,7 @@ import pytest
 
 from ocs.errors import NotFound, Refused
 from ocs.rules.attribution import Attribution
+from ocs.rules.costs import Tokens, Use
 from ocs.rules.dispatch import DispatchResult, RunStatus
 from ocs.rules.tasks import BUILT_IN, Report, TaskStatus
 from ocs.spec import Job
@@ -172,11 +173,12 @@ async def test_what_an_agent_does_is_kept_while_it_runs_and_not_after(store: Sto
     (begun,) = await start(store, task())
     await attempt(store, begun.task.id, None, timedelta(0))
     (run,) = (await tasks.by_label(store, "one")).runs
-    await tasks.note_activity(store, run.id, doing="exec: make", now=NOW, tokens_in=2**40, tokens_out=7, cost_usd=0.25)
+    use = Use("stub/echo", 2, Tokens(input=2**40 - 5, cached=5, output=7), cost=250_000, unpriced=1)
+    await tasks.note_activity(store, run.id, doing="exec: make", now=NOW, uses=[use])
     (run,) = (await tasks.by_label(store, "one")).runs
-    assert (run.doing, run.tokens_in, run.tokens_out, run.cost_usd, run.last_activity_at) == (
-        "exec: make", 2**40, 7, 0.25, NOW,
-    )  # fmt: skip
+    assert (run.doing, run.last_activity_at) == ("exec: make", NOW)
+    assert (run.tokens_in, run.tokens_cached, run.tokens_out) == (2**40, 5, 7)
+    assert (run.cost, run.cost_at_least) == (250_000, True)
 
 
 async def test_the_last_report_counts_and_is_audited(store: Store) -> None:

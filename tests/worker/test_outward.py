@@ -261,7 +261,7 @@ async def test_what_the_store_knows_is_counted_once_however_often_it_is_asked(at
         a_run("load", RunStatus.ERROR, NOW),
         a_run("load", RunStatus.SKIPPED, NOW),
     ]
-    runs[0].tokens_in, runs[0].tokens_out, runs[0].cost_usd = 1200, 80, 0.25
+    runs[0].tokens_in, runs[0].tokens_cached, runs[0].tokens_out, runs[0].cost = 1200, 400, 80, 250_000
     before = a_run("load", RunStatus.OK, old)
     async with at_home.transaction() as session:
         session.add_all([state, waiting, message, incident, *runs, before, a_run("load", RunStatus.RUNNING, NOW)])
@@ -277,6 +277,7 @@ async def test_what_the_store_knows_is_counted_once_however_often_it_is_asked(at
     assert found["ocs_run_duration_seconds_bucket", "load", "1.0"] == 0
     assert found["ocs_run_start_lateness_seconds_bucket", "load", "0.5"] == 2
     assert (found["ocs_tokens_total", "in", "load"], found["ocs_tokens_total", "out", "load"]) == (1200, 80)
+    assert found["ocs_tokens_total", "cached", "load"] == 400
     assert found["ocs_cost_usd_total", "load"] == pytest.approx(0.25)
     assert found["ocs_queue_dispatches", "pending"] == 1
     assert 60 <= found["ocs_outbox_oldest_age_seconds",] < 600

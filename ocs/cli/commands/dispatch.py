@@ -12,6 +12,7 @@ from ocs.cli.commands.dispatch_steer import steers_told
 from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import OcsError, Refused, UsageError
+from ocs.rules.costs import of_dollars, told
 from ocs.rules.tasks import TEMPLATE, Wish
 from ocs.rules.trackers import ThenOn, checked_tracker
 from ocs.rules.wording import SHORT, count_of, first_line, local, utc
@@ -234,7 +235,7 @@ def show(label: Label) -> None:
 def _facts(view: dict[str, Any]) -> list[tuple[str, object]]:
     tokens, cost = view["tokens"], view["cost_usd"]
     used = f"{tokens['in']:,} tokens read, {tokens['out']:,} written" if tokens else None
-    price = f", {cost:.4f} US dollars" if used and cost else ""
+    price = f", {told(of_dollars(cost, at_least=view['cost_at_least']))}" if used and cost is not None else ""
     run = f"{view['run'][:SHORT]}, attempt {view['attempt']}" if view["run"] else None
     facts = {
         "doing": view["doing"],

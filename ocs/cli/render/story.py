@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocs.cli.render.deliveries import show_deliveries
 from ocs.cli.render.output import say, table
+from ocs.rules.costs import of_dollars, told
 from ocs.rules.wording import SHORT, local, took
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def show_story(run: Run, story: dict[str, Any]) -> None:
         *(("approval", f"{asked['id'][:SHORT]}: {asked['said']}") for asked in story["approvals"]),
         ("conversation", run.session_key),
         ("model", run.model),
+        *(("used", _used(use)) for use in story["used"]),
+        ("cost", _cost(story)),
         *(
             ("was shown", f"message {shown['id'][:SHORT]} from {shown['from']}: {shown['event']}")
             for shown in story["messages"]
@@ -49,6 +52,20 @@ def show_story(run: Run, story: dict[str, Any]) -> None:
         say(f"\nStill to come: {waiting['job']} ({waiting['kind']}) at {local(waiting['scheduled_for'])}")
     _show_end("stdout", run.stdout, run, "")
     _show_end("stderr", run.stderr, run, " --stderr")
+
+
+def _used(use: dict[str, Any]) -> str:
+    tokens = use["tokens"]
+    if not (tokens["in"] or tokens["out"]):
+        return f"{use['model'] or 'a model'}: not known"
+    cached = f" ({tokens['cached']:,} cached)" if tokens["cached"] else ""
+    return f"{use['model'] or 'a model'}: {tokens['in']:,} tokens read{cached}, {tokens['out']:,} written"
+
+
+def _cost(story: dict[str, Any]) -> str | None:
+    if not story["used"]:
+        return None
+    return told(of_dollars(story["cost_usd"], at_least=story["cost_at_least"]))
 
 
 def _show_runs(title: str, runs: list[dict[str, Any]]) -> None:

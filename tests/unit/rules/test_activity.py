@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocs.rules.activity import Used, doing, place_of, used
+from ocs.rules.activity import doing, model_call, place_of, turn_usage
+from ocs.rules.costs import Call, Tokens
 
 
 def said(*content: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -36,10 +37,34 @@ def test_what_an_agent_does(message: dict[str, Any], shown: str | None) -> None:
     assert doing(message) == shown
 
 
-def test_what_a_model_call_has_used() -> None:
-    usage = {"input": 10, "output": 5, "cacheRead": 100, "cacheWrite": 1, "cost": {"total": 0.25}}
-    assert used(said(usage=usage)) + used(said(usage={"output": 2})) == Used(111, 7, 0.25)
-    assert used({"role": "user"}) == Used()
+USAGE = {"input": 10, "output": 5, "cacheRead": 100, "cacheWrite": 1}
+OF = {"provider": "anthropic", "model": "claude"}
+
+
+@pytest.mark.parametrize(
+    ("message", "call"),
+    [
+        (
+            said(usage={**USAGE, "cost": {"total": 0.25}}, **OF),
+            Call("anthropic/claude", Tokens(10, 100, 1, 5), 250_000),
+        ),
+        (said(usage={**USAGE, "cost": {"total": 0}}, **OF), Call("anthropic/claude", Tokens(10, 100, 1, 5), None)),
+        (said(usage={"output": 2}), Call("", Tokens(output=2), None)),
+        (said(usage={"output": 0}, stopReason="aborted", **OF), Call("anthropic/claude", None)),
+        (said(usage={"output": 0}, stopReason="error", **OF), None),
+        (said(usage={"output": 0}, provider="openclaw", model="delivery-mirror"), None),
+        ({"role": "user"}, None),
+    ],
+    ids=["priced", "of no known price", "of no named model", "broken off", "failed", "of the gateway", "no answer"],
+)
+def test_the_model_call_behind_a_message(message: dict[str, Any], call: Call | None) -> None:
+    assert model_call(message) == call
+
+
+def test_what_a_turn_has_used_whose_messages_are_not_seen() -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 50, "prompt_tokens_details": {"cached_tokens": 400}}
+    assert turn_usage(usage, "stub/echo") == Call("stub/echo", Tokens(600, 400, 0, 50))
+    assert turn_usage(None, None) == Call("", None)
 
 
 def test_the_place_of_a_message() -> None:
@@ -48,17 +73,17 @@ def test_the_place_of_a_message() -> None:
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["input", "cost", "total", "name", "args"]), inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["input", "prompt_tokens", "cost", "total", "name", "args"]), inner)
+    ),
 )
 
 
 @given(st.fixed_dictionaries({"role": st.just("assistant"), "content": ANYTHING, "usage": ANYTHING}))
 def test_nonsense_shows_something_or_nothing_and_uses_what_a_database_takes(message: dict[str, Any]) -> None:
     doing(message)
-    assert 0 <= used(message).tokens_in < 2**63
-
-
-def test_tokens_never_add_up_to_more_than_a_column_holds() -> None:
-    much = used({"usage": {"input": 2**53 - 1, "cacheRead": 2**53 - 1, "output": 2**53 - 1}})
-    together = sum([much] * 3000, Used())
-    assert (together.tokens_in, together.tokens_out) == (2**63 - 1, 2**63 - 1)
+    call = model_call(message)
+    if call is not None and call.tokens is not None:
+        assert 0 <= call.tokens.read < 2**63
+    turn_usage(message["usage"], None)
