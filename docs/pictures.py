@@ -65,7 +65,7 @@ def user_interface() -> None:
         )
         page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
         page.goto(answer("ui")["url"])
-        page.wait_for_url(f"{url}/dashboard")
+        page.wait_for_url(f"{url}/dashboard*")
         for name, path in pages.items():
             page.goto(url + path)
             page.wait_for_load_state("networkidle")

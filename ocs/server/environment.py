@@ -56,6 +56,7 @@ def server_environment(config: Config, port: int, password: Password | None) -> 
     environment = {
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",  # as shipped, runs are kept for ever
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",  # the UI that Prefect's links lead to; one switches in it
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": config.url(port),  # as shipped, every web page may call
         **SAFETY_NETS,
         **LEAN,

@@ -128,6 +128,26 @@ async def test_a_run_is_rejected_through_the_form(ocs: RunningSystem, page: Page
     await expect(page.get_by_text("Cancelled").first).to_be_visible()
 
 
+async def test_a_run_is_approved_in_prefects_second_ui(ocs: RunningSystem, page: Page) -> None:
+    """There what one can do about a run is in a menu, and the form is made of other parts."""
+    job = ocs.write("second", run="echo ./deploy.sh --stage live", approval={"required": True})
+    await ocs.deploy()
+    await ocs.run("second")
+    _, flow_run = await suspended(ocs, "second")
+    await page.goto(f"/v2/runs/flow-run/{flow_run.id}")
+    await page.locator("button[aria-haspopup=menu]").first.click()
+    await page.get_by_role("menuitem", name="Resume").click()
+    form = page.get_by_role("dialog")
+    await expect(form).to_contain_text("echo ./deploy.sh --stage live")
+    await form.get_by_text("Select", exact=True).click()
+    await page.get_by_role("option", name="approve").click()
+    await form.get_by_label("Your name").fill("carla")
+    await form.get_by_role("button", name="Resume", exact=True).click()
+    assert (await ocs.ended_run("second")).status is RunStatus.OK
+    (decided,) = await approvals(ocs.store, job=job)
+    assert (decided.status, decided.decided_by, decided.decided_from) == (ApprovalStatus.APPROVED, "carla", UI)
+
+
 async def test_a_form_without_a_name_is_refused(ocs: RunningSystem, page: Page) -> None:
     ocs.write("nameless", run="echo ran", approval={"required": True})
     await ocs.deploy()
