@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import typer
 from ocs import logs, projects, settings
 from ocs.cli.ending import refuse_from_inside
 from ocs.cli.render.output import Mode, answer, say, tell
-from ocs.errors import OcsError, UsageError
+from ocs.errors import OcsError, ServerUnreachable, UsageError
 from ocs.logs import LogFormat
 from ocs.rules.wording import count_of
 from ocs.service import session
@@ -176,8 +177,9 @@ def _await_worker(state: UpState) -> None:
             since = datetime.fromisoformat(state.started_at)
             return await wait_until_online(client, since, has_ended, patience("Waiting for the worker"))
 
-    if session.run(wait()):
-        return
+    with contextlib.suppress(ServerUnreachable):  # it has ended, or is started again
+        if session.run(wait()):
+            return
     if has_ended():
         raise OcsError("The server has ended before its worker was ready.", hint=f"See {settings.home()}/logs/up.log")
     tell(f"Its worker is not online yet, so nothing runs: see {settings.home()}/logs/worker.log", style="yellow")
