@@ -117,6 +117,18 @@ async def _token_names(store: Store) -> list[str]:
     return [token.name for token in await tokens.tokens(store)]
 
 
+def _proposals(incomplete: str) -> Iterator[tuple[str, str]]:
+    with contextlib.suppress(Exception):  # as _beginning does, of what comes with an explanation
+        yield from (offer for offer in session.run(_in_store(_open_proposals)) if offer[0].startswith(incomplete))
+
+
+async def _open_proposals(store: Store) -> list[tuple[str, str]]:
+    from ocs.store import proposals
+
+    found = await proposals.proposals(store, open_only=True, limit=OFFERED)
+    return [(str(each.id), f"{each.job_id}, by {each.proposed_by}") for each in found]
+
+
 async def _in_store(read: Callable[[Store], Awaitable[list[T]]]) -> list[T]:
     if not session.has_store():
         return []
@@ -136,6 +148,12 @@ PoolName = Annotated[str, typer.Argument(help="Its name, as in limits.pool.", au
 TrackerName = Annotated[str, typer.Argument(help="The tracker's name.", autocompletion=_trackers)]
 TeamName = Annotated[str, typer.Argument(help="The team's name.", autocompletion=_teams)]
 AgentName = Annotated[str, typer.Argument(help="The agent's id.", autocompletion=_agents)]
+ProposalId = Annotated[
+    str,
+    typer.Argument(
+        help="The proposal's id, or the beginning of it; or the job's, if one is open.", autocompletion=_proposals
+    ),
+]
 CallerName = Annotated[str, typer.Argument(help="The caller's name.", autocompletion=_callers)]
 Receivers = Annotated[
     list[str] | None,

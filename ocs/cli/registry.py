@@ -160,6 +160,26 @@ COMMANDS: Mapping[str, Branch | Command] = {
             ),
         },
     ),
+    "proposals": Branch(
+        "Proposals: jobs that agents would have. Nothing of them runs until a person says yes.",
+        {
+            "list": Command(
+                "commands.proposals",
+                "List jobs that agents have proposed, newest first: nothing of them runs until you accept it.",
+            ),
+            "show": Command(
+                "commands.proposals",
+                "Show what a proposal would change, who made it and why, and what you should know before you decide.",
+            ),
+            "accept": Command(
+                "commands.proposals",
+                "Accept a proposal: it becomes the job's file, as it is shown, and is rolled out. The first decision counts.",
+            ),
+            "reject": Command(
+                "commands.proposals", "Reject a proposal: nothing comes of it. The first decision counts."
+            ),
+        },
+    ),
     "messages": Branch(
         "Messages to agents: their turns are shown what waits for them. Nothing is started because of a message.",
         {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocs.mcp import dispatching, looking, running
+from ocs.mcp import dispatching, looking, proposing, running
 from ocs.mcp.door import Offer
 from ocs.rules.scopes import Scope
 
@@ -22,4 +22,7 @@ OFFERS = (
     Offer(dispatching.start_task, Scope.DISPATCH, changes=True),
     Offer(dispatching.steer_task, Scope.DISPATCH, changes=True),
     Offer(dispatching.cancel_task, Scope.DISPATCH, changes=True, ends=True),
+    Offer(proposing.preview_job, Scope.PROPOSE),
+    Offer(proposing.propose_job, Scope.PROPOSE, changes=True),
+    Offer(proposing.list_proposals, Scope.PROPOSE),
 )

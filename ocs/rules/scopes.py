@@ -16,6 +16,8 @@ class Scope(StrEnum):
     """Run jobs that are rolled out, as they are, and cancel runs."""
     DISPATCH = "dispatch"
     """Start, steer and cancel tasks."""
+    PROPOSE = "propose"
+    """Propose new or changed jobs, on which a person decides."""
 
 
 ALL = frozenset(Scope)

@@ -91,10 +91,8 @@ async def add(project: Path, text: str, *, deploy: bool, by: Attribution, listen
     return await _change(project, job.id, "added", written, deploy=deploy, by=by, listener=listener)
 
 
-async def rewrite(
-    project: Path, job_id: str, text: str, *, deploy: bool, by: Attribution, listener: Listener
-) -> Changed:
-    """Put another document into a job's file.
+def changed_job(project: Path, job_id: str, text: str, *, deploy: bool) -> Job:
+    """A job as it is with another document in its file, if that can be; nothing is written.
 
     Raises:
         InvalidJob: the catalogue would not be valid with it, or with `deploy` it is not supported yet.
@@ -109,6 +107,20 @@ async def rewrite(
         raise Refused(f"{job_id} {over}; nothing was written.", hint="Name a later time.")
     if deploy and (problems := unsupported(job)):
         raise InvalidJob(UNSUPPORTED, problems=problems)
+    return job
+
+
+async def rewrite(
+    project: Path, job_id: str, text: str, *, deploy: bool, by: Attribution, listener: Listener
+) -> Changed:
+    """Put another document into a job's file.
+
+    Raises:
+        InvalidJob, Refused: as for `changed_job`; nothing was written.
+    """
+    from deployments import catalogue
+
+    changed_job(project, job_id, text, deploy=deploy)
 
     def written() -> Catalogue:
         return catalogue.write(project, job_id, text)

@@ -19,6 +19,7 @@ from ocs.store.ledger import prune_keys
 from ocs.store.messages import prune_messages
 from ocs.store.occurrences import behind, caught_up_until
 from ocs.store.outbox import OPEN
+from ocs.store.proposals import prune_proposals
 from ocs.store.running import is_unfinished
 from ocs.store.spawning import prune_spawned
 from ocs.store.tables import Approval, DispatchRow, Run
@@ -49,6 +50,7 @@ class Pruned:
     trackers: int = 0
     spawned: int = 0
     costs: int = 0
+    proposals: int = 0
 
     @property
     def total(self) -> int:
@@ -77,6 +79,7 @@ async def prune(store: Store, keep: dict[str, int], *, otherwise: int, now: date
         await prune_trackers(store, before=now - TRACKERS_KEPT),
         await prune_spawned(store, before=now - DISPATCHES_KEPT),
         await prune_uses(store, before=now - COSTS_KEPT),
+        await prune_proposals(store, before=now - APPROVALS_KEPT),
     )
 
 

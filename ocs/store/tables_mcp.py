@@ -1,13 +1,15 @@
-"""The tables of the door for agents: who may use it."""
+"""The tables of the door for agents: who may use it, and what they have proposed."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, Column
+from sqlalchemy import JSON, Column, Index, Text
 from sqlmodel import Field, SQLModel
 
-from ocs.store.columns import UTCDateTime
+from ocs.rules.proposals import ProposalStatus
+from ocs.store.columns import UTCDateTime, choice
 
 
 class McpToken(SQLModel, table=True):
@@ -20,3 +22,29 @@ class McpToken(SQLModel, table=True):
     scopes: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     created_by: str = Field(max_length=256)
     created_at: datetime = Field(sa_column=Column(UTCDateTime(), nullable=False))
+
+
+class Proposal(SQLModel, table=True):
+    """A job document that a caller would have, and what a person has decided on it."""
+
+    __tablename__ = "proposal"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (Index("ix_proposal_status", "status", "created_at"),)
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    project: str = Field(max_length=256)
+    job_id: str = Field(max_length=64)
+    document: str = Field(sa_column=Column(Text, nullable=False))
+    # The job's file as it was then; None where there was none.
+    base: str | None = Field(default=None, sa_column=Column(Text))
+    why: str = Field(default="", sa_column=Column(Text, nullable=False))
+    proposed_by: str = Field(max_length=256)
+    created_at: datetime = Field(sa_column=Column(UTCDateTime(), nullable=False))
+    status: ProposalStatus = Field(
+        default=ProposalStatus.OPEN, sa_column=Column(choice(ProposalStatus, "proposal_status"), nullable=False)
+    )
+    decided_by: str | None = Field(default=None, max_length=256)
+    decided_from: str | None = Field(default=None, max_length=64)
+    decided_at: datetime | None = Field(default=None, sa_column=Column(UTCDateTime()))
+    reason: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
+    # When an accepted one had become the job's file: what was cut off before can be taken up.
+    written_at: datetime | None = Field(default=None, sa_column=Column(UTCDateTime()))

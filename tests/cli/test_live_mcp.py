@@ -46,3 +46,21 @@ async def _once(client: Client, status: str, **arguments: Any) -> Answer:
             if not answer.failed and answer.facts["status"] == status:
                 return answer
             await asyncio.sleep(0.2)
+
+
+async def test_what_an_agent_proposes_is_rolled_out_when_a_person_says_yes(up: Ocs) -> None:
+    started = StdioServerParameters(
+        command=str(OCS), args=["mcp", "--name", "research", "--may", "propose"], cwd=up.folder, env=up.environment()
+    )
+    async with Client(started) as client:
+        made = (await ask(client, "propose_job", document="id: digest\nrun: echo digest\n", why="asked for")).facts
+    shown = up("proposals", "show", "digest")
+    assert "+run: echo digest" in shown.out
+    assert up("jobs", "run", "digest").status == 1
+    assert up.json("proposals", "list")["proposals"][0]["id"] == made["id"]
+    assert "may not be what you have seen" in up.json("proposals", "accept", "digest", status=1)["error"]["message"]
+    assert up.json("proposals", "accept", made["id"][:8])["deployed"]
+    assert up.json("jobs", "run", "digest", "--wait")["run"]["summary"].endswith("digest")
+    assert up.json("proposals", "reject", made["id"][:8], status=1)["error"]["code"] == "refused"
+    assert up.json("proposals", "list")["proposals"] == []
+    up.json("jobs", "remove", "digest")
