@@ -20,6 +20,7 @@ from ocs.store.tables_mcp import Proposal
 MOST_OF_CALLER = 20
 MOST_OPEN = 200
 HINT = "See them: ocs proposals list"
+IS_OPEN = col(Proposal.status) == ProposalStatus.OPEN
 OF_FILES = ("job-added", "job-changed", "job-enabled", "job-disabled", "job-removed")
 
 
@@ -43,7 +44,7 @@ async def propose(store: Store, new: Proposal, *, by: Attribution) -> tuple[Prop
                 return former, True
             await session.delete(former)
             await session.flush()
-        open_ones = select(func.count()).select_from(Proposal).where(Proposal.status == ProposalStatus.OPEN)
+        open_ones = select(func.count()).select_from(Proposal).where(IS_OPEN)
         for wanted, most, whose in (
             (open_ones.where(Proposal.proposed_by == new.proposed_by), MOST_OF_CALLER, f" of {new.proposed_by}"),
             (open_ones, MOST_OPEN, ""),
@@ -67,6 +68,12 @@ async def proposals(
         wanted = wanted.where(Proposal.proposed_by == by)
     async with store.reading() as session:
         return list(await session.scalars(wanted))
+
+
+async def number_open(store: Store) -> int:
+    """How many wait for a person."""
+    async with store.reading() as session:
+        return await session.scalar(select(func.count()).select_from(Proposal).where(IS_OPEN)) or 0
 
 
 async def proposal_by(store: Store, given: str) -> Proposal:

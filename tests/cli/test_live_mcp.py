@@ -57,6 +57,8 @@ async def test_what_an_agent_proposes_is_rolled_out_when_a_person_says_yes(up: O
     shown = up("proposals", "show", "digest")
     assert "+run: echo digest" in shown.out
     assert up("jobs", "run", "digest").status == 1
+    assert (up.json("status")["proposals"], up.json()["proposals"]) == (1, 1)
+    assert "ocs proposals list" in up.json()["steps"]
     assert up.json("proposals", "list")["proposals"][0]["id"] == made["id"]
     assert "may not be what you have seen" in up.json("proposals", "accept", "digest", status=1)["error"]["message"]
     assert up.json("proposals", "accept", made["id"][:8])["deployed"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
-_ASKED = re.compile(r"\[\[(say|slow|hang|once|spawn|fail)(?:: ([^\]]*))?\]\]")
+_ASKED = re.compile(r"\[\[(say|slow|hang|once|spawn|use|fail)(?:: ([^\]]*))?\]\]")
 _OF_THE_GATEWAY = re.compile(r"<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>.*?<<<END_OPENCLAW_INTERNAL_CONTEXT>>>", re.DOTALL)
 """What the gateway itself tells of sub-agents, among it the tasks that they were given."""
 
@@ -28,6 +28,11 @@ class Model:
     keys: list[str] = field(default_factory=list)
     hanging: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
+
+    def answers(self) -> list[str]:
+        """What tools have answered, in the requests in which it was told."""
+        messages = [message for request in self.asked for message in request.get("messages", [])]
+        return [str(message["content"]) for message in messages if message["role"] == "tool"]
 
     def prompts(self, word: str) -> list[str]:
         """All that was said in the requests in which `word` stands."""
@@ -67,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if action == "spawn":
                 self._spawn(value, calls)
+            elif action == "use":
+                self._use(value, calls)
             else:
                 getattr(self, f"_{action}")(value)
         except OSError:
@@ -111,6 +118,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._call("sessions_yield", {})
             case _:
                 self._say("The sub-agent has ended.")
+
+    def _use(self, wish: str, calls: int) -> None:
+        """Call a tool with a JSON object, and say so."""
+        name, _, arguments = wish.partition(" ")
+        if calls == 0:
+            self._call("tool_call", {"id": name, "args": json.loads(arguments)})
+        else:
+            self._say(f"{name} has answered.")
 
     def _call(self, tool: str, arguments: dict[str, Any]) -> None:
         called = {"name": tool, "arguments": json.dumps(arguments)}

@@ -29,9 +29,9 @@ def show() -> None:
     address = settings.api_url()
     is_up = address is not None and answers(address)
     found = session.catalogue() if session.has_project() else None
-    failed, undecided = session.run(_past())
+    failed, undecided, proposed = session.run(_past())
     coming = _coming(found, is_up=is_up) if found else []
-    steps = _next_steps(found, is_up=is_up, failed=failed, undecided=undecided)
+    steps = _next_steps(found, is_up=is_up, failed=failed, undecided=undecided, proposed=proposed)
 
     def people() -> None:
         table(("", ""), [("Project", _project(found)), ("Server", _server(address, is_up=is_up))])
@@ -49,6 +49,7 @@ def show() -> None:
             "server": {"api_url": address, "up": is_up},
             "failed_last_day": failed,
             "approvals": undecided,
+            "proposals": proposed,
             "next": [{"job": job, "at": at} for job, at in coming],
             "steps": [command for command, _ in steps],
         },
@@ -86,27 +87,32 @@ def _coming(found: Catalogue, *, is_up: bool) -> list[tuple[str, str]]:
     return coming[:SOON]
 
 
-async def _past() -> tuple[int, int]:
-    """How many runs failed in the last day, and how many wait for a person."""
+async def _past() -> tuple[int, int, int]:
+    """How many runs failed in the last day, and how many runs and how many proposals wait for a person."""
     if not session.has_store():
-        return 0, 0
+        return 0, 0, 0
     from ocs.rules.dispatch import RunStatus
     from ocs.store import queries
     from ocs.store.approvals import approvals
+    from ocs.store.proposals import number_open
 
     async with session.store() as store:
         bad = (RunStatus.ERROR, RunStatus.TIMEOUT, RunStatus.CRASHED)
         failed = await queries.runs(store, status=bad, since=session.now() - DAY, limit=1000)
-        return len(failed), len(await approvals(store, pending_only=True, limit=1000))
+        undecided = await approvals(store, pending_only=True, limit=1000)
+        return len(failed), len(undecided), await number_open(store)
 
 
-def _next_steps(found: Catalogue | None, *, is_up: bool, failed: int, undecided: int) -> list[tuple[str, str]]:
+def _next_steps(
+    found: Catalogue | None, *, is_up: bool, failed: int, undecided: int, proposed: int
+) -> list[tuple[str, str]]:
     """Commands, and what they are for: what is most wanting first, three at most."""
     steps: list[tuple[bool, str, str]] = [
         (found is None, "ocs init my-jobs", "start a project"),
         (found is not None and bool(found.problems), "ocs jobs validate", "see what is wrong in the job files"),
         (found is not None and not is_up, "ocs up --detach", "start the server, and roll the jobs out"),
         (undecided > 0, "ocs approvals list", f"see what waits for your decision ({count_of(undecided, 'run')})"),
+        (proposed > 0, "ocs proposals list", f"see jobs that agents would have ({count_of(proposed, 'proposal')})"),
         (failed > 0, "ocs runs list --since 1d --status error", f"see what failed ({count_of(failed, 'run')})"),
         (found is not None and not found.jobs, "ocs jobs add hello --shell 'echo hello'", "add a first job"),
         (is_up and found is not None and bool(found.jobs), "ocs deploy --plan", "see what a rollout would change"),

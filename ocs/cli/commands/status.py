@@ -55,6 +55,7 @@ def status() -> None:
             ("Running", _at_work(report)),
             ("Waiting", _waiting(report)),
             ("For approval", f"{report['approvals']}; see: ocs approvals list" if report["approvals"] else "nothing"),
+            ("Proposed", f"{report['proposals']}; see: ocs proposals list" if report["proposals"] else "nothing"),
             ("Output", _output(report["budgets"])),
             ("Next", f"{coming['job']} at {local(coming['at'])}" if coming else "nothing is due"),
         ]
@@ -109,6 +110,7 @@ async def _report() -> dict[str, Any]:
     from ocs.store.approvals import approvals
     from ocs.store.budgets import budgets
     from ocs.store.draining import draining
+    from ocs.store.proposals import number_open
 
     now = session.now()
     async with session.server() as client, session.store() as store:
@@ -130,6 +132,7 @@ async def _report() -> dict[str, Any]:
             "ending": view(running, _known(deployed)),
             "waiting": waiting,
             "approvals": asked,
+            "proposals": await number_open(store),
             "next": await _next(client),
             "incidents": (await incident_views(store))[:MOST_LISTED],
             "failures": [
