@@ -11,6 +11,7 @@ import httpx
 
 from blocks.event_stream import EventStream, TooLong
 from blocks.gateway_error import SHOWN, GatewayError, refused, retry_after
+from blocks.tool_calls import Calls
 from ocs.rules.masking import mask
 from ocs.rules.model_failure import is_draining
 from ocs.rules.plain_text import WholeCharacters, one_line
@@ -43,9 +44,11 @@ def nobody(_usage: object) -> None:
 
 
 async def reply(
-    response: httpx.Response, *, hide: str, on_usage: Callable[[object], None] = nobody
+    response: httpx.Response, *, hide: str, calls: Calls, on_usage: Callable[[object], None] = nobody
 ) -> AsyncGenerator[str]:
-    """The pieces of a chat reply, in whole characters; an empty one is a sign of life. `on_usage` gets its usage.
+    """The pieces of a chat reply, in whole characters; an empty one is a sign of life.
+
+    `calls` takes those of tools, `on_usage` gets its usage.
 
     Raises:
         GatewayError: the turn failed, the reply broke off or never ends, or what came is no reply.
@@ -66,6 +69,7 @@ async def reply(
             if data == DONE:
                 return
             text, last = _chunk(data, hide, on_usage, begun=begun)
+            calls.take(data)
             begun, finished = begun or bool(text), finished or last
             yield pieces.feed(text)
         if not complete:

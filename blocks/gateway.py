@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +20,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_valida
 from blocks import answers
 from blocks.connections import connections
 from blocks.gateway_error import GatewayError, unreachable
+from blocks.tool_calls import Answered, Calls, messages_of
 from ocs import tracing
 from ocs.rules import auth_profile
 
@@ -42,7 +43,9 @@ _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 class ChatTurn:
     """One turn: what an agent is told, in which session, and with which model instead of its own.
 
-    `auth_profile` (provider:label, or inherit) goes with a model only, and is chosen before the turn.
+    `auth_profile` (provider:label, or inherit) goes with a model only, and is chosen before the turn. `tools` are
+    offered to the agent beside its own, as the chat API describes functions; with `answered` the turn goes on after
+    calls of them, and the message is not said again.
     """
 
     agent: str
@@ -50,6 +53,8 @@ class ChatTurn:
     session_key: str
     model: str | None = None
     auth_profile: str | None = None
+    tools: Sequence[Mapping[str, Any]] = ()
+    answered: Sequence[Answered] = ()
 
 
 class OpenClawGateway(Block):
@@ -147,8 +152,12 @@ class OpenClawGateway(Block):
         async with self._response("GET", "/v1/models", self.token, patience=self.request_timeout) as response:
             await answers.document(response, hide=_value(self.token))
 
-    async def chat(self, turn: ChatTurn, on_usage: Callable[[object], None] = answers.nobody) -> AsyncGenerator[str]:
-        """The reply of an agent, piece by piece; an empty piece is a sign of life. `on_usage` gets what it has used.
+    async def chat(
+        self, turn: ChatTurn, on_usage: Callable[[object], None] = answers.nobody, calls: Calls | None = None
+    ) -> AsyncGenerator[str]:
+        """The reply of an agent, piece by piece; an empty piece is a sign of life.
+
+        `on_usage` gets what it has used, `calls` takes those of its tools.
 
         How long to wait for the next piece is the caller's decision: closing the iterator closes the connection,
         which cancels the turn in the gateway.
@@ -162,13 +171,16 @@ class OpenClawGateway(Block):
         body = {
             # The model is an agent here; the language model goes into the header.
             "model": f"openclaw/{turn.agent}",
-            "messages": [{"role": "user", "content": turn.message}],
+            "messages": messages_of(turn.answered) if turn.answered else [{"role": "user", "content": turn.message}],
             "stream": True,
             "stream_options": {"include_usage": True},
+            **({"tools": list(turn.tools)} if turn.tools else {}),
         }
         path = "/v1/chat/completions"
         async with self._response("POST", path, self.token, body=body, headers=headers, patience=None) as response:
-            async for piece in answers.reply(response, hide=_value(self.token), on_usage=on_usage):
+            async for piece in answers.reply(
+                response, hide=_value(self.token), calls=calls or Calls(), on_usage=on_usage
+            ):
                 yield piece
 
     async def invoke_tool(self, tool: str, args: Mapping[str, Any], *, session_key: str = "main") -> Mapping[str, Any]:

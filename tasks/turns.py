@@ -30,6 +30,7 @@ from tasks.adapter import runtime
 from tasks.adapter.transient import retry_transient
 from tasks.doing import Doing
 from tasks.done import checked, reported
+from tasks.spawning import tools_of
 from tasks.steering import Ear
 from tasks.strategies.agent import run_turn, send_event
 from tasks.strategies.conversation import Watch
@@ -87,6 +88,7 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
         artifacts=work.artifacts,
         on_line=partial(work.show, "stdout"),
         watch=Watch(_both(doing, ear), partial(doing.take_usage, model=model)),
+        tools=tools_of(work.job, task, work),
     )
 
     async def done(result: DispatchResult) -> DispatchResult:

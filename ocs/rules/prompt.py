@@ -59,6 +59,11 @@ REPORT = (
     "ocs dispatch done {label} --summary '<one sentence>' --checklist "
     '\'{{"work_complete": true, "tests_passed": true}}\' [--sha <commit>]'
 )
+MAY_START = (
+    "You may hand tasks to other agents: call the tool ocs_dispatch, or ocs_schedule for a later time. Where they are "
+    'not among your tools, call tool_call with the id "client:client:ocs_dispatch" or "client:client:ocs_schedule" and '
+    'args such as {{"text": "...", "label": "follow-up"}}. Templates: {templates}.'
+)
 NOT_REPORTED = "You have ended without a report that the task is done. "
 
 
@@ -105,6 +110,7 @@ def build(
         *((NOTICE,) if data else ()),
         *data,
         *_once(key),
+        *_spawn(job),
         task.message,
         *_of_task(task, label),
     ]
@@ -131,6 +137,13 @@ def _of_task(task: Agent, label: str | None) -> list[str]:
     if label is None:
         return []
     return [ENDS_WITH, *([REPORT.format(label=shlex.quote(label))] if task.report == "required" else [])]
+
+
+def _spawn(job: Job) -> list[str]:
+    """A gateway may list tools of ours only where the agent searches for them, which it does for what it knows of."""
+    if job.spawn is None:
+        return []
+    return [MAY_START.format(templates=", ".join(job.spawn.may))]
 
 
 def _boundary(task: Agent) -> list[str]:

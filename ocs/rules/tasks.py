@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 from ocs.errors import Refused
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.messages import checked_name
+from ocs.spec.written import parse_duration
 
 if TYPE_CHECKING:
     from ocs.spec import Job
@@ -35,6 +37,8 @@ BUILT_IN: dict[str, Any] = {
 QUIET = "nobody is told: ocs dispatch start --quiet"
 INBOX = "inbox"
 """The channel of targets that are readers of messages: `inbox:main`."""
+FURTHEST = timedelta(days=366)
+"""How far ahead a task may be put."""
 LONGEST_SUMMARY = 4000
 LONGEST_CHECKLIST = 16 * 1024
 _SHA = re.compile(r"[0-9a-f]{7,40}", re.IGNORECASE)
@@ -79,7 +83,8 @@ class Wish:
 
     `text` is what the agent shall do. `to` are targets, `tell` are agents whose inbox gets the result; `quiet` says
     that nobody is told. `goes_on_with` is the label of a task that has ended and whose conversation it goes on in,
-    `key` makes a repetition of the wish harmless, `track` is the tracker that it is a member of.
+    `key` makes a repetition of the wish harmless, `track` is the tracker that it is a member of. It begins `at` an
+    instant, or now.
     """
 
     text: str
@@ -98,6 +103,7 @@ class Wish:
     check: str | None = None
     key: str | None = None
     track: str | None = None
+    at: datetime | None = None
 
     @property
     def says_who_hears(self) -> bool:
@@ -113,6 +119,26 @@ class Wish:
 def targets_of(to: Sequence[str], tell: Sequence[str]) -> tuple[str, ...]:
     """The targets that are named, and the inboxes of the agents that are."""
     return (*to, *(f"{INBOX}:{agent_id}" for agent_id in tell))
+
+
+def due(text: str, now: datetime) -> datetime:
+    """When a task begins: so long from now (2h), or at an instant with its offset.
+
+    Raises:
+        Refused: it is neither, is past, or is more than a year ahead.
+    """
+    try:
+        at = now + parse_duration(text)
+    except (ValueError, OverflowError):
+        try:
+            at = datetime.fromisoformat(text.strip())
+        except ValueError:
+            at = None
+        if at is None or at.tzinfo is None:
+            raise Refused(f'"{text}" says no time.', hint="Write 2h, or 2027-02-01T16:00:00Z.") from None
+    if not now <= at <= now + FURTHEST:
+        raise Refused(f'"{text}" is past, or more than a year ahead.', hint="Write 2h, or 2027-02-01T16:00:00Z.")
+    return at.astimezone(UTC)
 
 
 def checked_label(label: str) -> str:

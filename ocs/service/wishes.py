@@ -10,8 +10,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
-from ocs.errors import InvalidJob, Problem, UsageError
-from ocs.rules.tasks import Wish
+from ocs.errors import InvalidJob, Problem, Refused, UsageError
+from ocs.rules.tasks import Wish, due
+from ocs.service import session
 from ocs.service.dispatching import NO_RECEIVER, Place
 
 FROM_INPUT = "-"
@@ -87,7 +88,7 @@ def batch(file: Path, common: Wish) -> list[tuple[Wish, Place]]:
             continue
         try:
             wishes.append((_of_line(line, common), Place(str(file), number)))
-        except UsageError as wrong:
+        except (UsageError, Refused) as wrong:
             problems.append(Problem("", wrong.message, str(file), number))
     if problems:
         raise InvalidJob("Nothing was started.", problems=problems)
@@ -120,6 +121,8 @@ def _value(name: str, value: Any) -> Any:
         if not isinstance(value, bool):
             raise UsageError("quiet is true or false")
         return value
+    if name == "at":
+        return due(_text(name, value), session.now())
     if name in SEVERAL:
         several = cast("list[Any]", value) if isinstance(value, list) else [value]
         return tuple(_text(name, each) for each in several)

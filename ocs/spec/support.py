@@ -22,7 +22,6 @@ def unsupported(job: Job) -> list[Problem]:
         "evidence": job.evidence is not None,
         "contract": job.contract is not None,
         "child_credentials": job.child_credentials != "none",
-        "spawn": job.spawn is not None and job.run.strategy != "shell",
     }
     not_yet = [
         Problem(path, "understood, but not supported yet; take it out to roll this job out")

@@ -61,6 +61,13 @@ async def asker_by_token(store: Store, token: str) -> Asker:
         return await _asker(session, run, Spawn.model_validate(known.may), tuple(known.tells), read_only=False)
 
 
+async def asker_of(store: Store, run_id: UUID, grant: Spawn, tells: Sequence[str], *, read_only: bool) -> Asker:
+    """The run itself, where it is known which one it is."""
+    async with store.reading() as session:
+        run = await session.get_one(Run, run_id)
+        return await _asker(session, run, grant, tuple(tells), read_only=read_only)
+
+
 def _not_known(why: str) -> Refused:
     return Refused(f"{RUN_TOKEN} {why}; nothing was started.", hint="A job with spawn gets it for as long as it runs.")
 

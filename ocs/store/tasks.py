@@ -38,7 +38,7 @@ ONE = "Have the second one go on with the first, once that has ended."
 class NewTask:
     """A task to be written: `document` is the whole job that runs. `goes_on_with` is a task that has ended.
 
-    `track` is the tracker that it is a member of.
+    `track` is the tracker that it is a member of; it begins at `due_at`, or now.
     """
 
     label: str | None
@@ -50,6 +50,7 @@ class NewTask:
     key: str | None = None
     goes_on_with: Task | None = None
     track: str | None = None
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ class Told:
     task: Task
     status: TaskStatus
     runs: Sequence[Run] = field(default=())
+    # When it was to begin.
+    due_at: datetime | None = None
 
     @property
     def last(self) -> Run | None:
@@ -305,7 +308,7 @@ def _write(session: AsyncSession, new: NewTask, ask: Ask | None, by: Attribution
         id=uuid4(),
         job_id=new.template,
         kind=DispatchKind.MANUAL,
-        scheduled_for=by.now,
+        scheduled_for=new.due_at or by.now,
         created_at=by.now,
         parameters={"job": dict(new.document)},
     )
@@ -342,4 +345,4 @@ def _one(task: Task, dispatch: DispatchRow | None, runs: Sequence[Run], coming: 
         coming=bool(runs) and runs[-1].id in coming,
         waits=dispatch is not None and dispatch.status is DispatchStatus.QUEUED,
     )
-    return Told(task, status, tuple(runs))
+    return Told(task, status, tuple(runs), dispatch.scheduled_for if dispatch else None)

@@ -20,12 +20,12 @@ from ocs.rules.shell_result import cut
 from ocs.spec import Output, format_duration
 from ocs.timing import timing
 from tasks.strategies.capture import Capture
-from tasks.strategies.conversation import Conversation, Ear, Silent, Watch
+from tasks.strategies.conversation import Conversation, Ear, Silent, Tools, Watch
 
 ENDED = "; the turn was ended."
 
 
-async def run_turn(
+async def run_turn(  # noqa: PLR0913  all but two are named
     gateway: OpenClawGateway,
     turn: ChatTurn,
     *,
@@ -36,6 +36,7 @@ async def run_turn(
     on_line: Callable[[str], None],
     watch: Watch | None = None,
     ear: Ear | None = None,
+    tools: Tools | None = None,
     goes_on: bool = False,
 ) -> DispatchResult:
     """Have the turn done, and say how it went. `on_line` gets what is to be known of it, and each line of the reply.
@@ -44,7 +45,8 @@ async def run_turn(
     ended in the gateway with the sub-agents that it has spawned; so is one whose task is cancelled. A gateway that is
     away or about to restart is no failure of the job: nothing was done, so the run is snoozed, and nobody hears of it.
     With `goes_on` the turn goes on with an earlier one, in its session. `watch` gets what comes into the session
-    meanwhile, if it is the run's own. What `ear` hears is told in further turns of the same conversation.
+    meanwhile, if it is the run's own. What `ear` hears is told in further turns of the same conversation; `tools` are
+    offered to the agent.
     """
     result = _begun(turn.session_key)
     if not await gateway.wait_until_up(timing().gateway_wait):
@@ -53,7 +55,7 @@ async def run_turn(
     token, hooks_token = gateway.token.get_secret_value(), gateway.hooks_token.get_secret_value()
     secrets = Masking(filter(None, (token, hooks_token)))
     capture = partial(Capture, artifacts / "stdout.txt", output, secrets=secrets, show=on_line)
-    talk = Conversation(gateway, turn, idle, capture, on_line, watch, ear)
+    talk = Conversation(gateway, turn, idle, capture, on_line, watch, ear, tools)
     try:
         result = await _held(talk, result, timeout, goes_on=goes_on)
     except asyncio.CancelledError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from blocks import gateway_sessions
 from blocks.answers import nobody
 from blocks.gateway import SHOWN_FIRST, ChatTurn, GatewayError, OpenClawGateway
+from blocks.tool_calls import Answered, Calls, ToolCall
 from ocs.rules import prompt
 from ocs.rules.activity import place_of
 from ocs.rules.session_key import is_of_one_run
@@ -23,6 +24,9 @@ from tasks.strategies.capture import Capture
 
 TAKE_OVERS = 3
 """A gateway that is killed again and again in the middle of a turn is a failure in the end."""
+
+MOST_ANSWERS = 50
+"""So often an agent may call tools of ours in a row, in one turn."""
 
 LAST_LOOK = 5.0
 """Seconds for the last messages of a conversation."""
@@ -57,12 +61,22 @@ class Watch(NamedTuple):
     usage: Callable[[object], None] = nobody
 
 
+class Tools(Protocol):
+    """What the agent may call beside its own tools; a call is answered in the same conversation."""
+
+    @property
+    def offered(self) -> Sequence[Mapping[str, Any]]: ...
+
+    async def call(self, name: str, arguments: str) -> str: ...
+
+
 @dataclass(slots=True)
 class Conversation:
     """`said` holds the last reply, in a capture that `capture` makes; `note` takes what is to be known of it.
 
     `begun` says that the gateway may have taken the turn. `watch` gets each message that comes into the session
-    meanwhile, in a conversation of the run's own. What `ear` hears is told in further turns; the last reply counts.
+    meanwhile, in a conversation of the run's own. What `ear` hears is told in further turns, and calls of `tools` are
+    answered; the last reply counts.
     """
 
     gateway: OpenClawGateway
@@ -72,6 +86,7 @@ class Conversation:
     note: Callable[[str], None]
     watch: Watch | None = None
     ear: Ear | None = None
+    tools: Tools | None = None
     begun: bool = False
     said: Capture = field(init=False)
     _has_ended: bool = field(default=False, init=False)
@@ -176,11 +191,25 @@ class Conversation:
         self.note("The gateway is back; the turn goes on where it was.")
 
     async def _listen(self, turn: ChatTurn) -> None:
+        """Hear the turn out, and answer the calls that it ends with, until it ends with words."""
+        if self.tools is None:
+            await self._hear(turn)
+            return
+        turn = replace(turn, tools=self.tools.offered)
+        for _ in range(MOST_ANSWERS):
+            if not (made := await self._hear(turn)):
+                return
+            answered = [Answered(call, await self.tools.call(call.name, call.arguments)) for call in made]
+            turn = replace(turn, answered=answered)
+        raise GatewayError(f"The turn was ended: its agent called tools {MOST_ANSWERS} times in a row.")
+
+    async def _hear(self, turn: ChatTurn) -> list[ToolCall]:
         self._anew()
         before, self.begun = self.begun, True
         told: list[object] = []
+        calls = Calls()
         try:
-            async with aclosing(self.gateway.chat(turn, told.append)) as pieces:
+            async with aclosing(self.gateway.chat(turn, told.append, calls)) as pieces:
                 while (piece := await self._next(pieces)) is not None:
                     before = True
                     self.said.feed(piece.encode())
@@ -190,6 +219,7 @@ class Conversation:
         finally:
             if before:
                 self._usage.append(told[-1] if told else None)
+        return calls.made
 
     async def _next(self, pieces: AsyncGenerator[str]) -> str | None:
         """The next piece; while the agent calls tools, what the session's history shows is a sign of life too."""

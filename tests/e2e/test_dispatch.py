@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -306,3 +307,75 @@ async def test_a_run_starts_what_its_job_may_and_asks_again_for_the_same(
     assert (begun.source, begun.actor) == ("run", f"{ocs.id('asks')} (run {str(first.id)[:8]})")
     refused = [each.run_id for each in await audit.events(ocs.store, job=ocs.id("asks")) if "refused" in each.action]
     assert refused == [second.id, first.id]
+
+
+async def calls(connection: Connection, wishes: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """End the reply with calls of tools, in pieces, as the gateway does."""
+    for at, (name, arguments) in enumerate(wishes):
+        made = {"index": at, "id": f"call-{at}", "type": "function", "function": {"name": name, "arguments": ""}}
+        for piece in (made, {"index": at, "function": {"arguments": json.dumps(arguments)}}):
+            await connection.event({"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]})
+    await connection.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
+    await connection.send("data: [DONE]\n\n")
+
+
+async def test_an_agent_hands_on_a_task_and_books_its_own_follow_up(
+    ocs: RunningSystem, server: Server, call: Call
+) -> None:
+    """By tools of its turn. A further attempt asks for the same, and what a person has withdrawn stays so."""
+    word = ocs.id("t")
+    answers: list[dict[str, Any]] = []
+    wishes = [
+        ("ocs_dispatch", {"text": f"{word}-child", "label": f"{word}-now"}),
+        ("ocs_schedule", {"text": f"{word}-child", "label": f"{word}-later", "at": "2h"}),
+        ("ocs_dispatch", {"text": f"{word}-child", "label": f"{word}-wrong", "template": "subagent", "to": "x:y"}),
+        ("exec", {"command": "true"}),
+    ]
+
+    async def answer(connection: Connection) -> None:
+        if connection.request.path != CHAT:
+            await well(connection)
+            return
+        body = connection.request.body
+        await connection.stream()
+        if body["messages"][-1]["role"] == "tool":
+            answers.extend(json.loads(each["content"]) for each in body["messages"] if each["role"] == "tool")
+            await connection.say("TASK_FAILED: once more" if len(answers) == len(wishes) else "Handed on.")
+            await connection.done()
+        elif f"{word}-child" in body["messages"][0]["content"]:
+            assert "tools" not in body
+            await connection.say("Followed up.")
+            await connection.done()
+        else:
+            await calls(connection, wishes)
+
+    server.answer = answer
+    quiet = {"when": "never", "opt_out_reason": "x"}
+    ocs.write("coder", run={"agent": {"message": "-", "session": "task"}}, deliver=quiet, limits={"overlap": "allow"})
+    agent = {"agent": {"message": "Look after it.", "agent": word, "session": "task"}}
+    spawn = {"may": [ocs.id("coder")]}
+    ocs.write("asks", run=agent, deliver=quiet, spawn=spawn, retry={"max": 1, "delay": "20s"})
+    await ocs.deploy()
+    await ocs.run("asks")
+    (first,) = await ocs.ended("asks")
+    later = (await call("show", f"{word}-later"))["task"]
+    wait = datetime.fromisoformat(later["due_at"]) - first.started_at
+    assert (later["status"], timedelta(hours=1) < wait < timedelta(hours=3)) == ("queued", True)
+    assert (await call("cancel", f"{word}-later"))["task"]["status"] == "withdrawn"
+    _, second = await ocs.ended("asks", count=2)
+    assert (second.status, second.stdout) == ("ok", "Handed on.")
+    told = [(each["ok"], each.get("already")) for each in answers]
+    refused = [(False, None)] * 2
+    assert told == [(True, False), (True, False), *refused, (True, True), (True, True), *refused]
+    assert [problem["path"] for problem in answers[2]["problems"]] == ["as", "to"]
+    assert answers[3]["error"] == 'There is no tool "exec".'
+    assert (await call("show", f"{word}-later"))["task"]["status"] == "withdrawn"
+    assert (await ocs.ended_run("coder")).stdout == "Followed up."
+
+    async def heard() -> bool:
+        """By its next turn, or still in its inbox."""
+        waiting = [message.body for message in await inbox.inbox(ocs.store, word, now=ocs.now())]
+        asked = [str(turn.body["messages"]) for turn in server.turns() if "Look after it." in str(turn.body)]
+        return any("Followed up." in said for said in [*waiting, *asked])
+
+    await ocs.eventually(heard)

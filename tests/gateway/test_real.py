@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -17,8 +18,10 @@ from blocks.connections import close_connections
 from blocks.gateway import ChatTurn, GatewayError, OpenClawGateway
 from blocks.gateway_transport import GatewayTransport
 from ocs.rules.dispatch import DispatchResult, RunStatus
-from ocs.spec import Output
+from ocs.rules.spawn_tools import offered
+from ocs.spec import Output, Spawn
 from tasks.strategies.agent import run_turn
+from tasks.strategies.conversation import Tools
 from tests.gateway.model import Model, model_server
 from tests.gateway.real import HOOKS_TOKEN, TOKEN, RealGateway, skip_unless_installed
 from tests.gateway.steered import steered_task
@@ -68,10 +71,12 @@ async def say(
     artifacts: Path,
     idle: timedelta = LONG,
     on_line: Callable[[str], None] = lambda _line: None,
+    tools: Tools | None = None,
     **fields: Any,
 ) -> DispatchResult:
     turn = ChatTurn("main", message, key or f"agent:main:scheduler:{secrets.token_hex(4)}", **fields)
-    return await run_turn(gateway, turn, idle=idle, timeout=LONG, output=Output(), artifacts=artifacts, on_line=on_line)
+    given: Any = {"idle": idle, "timeout": LONG, "output": Output(), "artifacts": artifacts, "on_line": on_line}
+    return await run_turn(gateway, turn, tools=tools, **given)
 
 
 def own_key() -> str:
@@ -108,6 +113,33 @@ async def test_the_job_s_model_is_used_for_its_turn(gateway: OpenClawGateway, mo
     assert model.asked[-1]["model"] == "other"
     await say(gateway, "[[say: ok]]", artifacts=tmp_path)
     assert model.asked[-1]["model"] == "echo"
+
+
+class Asked:
+    """A tool of ours, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.offered = offered(Spawn(may=("coder",)))
+        self.calls: list[tuple[str, Any]] = []
+
+    async def call(self, name: str, arguments: str) -> str:
+        self.calls.append((name, json.loads(arguments)))
+        return json.dumps({"ok": True, "label": "look"})
+
+
+async def test_an_agent_calls_a_tool_of_ours_and_goes_on_with_what_is_answered(
+    gateway: OpenClawGateway, model: Model, word: str, tmp_path: Path
+) -> None:
+    """Found through the gateway's `tool_call`; the answer comes into the same conversation, once."""
+    wish = {"text": word, "label": "look"}
+    tools = Asked()
+    asked = f"[[use: client:client:ocs_dispatch {json.dumps(wish)}]]"
+    result = await say(gateway, asked, own_key(), artifacts=tmp_path, tools=tools)
+    assert (result.status, tools.calls) == (RunStatus.OK, [("ocs_dispatch", wish)])
+    assert result.content == "client:client:ocs_dispatch has answered."
+    first, second = model.prompts(word)
+    told = json.dumps({"ok": True, "label": "look"}).replace('"', '\\"')
+    assert (told in first, second.count(told)) == (False, 1)
 
 
 async def test_an_unknown_model_is_a_failed_turn(gateway: OpenClawGateway, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ocs.cli.person import Ear, person
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import OcsError, Refused, UsageError
 from ocs.rules.costs import of_dollars, told
-from ocs.rules.tasks import TEMPLATE, Wish
+from ocs.rules.tasks import TEMPLATE, Wish, due
 from ocs.rules.trackers import ThenOn, checked_tracker
 from ocs.rules.wording import SHORT, count_of, first_line, local, utc
 from ocs.service import session
@@ -36,6 +36,7 @@ PoolName = Annotated[str | None, typer.Option("--pool", help="A pool of slots th
 CHECK = "A command that has to succeed after the turn, within a minute."
 CONTINUE = "The label of a task that has ended: this one goes on in its conversation."
 KEY = "Makes a repetition harmless: asked for again with the same key, it is the task that was started first."
+AT = "When it begins: so long from now (2h), or an instant (2027-02-01T16:00:00Z)."
 SILENT = "Only running ones of which nothing was heard for so long (15m); ends with status 1 if there are any."
 
 
@@ -69,6 +70,7 @@ def start(
     check: Annotated[str | None, typer.Option(help=CHECK)] = None,
     key: Annotated[str | None, typer.Option(help=KEY)] = None,
     track: Annotated[str | None, typer.Option(help="The tracker that it is a member of, under its label.")] = None,
+    at: Annotated[str | None, typer.Option(help=AT)] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it and end with its outcome.")] = False,
 ) -> None:
     """Hand a task to an agent: one turn with all that follows from it, delivered once, whatever restarts meanwhile."""
@@ -79,7 +81,8 @@ def start(
         label=label, agent=agent, model=model, thinking=thinking, timeout=timeout, idle=idle, to=to, tell=tell_agent,
         quiet=quiet, goes_on_with=goes_on_with, pool=pool, check=check, key=key, track=track,
     )  # fmt: skip
-    wish = checked(Wish(text=said, template=template, **asked))
+    begins = due(at, session.now()) if at is not None else None
+    wish = checked(Wish(text=said, template=template, at=begins, **asked))
     raise typer.Exit(session.run(_start(wish, wait=wait)))
 
 
@@ -244,6 +247,7 @@ def _facts(view: dict[str, Any]) -> list[tuple[str, object]]:
         "agent": f"{view['agent']}, as {view['template']}",
         "model": view["model"],
         "run": run,
+        "begins": local(view["due_at"]) if view["status"] == "queued" else None,
         "session": view["session_key"],
         "asked by": f"{view['created_by']}, {local(utc(view['created_at']))}",
         "reported": view["report"]["summary"] if view["report"] else None,
