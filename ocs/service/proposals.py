@@ -96,7 +96,7 @@ async def propose(store: Store, project: Path, text: str, why: str, *, by: Attri
 
 
 async def listed(store: Store, *, everything: bool = False, by: str | None = None, limit: int = 100) -> list[Proposal]:
-    """Those that are open, newest first; with `everything` what was decided too."""
+    """Those on which a person has to decide, or whose acceptance was cut off, newest first; with `everything` all."""
     from ocs.store import proposals
 
     project = settings.project_dir() if session.has_project() else None
@@ -159,6 +159,7 @@ async def accept(
 async def _carried_out(
     row: ProposalRow, project: Path, *, deploy: bool, by: Attribution, listener: Listener
 ) -> Changed:
+    await _refuse_other(row, project)  # once more: somebody may have saved the file meanwhile
     if row.base is None and await _content(project, row.job_id) is None:
         return await changing.add(project, row.document, deploy=deploy, by=by, listener=listener)
     return await changing.rewrite(project, row.job_id, row.document, deploy=deploy, by=by, listener=listener)
@@ -223,7 +224,7 @@ async def _name(project: Path) -> str:
 
 async def _record(store: Store, row: ProposalRow, project: Path | None) -> Proposal:
     diff = await asyncio.to_thread(difference, row.job_id, row.base, row.document)
-    is_open = row.status is ProposalStatus.OPEN
+    waits = row.status is not ProposalStatus.REJECTED and row.written_at is None
     return Proposal(
         id=row.id,
         job=row.job_id,
@@ -234,7 +235,7 @@ async def _record(store: Store, row: ProposalRow, project: Path | None) -> Propo
         created_at=row.created_at,
         why=row.why,
         diff=diff,
-        remarks=tuple(await _remarks(store, row, project)) if is_open and project is not None else (),
+        remarks=tuple(await _remarks(store, row, project)) if waits and project is not None else (),
         decided_by=row.decided_by,
         decided_from=row.decided_from,
         decided_at=row.decided_at,
@@ -248,7 +249,9 @@ async def _remarks(store: Store, row: ProposalRow, project: Path) -> list[str]:
 
     now = await _content(project, row.job_id)
     remarks: list[str] = []
-    if now != row.base:
+    if row.status is ProposalStatus.ACCEPTED:
+        remarks.append("It was accepted, and that was cut off before it was written; accept it again.")
+    if now not in (row.base, row.document):
         remarks.append(f"{row.job_id}.yaml was changed since this was proposed, so that it cannot be accepted.")
     last = await proposals.last_change_of_file(store, row.job_id) if now is None else None
     if last is not None and last.action == "job-removed":

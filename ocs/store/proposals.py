@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, func
+from sqlalchemy import and_, delete, func, or_
 from sqlmodel import col, select
 
 from ocs.errors import NotFound, Refused
@@ -21,6 +21,8 @@ MOST_OF_CALLER = 20
 MOST_OPEN = 200
 HINT = "See them: ocs proposals list"
 IS_OPEN = col(Proposal.status) == ProposalStatus.OPEN
+IS_CUT_OFF = and_(col(Proposal.status) == ProposalStatus.ACCEPTED, col(Proposal.written_at).is_(None))
+"""Somebody has accepted it, and it did not become the job's file (yet)."""
 OF_FILES = ("job-added", "job-changed", "job-enabled", "job-disabled", "job-removed")
 
 
@@ -63,7 +65,7 @@ async def proposals(
     """The newest `limit`, newest first; with `by` those of one caller."""
     wanted = select(Proposal).order_by(col(Proposal.created_at).desc()).limit(limit)
     if open_only:
-        wanted = wanted.where(Proposal.status == ProposalStatus.OPEN)
+        wanted = wanted.where(or_(IS_OPEN, IS_CUT_OFF))
     if by is not None:
         wanted = wanted.where(Proposal.proposed_by == by)
     async with store.reading() as session:
@@ -73,7 +75,7 @@ async def proposals(
 async def number_open(store: Store) -> int:
     """How many wait for a person."""
     async with store.reading() as session:
-        return await session.scalar(select(func.count()).select_from(Proposal).where(IS_OPEN)) or 0
+        return await session.scalar(select(func.count()).select_from(Proposal).where(or_(IS_OPEN, IS_CUT_OFF))) or 0
 
 
 async def proposal_by(store: Store, given: str) -> Proposal:

@@ -8,9 +8,11 @@ import pytest
 
 from ocs.errors import InvalidJob, Refused
 from ocs.rules.attribution import Attribution
+from ocs.rules.proposals import ProposalStatus
 from ocs.service import changing, proposals, session
 from ocs.service.listener import Deaf
 from ocs.store import audit
+from ocs.store import proposals as rows
 from tests.mcp.asking import ask, door
 from tests.mcp.conftest import write
 
@@ -110,10 +112,20 @@ async def test_what_is_valid_no_more_when_it_is_accepted_stays_open(project: Pat
         assert (await proposals.one(store, given)).status == "open"
 
 
-async def test_what_was_cut_off_after_the_file_was_written_is_taken_up(project: Path) -> None:
+@pytest.mark.parametrize("is_written", [False, True], ids=["before", "after"])
+async def test_an_acceptance_that_was_cut_off_is_taken_up(project: Path, is_written: bool) -> None:
     given = await proposed(TIDY)
-    write(project, "tidy", TIDY)
+    async with session.store() as store:
+        row = await rows.proposal_by(store, given)
+        await rows.decide(store, row, ProposalStatus.ACCEPTED, "", by=ann())
+        if is_written:
+            write(project, "tidy", TIDY)
+        (waits,) = await proposals.listed(store)
+        assert "cut off" in waits.remarks[0]
     assert (await accept(project, given)).job.id == "tidy"
+    assert file_of(project, "tidy").read_text() == TIDY
+    async with session.store() as store:
+        assert await proposals.listed(store) == []
 
 
 async def test_nothing_is_hidden_from_the_person_who_decides(project: Path) -> None:
