@@ -40,7 +40,7 @@ def program(ocs: Ocs, *arguments: str) -> StdioServerParameters:
 
 async def test_the_official_client_is_answered_and_10_mb_are_refused(ocs: Ocs) -> None:
     ocs.write("hello", "id: hello\nrun: echo hello\n")
-    async with Client(program(ocs, "--name", "research", "--may", "read,dispatch")) as client:
+    async with Client(program(ocs, "--name", "research", "--may", "read,dispatch"), read_timeout_seconds=120) as client:
         assert client.instructions
         assert {tool.name for tool in (await client.list_tools()).tools} >= {"list_jobs", "start_task"}
         assert (await ask(client, "list_jobs")).facts["jobs"][0]["id"] == "hello"
