@@ -12,7 +12,7 @@ from prefect.logging import get_logger
 
 from ocs.errors import StoreAway
 from ocs.rules import activity
-from ocs.rules.costs import Price, Tally, Use
+from ocs.rules.costs import Call, Price, Tally, Use, cost_of_call
 from ocs.store import tasks as tasks_in_store
 from ocs.timing import timing
 from tasks.adapter import runtime
@@ -27,6 +27,10 @@ class Doing:
         self._doing: str | None = None
         self._tally = Tally(prices)
         self._is_new = False
+        # Set when a model call has ended and the turn goes on.
+        self.goes_on = asyncio.Event()
+        # Why nobody can say what it costs.
+        self.unpriceable: str | None = None
 
     @property
     def used(self) -> tuple[Use, ...]:
@@ -36,7 +40,9 @@ class Doing:
     def take(self, message: Mapping[str, Any]) -> None:
         """The next message."""
         if (call := activity.model_call(message)) is not None:
-            self._tally = self._tally.with_call(call)
+            self._count(call)
+            if not activity.is_answer(message):
+                self.goes_on.set()
         if (doing := activity.doing(message)) is not None:
             self._doing = doing
             self._show(doing)
@@ -44,8 +50,20 @@ class Doing:
 
     def take_usage(self, usage: object, model: str | None) -> None:
         """What a turn has used whose messages are not seen."""
-        self._tally = self._tally.with_call(activity.turn_usage(usage, model))
+        self._count(activity.turn_usage(usage, model))
         self._is_new = True
+
+    def take_help(self) -> None:
+        """A sub-agent is at work, or was: the gateway does not say here what it uses."""
+        self._tally = self._tally.with_call(Call("", None))
+        self.unpriceable = "what its sub-agents use is not told"
+        self._is_new = True
+        self.goes_on.set()
+
+    def _count(self, call: Call) -> None:
+        self._tally = self._tally.with_call(call)
+        if call.tokens is not None and cost_of_call(call, self._tally.prices) is None:
+            self.unpriceable = f"the price of {call.model or 'its model'} is not known"
 
     @contextlib.asynccontextmanager
     async def kept(self) -> AsyncGenerator[None]:

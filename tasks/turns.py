@@ -31,6 +31,7 @@ from tasks.adapter.transient import retry_transient
 from tasks.doing import Doing
 from tasks.done import checked, reported
 from tasks.spawning import tools_of
+from tasks.spending import held_by, within
 from tasks.steering import Ear
 from tasks.strategies.agent import run_turn, send_event
 from tasks.strategies.conversation import Watch
@@ -87,7 +88,7 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
         output=work.job.output,
         artifacts=work.artifacts,
         on_line=partial(work.show, "stdout"),
-        watch=Watch(_both(doing, ear), partial(doing.take_usage, model=model)),
+        watch=Watch(_both(doing, ear), partial(doing.take_usage, model=model), doing.take_help),
         tools=tools_of(work.job, task, work),
     )
 
@@ -98,18 +99,21 @@ async def _turn(reached: OpenClawGateway, task: Agent, work: Work) -> DispatchRe
             result = await reported(lineage.task.id, work.context, result, once_more)
         return await checked(task, work, result)
 
+    async def taken() -> DispatchResult:
+        if ear is None:
+            return await done(await take(turn, goes_on=goes_on))
+        return await _steered(ear, turn, partial(take, ear=ear), done, goes_on=goes_on)
+
+    held = await held_by(work.context.run_id)
     with _traced(turn) as traced:
         async with doing.kept(), ear.open() if ear else contextlib.nullcontext():
-            if ear is None:
-                result = await done(await take(turn, goes_on=goes_on))
-            else:
-                result = await _steered(ear, turn, partial(take, ear=ear), done, goes_on=goes_on)
+            result = await within(held, work.context.run_id, doing, taken())
         tokens = tokens_of(doing.used)
         used = {"gen_ai.usage.input_tokens": tokens.read, "gen_ai.usage.output_tokens": tokens.output}
         traced.say({name: number or None for name, number in used.items()})
         if result.status is not RunStatus.OK:
             traced.fail(str(result.status))
-        return replace(result, used=doing.used)
+        return replace(result, used=doing.used, session_key=result.session_key or key)
 
 
 async def _prices() -> dict[str, Price]:

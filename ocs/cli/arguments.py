@@ -101,6 +101,16 @@ def _agents(incomplete: str) -> Iterator[str]:
     yield from _beginning(incomplete, lambda: session.run(_in_store(_agent_ids)))
 
 
+def _budgets(incomplete: str) -> Iterator[str]:
+    yield from _beginning(incomplete, lambda: session.run(_in_store(_budget_names)))
+
+
+async def _budget_names(store: Store) -> list[str]:
+    from ocs.store import spending
+
+    return [each.budget.name for each in await spending.standings(store, now=session.now())]
+
+
 async def _agent_ids(store: Store) -> list[str]:
     from ocs.store import agents
 
@@ -145,8 +155,10 @@ Tag = Annotated[str | None, typer.Option("--tag", help="All jobs with this tag."
 TargetName = Annotated[str, typer.Argument(help="Its name, as in deliver.to.", autocompletion=target_names)]
 SecretName = Annotated[str, typer.Argument(help="Its name, as in run.shell.secrets.", autocompletion=_secrets)]
 PoolName = Annotated[str, typer.Argument(help="Its name, as in limits.pool.", autocompletion=_pools)]
+BudgetName = Annotated[str, typer.Argument(help="Its name, as ocs budgets list shows it.", autocompletion=_budgets)]
 TrackerName = Annotated[str, typer.Argument(help="The tracker's name.", autocompletion=_trackers)]
 TeamName = Annotated[str, typer.Argument(help="The team's name.", autocompletion=_teams)]
+SomeAgent = Annotated[str | None, typer.Option("--agent", help="Only of this agent.", autocompletion=_agents)]
 AgentName = Annotated[str, typer.Argument(help="The agent's id.", autocompletion=_agents)]
 ProposalId = Annotated[
     str,

@@ -386,6 +386,21 @@ COMMANDS: Mapping[str, Branch | Command] = {
             ),
         },
     ),
+    "budgets": Branch(
+        "Budgets: what agents may spend in a day or a month; a run that does not fit is not started.",
+        {
+            "list": Command(
+                "commands.budgets", "List the budgets: what was spent of each, and what runs at work hold."
+            ),
+            "set": Command(
+                "commands.budgets",
+                "Set what may be spent in US dollars, by a job, by an agent, or by everything. Runs at work go on.",
+            ),
+            "remove": Command(
+                "commands.budgets", "Take a budget away. What is skipped or asked for because of it stays so."
+            ),
+        },
+    ),
     "prices": Branch(
         "Prices: what models cost, in US dollars for a million tokens.",
         {

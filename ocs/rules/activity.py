@@ -35,7 +35,12 @@ def doing(message: Mapping[str, Any]) -> str | None:
     told = [_call(part) for part in calls if part.get("type") == "toolCall"]
     if told:
         return one_line("; ".join(told), SHOWN)
-    return "writes its answer" if message.get("stopReason") == "stop" else None
+    return "writes its answer" if is_answer(message) else None
+
+
+def is_answer(message: Mapping[str, Any]) -> bool:
+    """Whether the turn ends with this message by itself."""
+    return message.get("stopReason") == "stop"
 
 
 def model_call(message: Mapping[str, Any]) -> Call | None:

@@ -51,11 +51,15 @@ class OnTimeout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was asked for this run before: how it stands, for which spec, and in words."""
+    """What was asked for this run before: how it stands, for which spec, and in words.
+
+    `over_budget` says that it was asked because of what the run may cost.
+    """
 
     status: ApprovalStatus
     digest: str
     why: str
+    over_budget: bool = False
 
 
 def is_needed(job: Job, dispatch: Dispatch) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
@@ -11,6 +11,7 @@ from uuid import UUID
 
 from ocs.rules import approval, cooldown, misfire
 from ocs.rules.approval import ApprovalStatus, Recorded
+from ocs.rules.budgets import Action, Fits, Over
 from ocs.rules.dispatch import Dispatch, DispatchKind
 from ocs.rules.left_out import why_left_out
 
@@ -31,6 +32,8 @@ class SkipReason(StrEnum):
     OVERLAP = "overlap"
     DUPLICATE = "duplicate"
     BACKLOG = "backlog"
+    BUDGET = "budget"
+    """What it may cost does not fit."""
 
 
 class WaitsFor(StrEnum):
@@ -64,9 +67,10 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A person has to agree first."""
+    """A person has to agree first. `over` says why what it may cost does not fit, where that is the reason."""
 
     why: str
+    over: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Snapshot:
     cancelled meanwhile, `become_a_run` that another flow run was made for the same dispatch and came first.
     `newer` is an occurrence of the job that is newer than this one and was claimed before it. `unknown` says why nobody
     can tell whether it ran already.
+    `costs` says whether what it may cost fits.
     `asked` is what a person was asked for this run before, `pending_approvals` how many others of the job wait.
     """
 
@@ -114,6 +119,7 @@ class Snapshot:
     pending_approvals: int = 0
     consecutive_errors: int = 0
     last_finished_at: datetime | None = None
+    costs: Fits | Over = field(default_factory=Fits)
 
 
 Objection = Skip | Wait | Ask | Refuse
@@ -231,6 +237,19 @@ def _first_of_its_scope(_job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now
     return Skip(SkipReason.DUPLICATE, "This occurrence already had its run; nothing runs twice.")
 
 
+def _within_budget(job: Job, _dispatch: Dispatch, snapshot: Snapshot, _now: datetime) -> Skip | Ask | None:
+    """Last: what does not run for another reason does not ask for money."""
+    over = snapshot.costs
+    if isinstance(over, Fits):
+        return None
+    if over.action is Action.STOP:
+        return Skip(SkipReason.BUDGET, over.why)
+    if snapshot.asked is None and snapshot.pending_approvals >= job.approval.max_pending:
+        waiting = f"{snapshot.pending_approvals} runs of the job wait for approval already"
+        return Skip(SkipReason.BUDGET, f"{over.why} {waiting}, and approval.max_pending is {job.approval.max_pending}.")
+    return Ask(f"{over.why} It waits for a person to approve it.", over.why)
+
+
 GUARDS: tuple[Guard, ...] = (
     _withdrawn,
     _claimable,
@@ -243,4 +262,5 @@ GUARDS: tuple[Guard, ...] = (
     _slot_in_pool,
     _no_overlap,
     _first_of_its_scope,
+    _within_budget,
 )

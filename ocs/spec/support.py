@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ocs.errors import Problem
 from ocs.spec.job import Job
 from ocs.spec.run import RESERVED_SESSIONS, Agent
+from ocs.spec.trust import Contract
 from ocs.spec.values import Part
 from ocs.spec.written import quoted
 
@@ -20,7 +21,7 @@ def unsupported(job: Job) -> list[Problem]:
         "identity": job.identity is not None,
         "authorization": job.authorization is not None,
         "evidence": job.evidence is not None,
-        "contract": job.contract is not None,
+        **_of_contract(job.contract),
         "child_credentials": job.child_credentials != "none",
     }
     not_yet = [
@@ -28,7 +29,30 @@ def unsupported(job: Job) -> list[Problem]:
         for path, asked in asked_for.items()
         if asked
     ]
-    return [*not_yet, *_beyond_the_gateway(job.run.work)]
+    return [*not_yet, *_uncapped(job), *_beyond_the_gateway(job.run.work)]
+
+
+def _of_contract(contract: Contract | None) -> dict[str, bool]:
+    """A contract that names a cap is kept; whatever else it names is not yet."""
+    if contract is None:
+        return {}
+    named = [name for name in Contract.model_fields if getattr(contract, name) is not None]
+    if not named:
+        return {"contract": True}
+    return {f"contract.{name}": True for name in named if name != "max_cost_usd"}
+
+
+def _uncapped(job: Job) -> Iterator[Problem]:
+    """A cap that nothing could hold a run to."""
+    if job.contract is None or job.contract.max_cost_usd is None:
+        return
+    if not isinstance(job.run.work, Agent):
+        yield Problem("contract.max_cost_usd", "is for run.agent, whose model calls cost something; take it out")
+    elif job.run.work.session not in ("fresh", "task"):
+        yield Problem(
+            "contract.max_cost_usd",
+            "needs session: fresh or task; in a conversation that others speak in nobody sees what is this run's",
+        )
 
 
 def _beyond_the_gateway(agent: Part) -> Iterator[Problem]:

@@ -104,7 +104,7 @@ class Contract(Part):
     """The files and folders it may touch."""
     network: Maybe128 = None
     """The network it may reach."""
-    max_cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """What one run may cost."""
+    max_cost_usd: Annotated[float, Field(ge=0.0001, le=1_000_000, allow_inf_nan=False)] | None = None
+    """What one run may cost, in US dollars; only for agents, in a conversation of the run's own."""
     audit: Maybe128 = None
     """How it is audited."""

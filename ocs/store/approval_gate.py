@@ -63,7 +63,8 @@ class Asked:
 
     @property
     def recorded(self) -> Recorded:
-        return Recorded(self.approval.status, self.approval.spec_digest, said_of(self.approval))
+        found = self.approval
+        return Recorded(found.status, found.spec_digest, said_of(found), found.over_budget)
 
 
 async def asked_before(
@@ -92,7 +93,7 @@ async def carried_over(session: AsyncSession, dispatch: Dispatch) -> Recorded | 
     found = (await session.scalars(approved.order_by(col(Approval.requested_at).desc()).limit(1))).first()
     if found is None:  # it may have been carried over to that run, too
         return await carried_over(session, dispatch_behind(snoozed))
-    return Recorded(found.status, found.spec_digest, said_of(found))
+    return Recorded(found.status, found.spec_digest, said_of(found), found.over_budget)
 
 
 async def pending_of_job(session: AsyncSession, job_id: str) -> int:
@@ -115,18 +116,25 @@ async def ask(
     asked: Asked | None,
     shown: ApprovalContext,
     now: datetime,
+    over: str | None = None,
 ) -> ApprovalRequested:
-    """Have `run` wait for a decision about exactly this job; what was asked for another spec is withdrawn."""
+    """Have `run` wait for a decision about exactly this job; what was asked for another spec is withdrawn.
+
+    `over` says why what it may cost does not fit; an approval from before that was known does not count.
+    """
     run.status, run.owner, run.lease_until = RunStatus.WAITING_APPROVAL, None, None
     digest = spec_digest(job)
     before = asked.approval if asked else None
-    if before is not None and before.status is ApprovalStatus.PENDING and before.spec_digest == digest:
+    is_same = before is not None and before.spec_digest == digest and (before.over_budget or over is None)
+    if before is not None and before.status is ApprovalStatus.PENDING and is_same:
         before.asked += 1
         before.flow_run_id = run.flow_run_id
         return _asks(before, shown, notifies=False)
     if asked is not None:
         drop(asked, "What would run was changed, so it was asked for anew.", now)
     request = await _request(session, job, dispatch, run, shown, now)
+    if over is not None:
+        request.over_budget, request.why = True, f"{request.why}. {over}"
     session.add(request)
     record(
         session,

@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, func, select
 
 from ocs.rules import guards, idempotency, misfire, restored
+from ocs.rules.budgets import Over
 from ocs.rules.dispatch import Dispatch, DispatchContext, DispatchKind, RunStatus
 from ocs.rules.guards import Ask, Forbid, Refuse, Skip, SkipReason, Snapshot, Verdict, Wait, WaitsFor
 from ocs.spec import Job
-from ocs.store import trackers
+from ocs.store import spending, trackers
 from ocs.store.approval_gate import (
     ApprovalContext,
     ApprovalRequested,
@@ -96,7 +97,7 @@ async def claim(
     workers that took the same entry have the same count. `against` says why the run may not be at all, before any
     guard is asked.
     """
-    async with store.transaction(lock=locks(job.id, job.limits.pool)) as session:
+    async with store.transaction(lock=(*locks(job.id, job.limits.pool), *spending.lock_of(job))) as session:
         if (queued := await _queued_before(session, job, dispatch, flow_run_id, now)) is not None:
             return queued
         asked = await asked_before(session, dispatch.id, flow_run_id, now)
@@ -105,6 +106,7 @@ async def claim(
             return had
         if previous is not None:
             dispatch = _further_attempt(dispatch, previous, now)
+            await spending.settle(session, previous.id)
         if asked is not None:
             dispatch = dispatch_behind(asked.run)
         key = idempotency.key_for(job.id, dispatch, flow_run_id)
@@ -119,17 +121,19 @@ async def claim(
         await _end_dispatch(session, dispatch, flow_run_id)
         if isinstance(verdict, Ask):
             run.idempotency_key = key
-            return await ask(session, job, dispatch, run, asked, shown, now)
+            return await ask(session, job, dispatch, run, asked, shown, now, verdict.over)
         if isinstance(verdict, Refuse):
             return Declined(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now), verdict.why)
         if isinstance(verdict, Skip | Forbid):
             closed = _closed(run, asked, verdict, now)
+            await spending.note_over(session, job, run, snapshot.costs, now)
             await trackers.note_run(session, run, now)
             return closed
         run.status, run.owner, run.idempotency_key = RunStatus.RUNNING, owner, key
         run.lease_until = await database_clock(session) + timing().lease
         await session.flush()
         await _claim_key(session, key, job, run.id, now)
+        await spending.reserve(session, job, run, snapshot.costs, now)
         return Claimed(DispatchContext(run.id, job.id, flow_run_id, dispatch, key, now))
 
 
@@ -245,6 +249,9 @@ async def _snapshot(
     due = dispatch.scheduled_for
     is_late = dispatch.kind is DispatchKind.SCHEDULED and job.schedule and misfire.is_late(job.schedule, due, now)
     running = await running_of_job(session, job.id, now, besides=dispatch.id)
+    recorded = asked.recorded if asked else await carried_over(session, dispatch)
+    costs = await spending.weighed(session, job, recorded, now)
+    is_asked = job.approval.required or isinstance(costs, Over)
     return Snapshot(
         running=running,
         in_the_way=await newest_running(session, job.id) if running else None,
@@ -253,8 +260,9 @@ async def _snapshot(
         has_waited=asked is not None or (row is not None and row.waiting_since is not None),
         key_claimed=(ledger is not None and ledger.status is KeyStatus.CLAIMED and ledger.expires_at > now)
         or await waits_with_key(session, key, besides=asked.run.id if asked else None),
-        asked=asked.recorded if asked else await carried_over(session, dispatch),
-        pending_approvals=await pending_of_job(session, job.id) if job.approval.required else 0,
+        asked=recorded,
+        pending_approvals=await pending_of_job(session, job.id) if is_asked else 0,
+        costs=costs,
         newer=await newer_claimed(session, job.id, due) if is_late else None,
         unknown=restored.why_unknown(
             job, dispatch, await restored_from(session), asked.approval.decided_at if asked else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -17,7 +17,7 @@ from ocs.rules.costs import By, Price, Tokens, Use, tokens_of, total_of
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.tables import Run
-from ocs.store.tables_costs import ModelUse, PriceRow
+from ocs.store.tables_costs import ModelUse, PriceRow, Reservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ async def note_use(session: AsyncSession, run: Run, uses: Sequence[Use]) -> None
             unpriced=use.unpriced,
         )
         await session.merge(row)
+    await session.execute(update(Reservation).where(col(Reservation.run_id) == run.id).values(spent=total.micros or 0))
 
 
 async def summed(store: Store, by: By, *, since: datetime) -> list[Line]:

@@ -16,7 +16,7 @@ from ocs.rules.replay import after_crash
 from ocs.rules.retry import Again, GiveUp, Snooze, next_attempt, same_attempt
 from ocs.rules.triggers import Answer
 from ocs.spec import Agent, Job, Main
-from ocs.store import deliveries, inbox, incidents, trackers
+from ocs.store import deliveries, inbox, incidents, spending, trackers
 from ocs.store.costs import note_use
 from ocs.store.engine import Store
 from ocs.store.leases import Lease, last_heartbeat_of
@@ -78,6 +78,7 @@ async def finish(
         why = outcome.sentence(result, now - run.started_at, following, job.retry.max, notes)
         _write(run, result, why, notes, now)
         await note_use(session, run, result.used)
+        await spending.settle(session, run.id)
         if result.status is RunStatus.CANCELLED and not result.declined:
             await note_cancel(session, run, now)
         await _resolve_key(session, context.idempotency_key, result, now)
@@ -118,6 +119,7 @@ async def close_run(store: Store, lease: Lease, status: RunStatus, *, why: str, 
             return _stale(run)
         run.status, run.finished_at, run.lease_until = status, now, None
         run.summary = run.error = why
+        await spending.settle(session, run.id)
         await session.flush()
         closing = await trackers.note_run(session, run, now)
         released = [*closing, *await release_waiting(session, job_id, run.pool, now)]

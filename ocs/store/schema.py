@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from ocs.errors import StoreError
 
-CURRENT = "0021"
+CURRENT = "0022"
 """The revision this program works with; the head of `migrations`."""
 
 

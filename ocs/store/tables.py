@@ -232,6 +232,8 @@ class Approval(SQLModel, table=True):
     decided_from: str | None = Field(default=None, max_length=32)
     decided_at: datetime | None = _instant()
     reason: str | None = Field(default=None, sa_column=Column(Text))
+    # It was asked because of what the run may cost.
+    over_budget: bool = False
 
 
 class AuditEvent(SQLModel, table=True):

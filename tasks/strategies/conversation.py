@@ -51,14 +51,20 @@ class Ear(Protocol):
     async def next(self, *, ended_well: bool) -> str | None: ...
 
 
+def no_matter() -> None:
+    """Nobody wants to know."""
+
+
 class Watch(NamedTuple):
     """`message` takes what comes into a session of the run's own.
 
-    `usage` takes what each turn has used, as far as the gateway says, where no message was seen.
+    `usage` takes what each turn has used, as far as the gateway says, where no message was seen;
+    `helped` hears that the agent has sub-agents, once.
     """
 
     message: Callable[[Mapping[str, Any]], None]
     usage: Callable[[object], None] = nobody
+    helped: Callable[[], None] = no_matter
 
 
 class Tools(Protocol):
@@ -258,13 +264,11 @@ class Conversation:
             self._account(seen=seen)
 
     def _account(self, *, seen: bool) -> None:
-        """Tell what was used beside the messages that were seen. Of sub-agents the gateway does not say it."""
-        if self.watch is None:
+        """Tell what was used where no message was seen that says it."""
+        if self.watch is None or seen:
             return
-        for usage in self._usage if not seen else ():
+        for usage in self._usage:
             self.watch.usage(usage)
-        if self._had_help:
-            self.watch.usage(None)
 
     async def _see_the_last(self, watch: Callable[[Mapping[str, Any]], None]) -> None:
         """The reply can end before its last message has come; that says what it has used."""
@@ -308,7 +312,10 @@ class Conversation:
         Returns what is to be told meanwhile: the session is free for a turn.
         """
         family = await self._family()
-        self._had_help = self._had_help or bool(family)
+        if family and not self._had_help:
+            self._had_help = True
+            if self.watch is not None:
+                self.watch.helped()
         if at_rest(family):
             return None
         self.end()

@@ -366,7 +366,7 @@ def test_what_is_not_supported_yet_is_refused_before_it_is_written(ocs: Ocs) -> 
     text = "id: careful\ncontract: {sandbox: strict}\nrun: echo\n"
     said = ocs("jobs", "add", "--file", "-", "--json", stdin=text)
     assert said.status == 1
-    assert said.json["errors"][0]["path"] == "contract"
+    assert said.json["errors"][0]["path"] == "contract.sandbox"
     assert "careful.yaml" not in files(ocs)
 
 

@@ -36,6 +36,7 @@ class Turns:
         self.fake = fake
         self.artifacts = artifacts
         self.lines: list[str] = []
+        self.helped: list[bool] = []
 
     async def run(
         self,
@@ -57,7 +58,7 @@ class Turns:
             artifacts=self.artifacts,
             on_line=self.lines.append,
             goes_on=goes_on,
-            watch=Watch(watch, usage) if watch else None,
+            watch=Watch(watch, usage, lambda: self.helped.append(True)) if watch else None,
         )
 
 
@@ -369,9 +370,8 @@ async def test_a_turn_that_was_not_begun_has_used_nothing(turns: Turns) -> None:
 
 async def test_what_sub_agents_have_used_is_not_known(turns: Turns) -> None:
     turns.fake.answer = Gateway("No response from OpenClaw.", looks=2)
-    told: list[object] = []
-    await turns.run(key=OWN, watch=lambda _message: None, usage=told.append)
-    assert told[-1] is None
+    await turns.run(key=OWN, watch=lambda _message: None)
+    assert turns.helped == [True]
 
 
 async def test_sub_agents_that_were_there_before_are_nothing_to_wait_for(turns: Turns) -> None:

@@ -47,7 +47,7 @@ def test_only_the_very_spelling_of_a_key_names_a_dispatch(key: str | None) -> No
         ({"identity": {"run_as": "nobody"}}, "identity: understood, but not supported yet"),
         ({"authorization": {"ref": "x"}}, "authorization: understood, but not supported yet"),
         ({"evidence": {"ref": "x"}}, "evidence: understood, but not supported yet"),
-        ({"contract": {"sandbox": "strict"}}, "contract: understood, but not supported yet"),
+        ({"contract": {"sandbox": "strict"}}, "contract.sandbox: understood, but not supported yet"),
         ({"child_credentials": "inherit"}, "child_credentials: understood, but not supported yet"),
         (
             {"run": {"agent": {"message": "x", "session": "cron:x"}}, "deliver": {"to": "ops"}},

@@ -247,7 +247,7 @@ TRUST: dict[str, SearchStrategy[Any]] = {
         {
             "required_trust_level": LEVELS,
             "allowed_paths": lists(_words(), max_size=3),
-            "max_cost_usd": floats(0, 1000),
+            "max_cost_usd": floats(0.0001, 1000),
         },
     ),
     "child_credentials": sampled_from(["none", "inherit", "downscope", "independent"]),

@@ -52,6 +52,8 @@ def test_a_chain_has_at_most_ten_levels(levels: int, refused: list[str]) -> None
         ({"authorization": {}}, "authorization"),
         ({"evidence": {}}, "evidence"),
         ({"contract": {}}, "contract"),
+        ({"contract": {"sandbox": "strict"}}, "contract.sandbox"),
+        ({"contract": {"max_cost_usd": 1}}, "contract.max_cost_usd"),
         ({"child_credentials": "inherit"}, "child_credentials"),
     ],
 )
@@ -111,3 +113,12 @@ def test_reading_the_rules_loads_nothing_slow() -> None:
     code = f"import sys, ocs.spec; print(*sorted({slow!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(("session", "problems"), [("fresh", 0), ("task", 0), ("main", 1), ("job", 1), ("mine", 1)])
+def test_a_cap_is_for_turns_whose_costs_can_be_seen(session: str, problems: int) -> None:
+    """In a conversation that others speak in nobody sees what is the run's."""
+    run = {"agent": {"message": "Go.", "session": session}}
+    deliver = {"when": "never", "opt_out_reason": "test"}
+    job = parse({"id": "brief", "run": run, "deliver": deliver, "contract": {"max_cost_usd": 0.5}})
+    assert [problem.path for problem in unsupported(job)] == ["contract.max_cost_usd"] * problems

@@ -109,7 +109,7 @@ def test_is_a_job(changes: dict[str, Any]) -> None:
         pytest.param({"identity": {"document": "x"}}, "identity.document", "not JSON", id="15: no JSON"),
         pytest.param({"identity": {"document": "[]"}}, "identity.document", "a group of keys", id="15: a list"),
         pytest.param({"evidence": {"document": {"a": "b" * 32768}}}, "evidence.document", "at most 32768", id="15"),
-        pytest.param({"contract": {"max_cost_usd": -1}}, "contract.max_cost_usd", "at least 0", id="cost"),
+        pytest.param({"contract": {"max_cost_usd": -1}}, "contract.max_cost_usd", "at least 0.0001", id="cost"),
         pytest.param({"after": {"job": "a", "match": {"regex": "("}}}, "after.match.regex", "missing )", id="16"),
         pytest.param({"after": {"job": "a", "match": {}}}, "after.match", "exactly one of", id="16: empty"),
         pytest.param(
