@@ -1,8 +1,10 @@
-"""The built-in template of tasks: rolled out when a task needs it, unless a project has a job of that id."""
+"""The built-in templates of tasks: rolled out when a task needs one, unless a project has a job of that id."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import ObjectNotFound
@@ -11,17 +13,17 @@ from deployments.compile import CompiledDeployment, compile_job
 from deployments.rollout import BUILT_IN_TAG, ensure_block_types, ensure_work_pool, schema
 from deployments.send import send_deployment
 from ocs import settings
-from ocs.rules.tasks import BUILT_IN, TEMPLATE
+from ocs.rules.tasks import BUILT_IN
 from ocs.spec import Job
 
 PROJECT = "built-in"
 
 
-async def ensure_template(client: PrefectClient) -> None:
+async def ensure_template(client: PrefectClient, document: Mapping[str, Any] = BUILT_IN) -> None:
     """Roll it out where there is none of that id, or one of another version of this program."""
-    compiled = _compiled()
+    compiled = _compiled(document)
     try:
-        deployed = await client.read_deployment_by_name(f"{settings.FLOW_NAME}/{TEMPLATE}")
+        deployed = await client.read_deployment_by_name(f"{settings.FLOW_NAME}/{compiled.name}")
     except ObjectNotFound:
         deployed = None
     if deployed is not None and (BUILT_IN_TAG not in deployed.tags or deployed.version == compiled.version):
@@ -32,6 +34,6 @@ async def ensure_template(client: PrefectClient) -> None:
     await send_deployment(client, compiled, flow_id, schema())
 
 
-def _compiled() -> CompiledDeployment:
-    compiled = compile_job(Job.model_validate(BUILT_IN), PROJECT)
+def _compiled(document: Mapping[str, Any]) -> CompiledDeployment:
+    compiled = compile_job(Job.model_validate(document), PROJECT)
     return replace(compiled, tags=[*compiled.tags, BUILT_IN_TAG])

@@ -79,7 +79,7 @@ async def start(
     wished = [wish for wish, _ in wishes]
     if asker is not None:
         # Before it is said which templates and labels there are.
-        await _audited(store, asker, wished, by, spawning.objected(store, asker, wished, by.now))
+        await audited(store, asker, wished, by, spawning.objected(store, asker, wished, by.now))
     templates = {name: await template(name) for name in sorted({wish.template for wish, _ in wishes})}
     named = [(*_named(wish, place), place) for wish, place in wishes]
     known = await tasks.known_keys(store, [wish.key for wish, _, _ in named if wish.key is not None])
@@ -96,22 +96,23 @@ async def start(
     most = {job.id: job.limits.max_queued for job in templates.values()}
     ask = tasks.Ask(asker, [wish for wish, _, _ in named]) if asker else None
     starting = tasks.start(store, new, max_queued=most, tracker=tracker, ask=ask, by=by)
-    begun = await (_audited(store, asker, wished, by, starting) if asker else starting)
+    begun = await (audited(store, asker, wished, by, starting) if asker else starting)
     sent = await publish(client, store, [each.dispatch for each in begun if each.dispatch is not None])
     flow_runs = {dispatch_id: flow_run.id for dispatch_id, flow_run in sent.items()}
     return [(each, flow_runs.get(each.task.id)) for each in begun]
 
 
-async def _audited(
-    store: Store, asker: Asker, wishes: Sequence[Wish], by: Attribution, asking: Coroutine[Any, Any, T]
+async def audited(
+    store: Store, asker: Asker, wanted: Sequence[Wish | Job], by: Attribution, asking: Coroutine[Any, Any, T]
 ) -> T:
     """What a run asks for and is refused is audited."""
+    from ocs.rules.spawn import label_of
     from ocs.store import spawning
 
     try:
         return await asking
     except SpawnRefused as refused:
-        await spawning.note_refusal(store, asker, [wish.label for wish in wishes if wish.label], refused, by)
+        await spawning.note_refusal(store, asker, [label for each in wanted if (label := label_of(each))], refused, by)
         raise
 
 

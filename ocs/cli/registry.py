@@ -99,6 +99,10 @@ COMMANDS: Mapping[str, Branch | Command] = {
                 "commands.jobs_switch",
                 "Enable the jobs that were imported from another scheduler, once that one has let go of them.",
             ),
+            "spawn": Command(
+                "commands.jobs_spawn",
+                "Have a job run once, now or at its schedule.at: for runs whose own job says spawn.",
+            ),
             "tree": Command("commands.jobs_tree", "Show which jobs run after which, and on what condition."),
             "export": Command(
                 "commands.jobs_tree",

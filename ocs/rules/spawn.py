@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from ocs.errors import Problem
+from ocs.rules.spawn_jobs import of_job
+from ocs.rules.tasks import INBOX, Wish
 from ocs.rules.wording import count_of
 from ocs.spec.spawn import MOST_OPEN, Spawn
 
 if TYPE_CHECKING:
-    from ocs.rules.tasks import Wish
     from ocs.spec import Job
 
 RUN_TOKEN = "OCS_RUN_TOKEN"  # noqa: S105  the variable's name
@@ -58,12 +59,26 @@ class Counted:
     open_of_all: int
 
 
-def objections(asker: Asker, wishes: Sequence[Wish], counted: Counted) -> list[Problem]:
-    """Everything that stands against starting these tasks; nothing of them is started then."""
+def label_of(wanted: Wish | Job) -> str | None:
+    """By what the child is known: a task's label, the id of a job that a run makes."""
+    return wanted.label if isinstance(wanted, Wish) else wanted.id
+
+
+def objections(asker: Asker, wanted: Sequence[Wish | Job], counted: Counted) -> list[Problem]:
+    """Everything that stands against starting these; nothing of them is started then."""
     if (grant := asker.grant) is None:
         return [Problem("spawn", f"{asker.job_id} may start nothing: its job document has no spawn.")]
-    found = [problem for wish in wishes for problem in _of_wish(asker, grant, wish)]
-    return [*_of_depth(asker), *found, *_of_number(asker, grant, len(wishes), counted)]
+    found = [problem for each in wanted for problem in _of_one(asker, grant, each)]
+    return [*_of_depth(asker), *found, *_of_number(asker, grant, len(wanted), counted)]
+
+
+def _of_one(asker: Asker, grant: Spawn, wanted: Wish | Job) -> Iterator[Problem]:
+    if isinstance(wanted, Wish):
+        yield from _of_wish(asker, grant, wanted)
+        yield from _of_targets(asker, wanted.to)
+    else:
+        yield from of_job(wanted, grant, read_only=asker.read_only)
+        yield from _of_targets(asker, wanted.deliver.named if wanted.deliver else ())
 
 
 def _of_depth(asker: Asker) -> Iterator[Problem]:
@@ -88,7 +103,10 @@ def _of_wish(asker: Asker, grant: Spawn, wish: Wish) -> Iterator[Problem]:
         yield Problem("continue", "is for people: a task that a run starts has a conversation of its own")
     if wish.pool is not None:
         yield Problem("pool", "is the template's; a task that a run starts waits where the template says")
-    for target in wish.to:
+
+
+def _of_targets(asker: Asker, targets: Sequence[str]) -> Iterator[Problem]:
+    for target in targets:
         if _is_address(target) and target not in asker.tells:
             yield Problem("to", f'"{target}" is an address; name a target (ocs targets list), or tell an agent')
 
@@ -107,7 +125,7 @@ def _of_number(asker: Asker, grant: Spawn, more: int, counted: Counted) -> Itera
 
 
 def _is_address(target: str) -> bool:
-    return ":" in target or "/" in target
+    return (":" in target or "/" in target) and not target.startswith(f"{INBOX}:")
 
 
 def as_child(document: dict[str, Any], asker: Asker) -> dict[str, Any]:

@@ -34,6 +34,17 @@ BUILT_IN: dict[str, Any] = {
     "deliver": {"when": "never", "opt_out_reason": "each task says who hears of it"},
     "lifecycle": {"keep_runs": 1000},
 }
+SHELL_TEMPLATE = "subshell"
+"""What commands run as that a run has asked for."""
+BUILT_IN_SHELL: dict[str, Any] = {
+    "id": SHELL_TEMPLATE,
+    "name": "Command of a run",
+    "description": "The template of shell commands that runs ask for: ocs jobs spawn",
+    "run": {"shell": "echo 'This is what commands run as that a run asks for; it does nothing by itself.'"},
+    "limits": {"overlap": "allow", "max_queued": 50},
+    "approval": {"required": True},
+    "lifecycle": {"keep_runs": 1000},
+}
 QUIET = "nobody is told: ocs dispatch start --quiet"
 INBOX = "inbox"
 """The channel of targets that are readers of messages: `inbox:main`."""
@@ -125,7 +136,7 @@ def due(text: str, now: datetime) -> datetime:
     """When a task begins: so long from now (2h), or at an instant with its offset.
 
     Raises:
-        Refused: it is neither, is past, or is more than a year ahead.
+        Refused: it is neither, or more than a year ahead.
     """
     try:
         at = now + parse_duration(text)
@@ -136,8 +147,8 @@ def due(text: str, now: datetime) -> datetime:
             at = None
         if at is None or at.tzinfo is None:
             raise Refused(f'"{text}" says no time.', hint="Write 2h, or 2027-02-01T16:00:00Z.") from None
-    if not now <= at <= now + FURTHEST:
-        raise Refused(f'"{text}" is past, or more than a year ahead.', hint="Write 2h, or 2027-02-01T16:00:00Z.")
+    if at > now + FURTHEST:
+        raise Refused(f'"{text}" is more than a year ahead.', hint="Write 2h, or 2027-02-01T16:00:00Z.")
     return at.astimezone(UTC)
 
 

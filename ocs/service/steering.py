@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ocs.errors import Refused
 from ocs.rules.attribution import Attribution
 from ocs.rules.steering import SteerOutcome, checked_steer
 from ocs.rules.tasks import TaskStatus
@@ -31,6 +32,8 @@ async def steer(store: Store, label: str, text: str, *, at_once: bool = False, b
 
     said = checked_steer(text)
     task = (await tasks.by_label(store, label)).task
+    if not task.agent:
+        raise Refused(f"{label} is a command; it reads nothing.", hint=f"End it: ocs dispatch cancel {label}")
     written, told = await steers.add(store, task, said, at_once=at_once, by=by)
     if told.status is TaskStatus.RUNNING:
         written = await _taken(store, written)

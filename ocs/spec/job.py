@@ -118,8 +118,7 @@ def _across_fields(job: Job) -> Iterator[tuple[str, str]]:
             yield "after.job", "a job cannot run after itself; name another job"
     yield from _delivery(job)
     yield from _fallbacks(job)
-    if job.spawn is not None and job.run.strategy not in SPAWNERS:
-        yield "spawn", "is for jobs with run.shell or run.agent; take it out"
+    yield from _spawning(job)
     yield from expectation_rules(job)
     blob = (job.identity.document if job.identity else None) or {}
     if job.run.strategy != "shell":
@@ -141,6 +140,16 @@ def _fallbacks(job: Job) -> Iterator[tuple[str, str]]:
             "run.agent.fallback_models",
             "are asked by retries, and this job has none; set retry.max, with error in retry.on",
         )
+
+
+def _spawning(job: Job) -> Iterator[tuple[str, str]]:
+    """What nobody could ever ask for is no limit, but a mistake."""
+    if job.spawn is None:
+        return
+    if job.run.strategy not in SPAWNERS:
+        yield "spawn", "is for jobs with run.shell or run.agent; take it out"
+    elif job.run.strategy == "agent" and job.spawn.jobs != "none":
+        yield "spawn.jobs", "is for shell jobs, which can say ocs jobs spawn; an agent starts tasks of templates: may"
 
 
 def _delivery(job: Job) -> Iterator[tuple[str, str]]:

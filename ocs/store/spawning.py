@@ -17,9 +17,9 @@ from sqlmodel import col, select
 from ocs.errors import Refused, SpawnRefused
 from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import RunStatus
-from ocs.rules.spawn import RUN_TOKEN, Asker, Counted, objections
+from ocs.rules.spawn import RUN_TOKEN, Asker, Counted, label_of, objections
 from ocs.rules.tasks import Wish
-from ocs.spec import Spawn
+from ocs.spec import Job, Spawn
 from ocs.store.audit import record
 from ocs.store.engine import Store
 from ocs.store.outbox import OPEN
@@ -108,24 +108,24 @@ async def known(session: AsyncSession, asker: Asker, labels: Sequence[str]) -> d
     return {row.label: row.id for row in await session.scalars(same)}
 
 
-async def objected(store: Store, asker: Asker, wishes: Sequence[Wish], now: datetime) -> None:
+async def objected(store: Store, asker: Asker, wanted: Sequence[Wish | Job], now: datetime) -> None:
     """Look whether these may be started, before anything else is looked at; what was started before is not asked.
 
     Raises:
         SpawnRefused: something stands against it; all of it is said.
     """
     async with store.reading() as session:
-        before = await known(session, asker, [wish.label for wish in wishes if wish.label])
-        await check(session, asker, [wish for wish in wishes if wish.label not in before], now)
+        before = await known(session, asker, [label for each in wanted if (label := label_of(each))])
+        await check(session, asker, [each for each in wanted if label_of(each) not in before], now)
 
 
-async def check(session: AsyncSession, asker: Asker, wishes: Sequence[Wish], now: datetime) -> None:
-    """Hold the rule against these wishes; under LOCK, where they are to be written.
+async def check(session: AsyncSession, asker: Asker, wanted: Sequence[Wish | Job], now: datetime) -> None:
+    """Hold the rule against what is wanted; under LOCK, where they are to be written.
 
     Raises:
         SpawnRefused: something stands against it; all of it is said.
     """
-    if wishes and (found := objections(asker, wishes, await counted(session, asker, now))):
+    if wanted and (found := objections(asker, wanted, await counted(session, asker, now))):
         raise SpawnRefused(f"{asker.job_id} may not start that; nothing was started.", problems=found)
 
 

@@ -14,7 +14,10 @@ from ocs.store.columns import UTCDateTime, choice
 
 
 class Task(SQLModel, table=True):
-    """What somebody handed to an agent. `id` is that of its dispatch; its attempts are that dispatch's runs."""
+    """What somebody handed to an agent, or a run asked for.
+
+    `id` is that of its dispatch; its attempts are that dispatch's runs.
+    """
 
     __tablename__ = "task"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (Index("ix_task_label", "label", "created_at"),)
@@ -22,6 +25,7 @@ class Task(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     label: str = Field(max_length=128)
     template: str = Field(max_length=64, index=True)
+    # Empty where a command runs, and no agent.
     agent: str = Field(max_length=128)
     model: str | None = Field(default=None, max_length=256)
     # What was asked, for people; the dispatch's parameters are what runs.

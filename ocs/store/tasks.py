@@ -21,6 +21,7 @@ from ocs.rules.guards import SkipReason
 from ocs.rules.spawn import Asker
 from ocs.rules.tasks import Report, TaskStatus, Wish, status_of
 from ocs.rules.wording import SHORT, local
+from ocs.spec import Job
 from ocs.store import membership, spawning
 from ocs.store.audit import record
 from ocs.store.costs import note_use
@@ -55,10 +56,10 @@ class NewTask:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A run asks for tasks, in the words of these wishes."""
+    """A run asks for tasks: these wishes, or jobs of its own making."""
 
     asker: Asker
-    wishes: Sequence[Wish]
+    wanted: Sequence[Wish | Job]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,9 @@ async def start(
         before = await _before(session, new, ask)
         to_write = [each for each, known in zip(new, before, strict=True) if known is None]
         if ask is not None:
-            wished = [wish for wish, known in zip(ask.wishes, before, strict=True) if known is None]
-            await spawning.check(session, ask.asker, wished, by.now)
+            wanted = [each for each, known in zip(ask.wanted, before, strict=True) if known is None]
+            await spawning.check(session, ask.asker, wanted, by.now)
+        _refuse_past(to_write, by.now)
         await _refuse_open(session, to_write)
         await _refuse_shared(session, to_write)
         await _refuse_too_many(session, Counter(each.template for each in to_write), max_queued)
@@ -257,6 +259,12 @@ async def _refuse_open(session: AsyncSession, new: Sequence[NewTask]) -> None:
         for told in await told_of(session, list(await session.scalars(same))):
             if told.status.is_open:
                 raise Refused(f'"{told.task.label}" is {_told_as(told)}.', hint=_instead(told))
+
+
+def _refuse_past(new: Sequence[NewTask], now: datetime) -> None:
+    """A time that was mistaken must not mean now; what was started before is not asked."""
+    if past := [each.due_at for each in new if each.due_at is not None and each.due_at < now]:
+        raise Refused(f"{local(past[0])} is past; nothing was started.", hint="Name a later time, or none for now.")
 
 
 def _refuse_twice(given: Sequence[str], what: str) -> None:

@@ -319,6 +319,47 @@ async def calls(connection: Connection, wishes: Sequence[tuple[str, dict[str, An
     await connection.send("data: [DONE]\n\n")
 
 
+async def test_a_run_makes_jobs_that_run_once_and_a_command_waits_for_a_person(
+    ocs: RunningSystem, server: Server, call: Call, prefect_server: str, tmp_path: Path
+) -> None:
+    word = ocs.id("t")
+    made = tmp_path / "made"
+    soon = (ocs.now() + timedelta(seconds=20)).isoformat()
+    documents: dict[str, dict[str, Any]] = {
+        "look": {
+            "run": {"agent": "Look."},
+            "deliver": {"when": "always", "to": f"inbox:{word}"},
+            "schedule": {"at": soon},
+        },
+        "clean": {"run": f"touch {made}"},
+        "peek": {"run": {"shell": {"command": "env", "inherit_env": True}}, "approval": False, "tags": ["x"]},
+    }
+    for name, document in documents.items():
+        (tmp_path / name).write_text(json.dumps({"id": f"{word}-{name}", **document}))
+    spawn = [f"{OCS} jobs spawn --file - < {tmp_path / name}" for name in documents]
+    shell = {"command": "\n".join([*spawn, spawn[0]]), "env": {"PREFECT_API_URL": prefect_server}}
+    ocs.write("maker", run={"shell": shell}, spawn={"jobs": "shell", "max_open": 2})
+    await ocs.deploy()
+    await ocs.run("maker")
+    (run,) = await ocs.ended("maker")
+    assert (f"{word}-look is queued." in run.stdout, f"{word}-look was started before" in run.stdout) == (True, True)
+    for told in ("tags: is not for", "run.shell.inherit_env: is not for", "maker-", "spawn.max_open is 2"):
+        assert told in run.stderr
+    look = (await call("wait", f"{word}-look"))["task"]
+    due, began = (datetime.fromisoformat(look[key]) for key in ("due_at", "started_at"))
+    assert (look["status"], look["template"], began >= due) == ("ok", "subagent", True)
+
+    async def asked() -> dict[str, Any] | None:
+        task = (await call("show", f"{word}-clean"))["task"]
+        return task if task["status"] == "waiting_approval" else None
+
+    task = await ocs.eventually(asked)
+    assert (task["template"], task["agent"], made.exists()) == ("subshell", "", False)
+    refused = await call("steer", f"{word}-clean", "Do not.", status=1)
+    assert "is a command" in refused["error"]["message"]
+    assert (await call("cancel", f"{word}-clean"))["task"]["status"] == "cancelled"
+
+
 async def test_an_agent_hands_on_a_task_and_books_its_own_follow_up(
     ocs: RunningSystem, server: Server, call: Call
 ) -> None:

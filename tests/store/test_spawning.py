@@ -58,9 +58,10 @@ async def asker(store: Store, context: DispatchContext, grant: Spawn = GRANT) ->
     return await spawning.asker_by_token(store, await spawning.issue_token(store, context.run_id, grant, ("ops",)))
 
 
-async def ask(store: Store, who: Asker, label: str, at: datetime = NOW) -> Begun:
+async def ask(store: Store, who: Asker, label: str, at: datetime = NOW, due: datetime | None = None) -> Begun:
     wish = Wish(text="Look.", label=label, quiet=True)
-    new = NewTask(label=label, template="subagent", agent="main", text="Look.", document=TEMPLATE.document())
+    document = TEMPLATE.document()
+    new = NewTask(label=label, template="subagent", agent="main", text="Look.", document=document, due_at=due)
     by = Attribution(BY.actor, BY.source, at)
     (begun,) = await tasks.start(store, [new], max_queued={"subagent": 500}, ask=Ask(who, [wish]), by=by)
     return begun
@@ -175,6 +176,17 @@ async def test_runs_that_ask_at_once_never_have_more_than_their_job_may(store: S
     assert await count(store, askers[0]) == Counted(2, 5, 2)
     same = await asyncio.gather(*(ask(store, askers[0], "x", NOW + timedelta(hours=1)) for _ in range(4)))
     assert len({begun.task.id for begun in same}) == 1
+
+
+async def test_a_time_that_is_past_is_refused_but_not_for_what_was_started_before(store: Store) -> None:
+    who = await asker(store, await run(store))
+    begun = await ask(store, who, "later", due=NOW + timedelta(hours=1))
+    assert begun.dispatch is not None
+    assert begun.dispatch.scheduled_for == NOW + timedelta(hours=1)
+    at = NOW + timedelta(hours=2)
+    assert (await ask(store, who, "later", at, due=NOW + timedelta(hours=1))).already is True
+    with pytest.raises(Refused, match="is past; nothing was started"):
+        await ask(store, who, "too-late", at, due=NOW + timedelta(hours=1))
 
 
 async def test_a_refusal_is_audited_but_not_for_ever(store: Store) -> None:

@@ -213,7 +213,7 @@ def _show_list(views: list[dict[str, Any]]) -> None:
         (
             view["label"],
             view["status"],
-            view["agent"],
+            view["agent"] or "a command",
             local(utc(view["started_at"])),
             first_line(view["doing"] or view["error"] or view["summary"]),
         )
@@ -244,7 +244,7 @@ def _facts(view: dict[str, Any]) -> list[tuple[str, object]]:
         "doing": view["doing"],
         "heard of": local(utc(view["last_activity_at"])) if view["last_activity_at"] else None,
         "used": f"{used}{price}" if used else None,
-        "agent": f"{view['agent']}, as {view['template']}",
+        "agent": f"{view['agent'] or 'a command'}, as {view['template']}",
         "model": view["model"],
         "run": run,
         "begins": local(view["due_at"]) if view["status"] == "queued" else None,

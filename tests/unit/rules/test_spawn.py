@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocs.rules.spawn import Asker, Counted, as_child, longer_than, objections
+from ocs.rules.spawn_jobs import runs_as
 from ocs.rules.tasks import BUILT_IN, Wish
-from ocs.spec import Job, Spawn
+from ocs.spec import Job, Spawn, parse, unsupported
 from ocs.spec.spawn import MOST_OPEN
 
 GRANT = Spawn(may=("coder", "research"))
@@ -107,3 +108,59 @@ def test_a_child_has_no_more_rights_than_its_parent() -> None:
     longer = template_job.changed({"run": {**BUILT_IN["run"], "timeout": "3h"}})
     assert [problem.path for problem in longer_than(template_job, longer)] == ["timeout"]
     assert longer_than(longer, template_job) == []
+
+
+def of_its_own(**document: Any) -> list[str]:
+    job = parse({"id": "clean-up", "run": "rm -r build", **document})
+    asker = replace(ASKER, grant=Spawn(jobs="shell"))
+    return [str(problem) for problem in objections(asker, [job], NONE_YET)]
+
+
+def an_agents(**agent: Any) -> dict[str, Any]:
+    return {"run": {"agent": {"message": "Look.", **agent}}, "deliver": {"when": "always", "to": "inbox:main"}}
+
+
+def test_a_job_that_a_run_makes_runs_once_as_one_of_the_built_in_templates() -> None:
+    later = {"schedule": {"at": "2027-01-01T00:00:00Z"}}
+    assert of_its_own(**later) == of_its_own(**an_agents(agent="ann", session="task"), retry={"max": 2}) == []
+    shell = Job.model_validate(runs_as(parse({"id": "clean-up", "run": "rm -r build", **later})))
+    assert (shell.id, shell.name, shell.schedule, shell.approval.required) == ("subshell", "clean-up", None, True)
+    assert shell.approval.on_timeout == "reject"
+    agent = Job.model_validate(runs_as(parse({"id": "look", **an_agents()})))
+    assert (agent.id, agent.name, agent.document()["run"]["agent"]["session"]) == ("subagent", "look", "task")
+    assert (unsupported(shell), unsupported(agent)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"run": {"shell": {"command": "x", "secrets": {"A": "a"}}}}, "run.shell.secrets: is not for"),
+        ({"run": {"shell": {"command": "x", "inherit_env": True}}}, "run.shell.inherit_env: is not for"),
+        ({"run": {"shell": "x", "timeout": "3h"}}, "run.timeout: is longer than 2h"),
+        ({"run": {"main": "x"}}, "run.main: is not allowed"),
+        (an_agents(session="main"), "run.agent.session: is not for"),
+        (an_agents(check="rm -r ."), "run.agent.check: is not for"),
+        ({**an_agents(), "deliver": {"when": "always", "to": "telegram:9"}}, 'to: "telegram:9" is an address'),
+        ({"schedule": "* * * * *"}, "schedule: is a time"),
+        ({"spawn": {"may": ["coder"]}}, "spawn: is not for a job that a run makes"),
+        ({"approval": {"required": True, "on_timeout": "approve"}}, "approval: is not for"),
+        ({"after": {"job": "other"}}, "after: is not for"),
+        ({"limits": {"pool": "p"}}, "limits: is not for"),
+        ({"on_event": [{"expect": "x"}]}, "on_event: is not for"),
+    ],
+)
+def test_what_a_job_that_a_run_makes_may_not_say(document: dict[str, Any], told: str) -> None:
+    (said,) = of_its_own(**document)
+    assert said.startswith(told)
+
+
+def test_which_jobs_a_run_may_make() -> None:
+    job = parse({"id": "clean-up", "run": "rm -r build"})
+    for grant, told in (
+        (Spawn(may=("coder",)), ["run.shell: is not allowed: spawn.jobs is none"]),
+        (Spawn(jobs="agent"), ["run.shell: is not allowed: spawn.jobs is agent"]),
+        (Spawn(jobs="shell"), []),
+    ):
+        assert [str(problem) for problem in objections(replace(ASKER, grant=grant), [job], NONE_YET)] == told
+    reader = replace(ASKER, grant=Spawn(jobs="shell"), read_only=True)
+    assert [problem.path for problem in objections(reader, [job], NONE_YET)] == ["run.shell"]

@@ -52,7 +52,7 @@ def test_a_template_and_a_time_are_asked_for_where_they_are_needed() -> None:
     with pytest.raises(InvalidJob) as wrong:
         asked(SCHEDULE, TWO, text="x", label="y")
     assert [problem.path for problem in wrong.value.problems] == ["template", "at"]
-    for at in ("soon", "2026-12-24T08:00:00", "2020-01-01T00:00:00Z", "500d", "99999999999999h"):
+    for at in ("soon", "2026-12-24T08:00:00", "2028-01-01T00:00:00Z", "500d", "99999999999999h"):
         with pytest.raises(Refused):
             asked(SCHEDULE, text="x", label="y", at=at)
     described = {tool["function"]["name"]: tool["function"]["parameters"] for tool in offered(TWO)}
