@@ -96,6 +96,28 @@ async def test_costs_of_before_are_whole_micro_dollars_and_0_was_unknown(empty_u
     assert (found, unknown) == ([0, 0, 100_000], [None, None])
 
 
+async def test_runs_and_what_hangs_on_them_outlive_the_upgrade_that_knows_budgets(empty_url: str) -> None:
+    """SQLite makes the table of runs anew for it."""
+    store, run = open_store(empty_url), uuid4()
+    columns = (
+        "(id, job_id, kind, status, attempt, replays, flow_run_id, scheduled_for, started_at, summary, stdout"
+        ", stdout_bytes, stderr, stderr_bytes, notes, cut_off, model_failed)"
+    )
+    moment = "'2026-11-01 12:00:00'"
+    values = f"'{run.hex}', 'a', 'manual', 'ok', 1, 0, '{uuid4().hex}', {moment}, {moment}, '', '', 0, '', 0"
+    async with store.transaction() as session:
+        await (await session.connection()).run_sync(upgrade_to, "0021")
+        await session.execute(text(f"INSERT INTO run {columns} VALUES ({values}, '[]', false, false)"))
+        token = f"('{run.hex}', 'hash', '[]', '[]')"
+        await session.execute(text(f"INSERT INTO run_token (run_id, token_hash, may, tells) VALUES {token}"))
+    await store.migrate()
+    async with store.reading() as session:
+        kept = (await session.execute(text("SELECT token_hash FROM run_token"))).scalars().all()
+    found = [each.id for each in await queries.runs(store)]
+    await store.close()
+    assert (found, kept) == ([run], ["hash"])
+
+
 async def test_a_store_of_a_newer_version_is_refused(store: Store) -> None:
     async with store.transaction() as session:
         await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))

@@ -53,7 +53,6 @@ def test_a_chain_has_at_most_ten_levels(levels: int, refused: list[str]) -> None
         ({"evidence": {}}, "evidence"),
         ({"contract": {}}, "contract"),
         ({"contract": {"sandbox": "strict"}}, "contract.sandbox"),
-        ({"contract": {"max_cost_usd": 1}}, "contract.max_cost_usd"),
         ({"child_credentials": "inherit"}, "child_credentials"),
     ],
 )
@@ -122,3 +121,8 @@ def test_a_cap_is_for_turns_whose_costs_can_be_seen(session: str, problems: int)
     deliver = {"when": "never", "opt_out_reason": "test"}
     job = parse({"id": "brief", "run": run, "deliver": deliver, "contract": {"max_cost_usd": 0.5}})
     assert [problem.path for problem in unsupported(job)] == ["contract.max_cost_usd"] * problems
+
+
+def test_a_cap_is_for_agents() -> None:
+    [problem] = unsupported(parse({**SMALLEST, "contract": {"max_cost_usd": 1}}))
+    assert (problem.path, "is for run.agent" in problem.message) == ("contract.max_cost_usd", True)
