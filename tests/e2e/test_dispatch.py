@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -309,16 +309,6 @@ async def test_a_run_starts_what_its_job_may_and_asks_again_for_the_same(
     assert refused == [second.id, first.id]
 
 
-async def calls(connection: Connection, wishes: Sequence[tuple[str, dict[str, Any]]]) -> None:
-    """End the reply with calls of tools, in pieces, as the gateway does."""
-    for at, (name, arguments) in enumerate(wishes):
-        made = {"index": at, "id": f"call-{at}", "type": "function", "function": {"name": name, "arguments": ""}}
-        for piece in (made, {"index": at, "function": {"arguments": json.dumps(arguments)}}):
-            await connection.event({"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]})
-    await connection.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
-    await connection.send("data: [DONE]\n\n")
-
-
 async def test_a_run_makes_jobs_that_run_once_and_a_command_waits_for_a_person(
     ocs: RunningSystem, server: Server, call: Call, prefect_server: str, tmp_path: Path
 ) -> None:
@@ -388,7 +378,7 @@ async def test_an_agent_hands_on_a_task_and_books_its_own_follow_up(
             await connection.say("Followed up.")
             await connection.done()
         else:
-            await calls(connection, wishes)
+            await connection.call(wishes)
 
     server.answer = answer
     quiet = {"when": "never", "opt_out_reason": "x"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +53,15 @@ class Connection:
 
     async def done(self) -> None:
         await self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        await self.send("data: [DONE]\n\n")
+
+    async def call(self, wishes: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """End the reply with calls of tools, in pieces, as the gateway does."""
+        for at, (name, arguments) in enumerate(wishes):
+            made = {"index": at, "id": f"call-{at}", "type": "function", "function": {"name": name, "arguments": ""}}
+            for piece in (made, {"index": at, "function": {"arguments": json.dumps(arguments)}}):
+                await self.event({"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]})
+        await self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
         await self.send("data: [DONE]\n\n")
 
     async def is_left(self) -> None:
