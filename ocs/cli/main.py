@@ -17,6 +17,7 @@ from ocs.cli.group import Group, put_into
 from ocs.cli.registry import COMMANDS
 from ocs.cli.render.output import Mode, answer, fail, say, tell
 from ocs.errors import OcsError, UsageError
+from ocs.own_settings import only_own_settings
 
 NO_MORE_OUTPUT = (errno.EPIPE, errno.ENOSPC)
 SHOWN = 60
@@ -71,6 +72,7 @@ def command_line() -> Group:
 def main() -> None:
     """Run the command line and end the process with the status that says how it went."""
     _prepare_streams()
+    only_own_settings()
     try:
         exit_status = _run(sys.argv[1:])
         sys.stdout.flush()

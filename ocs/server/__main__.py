@@ -17,6 +17,7 @@ from ocs.parent_death import end_with_parent
 from ocs.server import migration
 from ocs.server.browser import NoCallsElsewhere, OwnPagesOnly
 from ocs.server.config import AUTH
+from ocs.server.patience import Impatient, take_more_files
 from ocs.server.sign_in import SignIn
 from ocs.timing import timing
 
@@ -29,11 +30,13 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True, help="the listening socket")
     listening = socket.socket(fileno=parser.parse_args().fd)
     os.umask(ONLY_FOR_THE_OWNER)
+    take_more_files()
     app = _behind_proxies(NoCallsElsewhere(_prefect()))
     end_with_parent(timing().server_stop)
     password = os.environ.get(AUTH)
     config = uvicorn.Config(
         SignIn(app, password) if password else OwnPagesOnly(app),
+        http=Impatient,
         proxy_headers=False,  # who signs in is told by the connection, not by a header
         log_level="warning",
         timeout_graceful_shutdown=3,

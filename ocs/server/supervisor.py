@@ -104,7 +104,7 @@ class Supervisor:
             self._keep(self._server)
 
     def _worker_child(self) -> Child:
-        ours = python("-m", "ocs.worker", "--pool", settings.WORK_POOL, "--limit", str(self.config.limit))
+        ours = python("-m", "ocs.worker_process", "--pool", settings.WORK_POOL, "--limit", str(self.config.limit))
         ours += ["--metrics", self.config.metrics] if self.config.metrics else []
         return Child(
             "worker",
