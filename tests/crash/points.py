@@ -177,8 +177,8 @@ DECIDED = {
 """Before and after a person has decided, in a run that was suspended meanwhile."""
 
 SPAWNED = "after a child is written, before it is sent and its parent is told"
-SPAWNING = {SPAWNED: Point("tasks.adapter.publish", "publish", "before", Reached.CLAIMED)}
-"""A turn starts a task; whoever else publishes knows the function by a name of its own."""
+SPAWNING = {SPAWNED: Point("ocs.store.tasks", "start", "after", Reached.CLAIMED)}
+"""A turn starts a task."""
 
 TAKING = {"before Pending": Point("ocs.worker.execution", "Execution._take_it", "before", Reached.NOTHING)}
 """Where a worker has seen a run that another one takes."""

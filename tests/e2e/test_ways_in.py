@@ -211,7 +211,7 @@ async def test_what_was_approved_is_not_what_runs_when_it_is_changed_behind_the_
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"contract": {"sandbox": "strict"}}, "contract: understood, but not supported yet"),
+        ({"contract": {"sandbox": "strict"}}, "contract.sandbox: understood, but not supported yet"),
         ({"identity": {"run_as": "nobody"}}, "identity: understood, but not supported yet"),
         ({"id": "another"}, 'it belongs to the job "'),
     ],
