@@ -13,15 +13,16 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ocs.errors import NotFound, Refused
 from ocs.files import open_file
+from ocs.service import session
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -31,6 +32,12 @@ PLACE = re.compile(rf"{PLACES}[\w%~-][\w%~.-]*\.folder", re.ASCII)
 CHUNK = 2**20
 LARGEST_MANIFEST = 16 * 2**20
 MOST_MEMBERS = 20_000
+LONGEST_NAME, LONGEST_PART = 1000, 255
+"""Of a member, in characters, and of a file or folder in it, in bytes: more is on no usual disk."""
+YEARS = range(2000, 9999)
+"""In which a backup can have been made, and any time zone can say so."""
+CLOCKS_DIFFER = timedelta(days=1)
+"""How far ahead the clock of the machine that made a backup may be."""
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 BROKEN = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeError)
 """What Python says of a zip that is cut off, damaged, or of a kind that we never write."""
@@ -47,7 +54,7 @@ class _Document(BaseModel):
 class Member(_Document):
     """One thing in a backup."""
 
-    name: str = Field(max_length=1000)
+    name: str = Field(max_length=LONGEST_NAME)
     size: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
@@ -66,8 +73,8 @@ class Manifest(_Document):
     """What is in a backup. `made_at` is the moment that it shows; `made_by` the run that made it, if one did."""
 
     format: int
-    version: str
-    prefect: str
+    version: str = Field(max_length=100)
+    prefect: str = Field(max_length=100)
     project: str | None
     made_at: AwareDatetime
     made_by: UUID | None = None
@@ -77,6 +84,21 @@ class Manifest(_Document):
     secrets: int = 0
     left_out: tuple[str, ...] = ()
     members: tuple[Member, ...] = ()
+
+    @field_validator("prefect")
+    @classmethod
+    def _is_a_version(cls, given: str) -> str:
+        from packaging.version import Version
+
+        Version(given)
+        return given
+
+    @field_validator("made_at")
+    @classmethod
+    def _is_of_our_time(cls, given: datetime) -> datetime:
+        if given.year not in YEARS:
+            raise ValueError("no backup was made then")
+        return given
 
     def has(self, name: str) -> bool:
         return any(member.name == name for member in self.members)
@@ -110,13 +132,13 @@ class Writing:
 
 
 @contextmanager
-def written(path: Path, on_progress: Progress) -> Generator[Writing]:
-    """Write a backup under another name; verified and on the disk, it gets its own. What fails leaves nothing.
+def written(path: Path, work: Path, on_progress: Progress) -> Generator[Writing]:
+    """Write a backup in a folder of its disk; verified and there for good, it gets its name. What fails leaves nothing.
 
     Raises:
         Refused: it cannot be written, or is not what was written.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".backup-", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=work)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -175,9 +197,17 @@ def unpack(path: Path, into: Path, on_progress: Progress) -> tuple[Manifest, Map
 def project_path(name: str) -> PurePosixPath | None:
     """Where in a project a member belongs; None of one that belongs nowhere in it."""
     path = PurePosixPath(name.removeprefix(PROJECT))
+    if len(name) > LONGEST_NAME:
+        return None
     inside = str(path) == "prefect.yaml" or (len(path.parts) > 1 and path.parts[0] == "deployments")
-    plain = all(part not in (".", "..") and "\\" not in part and part.isprintable() for part in path.parts)
+    plain = all(_is_plain(part) for part in path.parts)
     return path if name == f"{PROJECT}{path}" and inside and plain and not path.is_absolute() else None
+
+
+def _is_plain(part: str) -> bool:
+    """Whether a file or a folder can be called so on any disk, and nothing else is meant by it."""
+    fits = part.isprintable() and len(part.encode()) <= LONGEST_PART
+    return fits and part not in (".", "..") and "\\" not in part
 
 
 def _manifest(opened: zipfile.ZipFile, path: Path) -> Manifest:
@@ -220,6 +250,11 @@ def _check_members(manifest: Manifest, entries: Sequence[zipfile.ZipInfo], path:
         raise Refused(f"{path} does not hold what its manifest names.", hint="Take another one: ocs backup list")
     if any(entry.compress_type not in METHODS for entry in entries) or not all(map(_belongs, named)):
         raise _no_backup(path)
+    if any(str(folder) in named for name in named for folder in PurePosixPath(name).parents):
+        raise Refused(f"{path} holds a file and a folder of one name.", hint="Take another one: ocs backup list")
+    if manifest.made_at > session.now() + CLOCKS_DIFFER:
+        made = manifest.made_at.isoformat(timespec="seconds")
+        raise Refused(f"{path} says that it was made in the future ({made}).", hint="Look at the clock: date")
     kinds = {STORE: manifest.store, SERVER: manifest.server}
     if any((kind is not None) != (name in named) for name, kind in kinds.items()):
         raise _no_backup(path)
@@ -228,7 +263,8 @@ def _check_members(manifest: Manifest, entries: Sequence[zipfile.ZipInfo], path:
 def _belongs(name: str) -> bool:
     if name.startswith(PROJECT):
         return project_path(name) is not None
-    return name in (STORE, SERVER) or PLACE.fullmatch(name) is not None
+    fits = len(name) <= len(PLACES) + LONGEST_PART
+    return name in (STORE, SERVER) or (fits and PLACE.fullmatch(name) is not None)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +16,15 @@ from ocs.errors import NotFound, Refused
 from ocs.files import make_folder
 from ocs.rules.disk import MIB
 from ocs.service import session
-from ocs.service.backups import archive, blocks, databases, shelf
+from ocs.service.backups import archive, blocks, databases, scratch, shelf
 from ocs.service.backups.archive import FORMAT, PLACES, PROJECT, SERVER, Key, Manifest, Progress
 from ocs.service.backups.databases import Place
 
 RUN_ID = "OCS_RUN_ID"
 MOST_FILES = 15_000
 MOST_BYTES = 256 * MIB
+NAMED = 3
+"""Of the files that are left out because of their names."""
 LEFT_OUT = ("large outputs of runs (OCS_HOME/artifacts)", "logs", "the server's password")
 """What no backup holds, and nobody needs to go on."""
 
@@ -42,23 +43,27 @@ def create(within: Path, keep: int | None, on_progress: Progress) -> Made:
 
     Raises:
         NotFound: there is nothing to back up.
-        Refused: something of it cannot be copied, or the folder cannot be written to; nothing is left.
+        Refused: a restore was cut off here, something of it cannot be copied, or the folder cannot be written to;
+            nothing is left.
     """
+    _check_whole(settings.home())
     made_by = _own_run()
     project = settings.project_dir() if session.has_project() else None
     name = session.catalogue().name if project else None
     store, server, left_out = _places()
     _check_tools(place for place in (store, server) if place)
-    with _writable(within), tempfile.TemporaryDirectory(dir=within, prefix=".backup-") as work:
+    members, unnamed = _project_files(project)
+    scratch.clear(settings.home(), scratch.RESTORING)
+    with scratch.tidy_when_ended(), _writable(within), scratch.scratch(within, scratch.MAKING) as work:
         # The server's moment comes first: what the store knows is then never older than what Prefect knows.
         places = [place for place in (server, store) if place]
-        copies, made_at = _copied(places, Path(work), on_progress)
+        copies, made_at = _copied(places, work, on_progress)
         key, secrets = _key(server, copies)
         path = shelf.free_name(within, name, made_at)
-        with archive.written(path, on_progress) as writing:
+        with archive.written(path, work, on_progress) as writing:
             for place in places:
                 writing.add(place.name, copies[place.name])
-            for member, file in (*_project_files(project), *_notes()):
+            for member, file in (*members, *_notes()):
                 writing.add(member, file)
             manifest = Manifest(
                 format=FORMAT,
@@ -71,7 +76,7 @@ def create(within: Path, keep: int | None, on_progress: Progress) -> Made:
                 server=server.kind if server else None,
                 key=key,
                 secrets=secrets,
-                left_out=(*left_out, *LEFT_OUT),
+                left_out=(*left_out, *unnamed, *LEFT_OUT),
                 members=tuple(writing.members),
             )
             writing.finish(manifest)
@@ -123,19 +128,32 @@ def _key(server: Place | None, copies: dict[str, Path]) -> tuple[Key | None, int
     return blocks.given_key() or Key(where="inside"), 0
 
 
-def _project_files(project: Path | None) -> Iterator[tuple[str, Path]]:
-    """The job files and what belongs to them. Scripts that jobs call are the project's own business."""
+def _check_whole(home: Path) -> None:
+    from ocs.server.config import restoring
+
+    if restoring(home).exists():
+        said = f"A restore into {home} was cut off: what is there is half of a backup, and not worth one."
+        raise Refused(said, hint="Restore again first: ocs backup restore FILE --replace")
+
+
+def _project_files(project: Path | None) -> tuple[list[tuple[str, Path]], list[str]]:
+    """The job files and what belongs to them, and what is left out because no backup can hold its name.
+
+    Scripts that jobs call are the project's own business.
+    """
     if project is None:
-        return
+        return [], []
     found = sorted(path for path in (project / "deployments").rglob("*") if shelf.is_plain(path))
     files = [*(path for path in [project / "prefect.yaml"] if shelf.is_plain(path)), *found]
     if len(files) > MOST_FILES or sum(path.stat().st_size for path in files) > MOST_BYTES:
         said = f"{project / 'deployments'} holds more than {MOST_FILES:,} files or {MOST_BYTES // MIB} MiB."
         raise Refused(said, hint="Put what is no job file elsewhere.")
-    for path in files:
-        member = PROJECT + path.relative_to(project).as_posix()
-        if archive.project_path(member) is not None:
-            yield member, path
+    members = [(PROJECT + path.relative_to(project).as_posix(), path) for path in files]
+    held = [(member, path) for member, path in members if archive.project_path(member) is not None]
+    unnamed = [path for member, path in members if archive.project_path(member) is None]
+    return held, [f"{path.name!r}, whose name or path cannot be restored" for path in unnamed[:NAMED]] + (
+        [f"{len(unnamed) - NAMED} more of such names"] if len(unnamed) > NAMED else []
+    )
 
 
 def _notes() -> Iterator[tuple[str, Path]]:

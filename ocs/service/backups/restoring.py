@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,12 +20,14 @@ from ocs.rules.disk import MIB
 from ocs.rules.restored import Restored
 from ocs.rules.wording import count_of
 from ocs.service import session
-from ocs.service.backups import archive, blocks, databases
+from ocs.service.backups import archive, blocks, databases, scratch
 from ocs.service.backups.archive import PLACES, PROJECT, SERVER, STORE, Manifest, Progress, project_path, stamp
 from ocs.service.backups.databases import Place
 
 LEAST_FREE = 64 * MIB
 """What is to stay free on the disk beside what is unpacked."""
+LONGEST_PATH = 4000
+"""In bytes: what systems take, less some room."""
 REPLACED = ("prefect.yaml", "deployments")
 """What of a project's folder a backup has."""
 
@@ -59,7 +61,9 @@ def restore(path: Path, *, lost_at: datetime | None, replace: bool, by: Attribut
     target = _Target.of(manifest)
     _check(manifest, lost_at, by.now)
     Config(home).check_folders()
+    _check_paths(target, home, manifest)
     with ExitStack() as stack:
+        stack.enter_context(scratch.tidy_when_ended())
         stack.enter_context(state.only_one(home))
         _check_idle(target.places)
         _check_room(manifest, home)
@@ -68,18 +72,19 @@ def restore(path: Path, *, lost_at: datetime | None, replace: bool, by: Attribut
             said = f"{count_of(len(there), 'thing')} would be replaced; nothing was changed."
             problems = [Problem("", "is there already", file=each) for each in there]
             raise Refused(said, hint="Keep aside what is there, and go on: --replace", problems=problems)
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=home, prefix=".restore-")))
+        work = stack.enter_context(scratch.scratch(home, scratch.RESTORING))
         manifest, files = archive.unpack(path, work, on_progress)
         _examine(manifest, files)
         restored = Restored(manifest.made_at, lost_at or by.now)
         if manifest.store == "sqlite":
             session.run(_settled(f"sqlite+aiosqlite:///{files[STORE]}", manifest, restored, by))
             databases.into_one_file(files[STORE])
-        aside = home / f"before-restore-{stamp(by.now)}" if there else None
-        with _unfinished(home):
+        aside = _free(home / f"before-restore-{stamp(by.now)}") if there else None
+        with _unfinished(home, target, manifest, work):
             if aside is not None:
                 _put_aside(target, aside)
             _put_in_place(target, manifest, files, restored, by)
+            _put_files(target, home, files, work)
     return Done(manifest, home, target.project if _has_project(manifest) else None, aside, restored)
 
 
@@ -131,11 +136,16 @@ def _has_project(manifest: Manifest) -> bool:
 
 
 def _project_folder(manifest: Manifest) -> Path:
-    """The project that one stands in, when it is that of the backup; else an empty folder that one stands in."""
+    """The project that one stands in, when it is that of the backup; else an empty folder that one stands in.
+
+    Half of a project, where a restore of it was cut off, is that project.
+    """
+    if (half := _half_restored(manifest)) is not None:
+        return half
     try:
         folder = settings.project_dir()
     except UsageError:
-        folder = Path(os.environ.get("OCS_PROJECT") or Path.cwd()).expanduser().absolute()
+        folder = _here()
         if _has_project(manifest) and folder.is_dir() and any(folder.iterdir()):
             hint = f"Stand in the project, or in an empty folder: mkdir {manifest.project} && cd {manifest.project}"
             raise Refused(f"{folder} is no project, and not empty.", hint=hint) from None
@@ -145,6 +155,41 @@ def _project_folder(manifest: Manifest) -> Path:
         said = f"The backup is of the project {manifest.project}, and {folder} is {name}."
         raise Refused(said, hint="Stand in that project, or in an empty folder.")
     return folder
+
+
+def _here() -> Path:
+    return Path(os.environ.get("OCS_PROJECT") or Path.cwd()).expanduser().absolute()
+
+
+def _half_restored(manifest: Manifest) -> Path | None:
+    """The folder that the mark of a restore names, when it was of the same project and one stands in it."""
+    from ocs.server.config import restoring
+
+    try:
+        told = json.loads(restoring(settings.home()).read_text())
+        folder, project = Path(told["folder"]), told["project"]
+    except (OSError, ValueError, KeyError, TypeError):  # no mark, or it was cut off itself
+        return None
+    same = project == manifest.project and _has_project(manifest)
+    return folder if same and _here().resolve().is_relative_to(folder.resolve()) else None
+
+
+def _free(path: Path) -> Path:
+    """A path that nothing has: two restores of one second keep aside what each of them found."""
+    number, found = 0, path
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_name(f"{path.name}-{number}")
+    return found
+
+
+def _check_paths(target: _Target, home: Path, manifest: Manifest) -> None:
+    """Names that fit may still be too long together with where they are to go."""
+    for member in manifest.members:
+        folder = target.project if member.name.startswith(PROJECT) else home
+        if len(os.fsencode(folder / member.name)) > LONGEST_PATH:
+            said = f"{member.name} has too long a path to stand in {folder}; nothing was changed."
+            raise Refused(said, hint="Restore into a folder with a shorter path.")
 
 
 def _check(manifest: Manifest, lost_at: datetime | None, now: datetime) -> None:
@@ -249,17 +294,24 @@ def _put_in_place(
             databases.load_postgres(place, files[place.name], _our_tables() if place.name == STORE else ())
             if place.name == STORE:
                 session.run(_settled(settings.store_url(), manifest, restored, by))
-    for name, file in files.items():
-        if (inside := project_path(name) if name.startswith(PROJECT) else None) is not None:
-            _write(target.project / inside, file, READABLE)
-        elif name.startswith(PLACES):
-            _write(settings.home() / "projects" / name.removeprefix(PLACES), file)
 
 
-def _write(path: Path, source: Path, mode: int | None = None) -> None:
-    """A new file; nobody's link is followed: what stood there was moved aside."""
+def _put_files(target: _Target, home: Path, files: Mapping[str, Path], work: Path) -> None:
+    for name in filter(lambda name: name.startswith(PLACES), files):
+        _write(home / "projects" / name.removeprefix(PLACES), files[name], work)
+    if not target.has_project:
+        return
+    make_folder(target.project, READABLE)
+    with scratch.scratch(target.project, scratch.RESTORING) as beside:
+        for name, file in files.items():
+            if (inside := project_path(name) if name.startswith(PROJECT) else None) is not None:
+                _write(target.project / inside, file, beside, READABLE)
+
+
+def _write(path: Path, source: Path, work: Path, mode: int | None = None) -> None:
+    """A new file, whole before it has its name; nobody's link is followed: what stood there was moved aside."""
     make_folder(path.parent, *(() if mode is None else (mode,)))
-    temporary = path.with_name(f".{path.name}.restored")
+    temporary = work / "written"
     temporary.unlink(missing_ok=True)
     with source.open("rb") as data, open_file(temporary, "xb", *(() if mode is None else (mode,))) as file:
         shutil.copyfileobj(data, file)
@@ -267,12 +319,14 @@ def _write(path: Path, source: Path, mode: int | None = None) -> None:
 
 
 @contextmanager
-def _unfinished(home: Path) -> Generator[None]:
-    """`ocs up` starts nothing on half of a backup, should this be cut off."""
+def _unfinished(home: Path, target: _Target, manifest: Manifest, work: Path) -> Generator[None]:
+    """`ocs up` starts nothing on half of a backup, should this be cut off; the mark says of what, for the next one."""
     from ocs.server.config import restoring
 
     mark = restoring(home)
-    mark.touch(mode=0o600)
+    with open_file(work / "mark", "x") as file:
+        json.dump({"project": manifest.project, "folder": str(target.project)}, file)
+    (work / "mark").replace(mark)
     try:
         yield
     except OSError as failed:
