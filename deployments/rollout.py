@@ -233,19 +233,22 @@ def _to_roll_out(catalogue: Catalogue, only: Sequence[str]) -> list[Job]:
 
 
 async def _refuse_taken(client: PrefectClient, job_ids: Iterable[str], project: str) -> None:
+    """Two projects cannot have jobs of one id on a server: all that are taken are named."""
+    taken: dict[str, list[str]] = {}
     for job_id in job_ids:
         try:
             other = await client.read_deployment_by_name(f"{settings.FLOW_NAME}/{job_id}")
         except ObjectNotFound:
             continue
-        if BUILT_IN_TAG in other.tags:
-            continue
         owner = project_in(other.tags) or "another project"
-        if owner != project:
-            raise Refused(
-                f'The id "{job_id}" belongs to the project "{owner}" on this server; nothing was rolled out.',
-                hint="Give the job another id, or remove it from that project.",
-            )
+        if BUILT_IN_TAG not in other.tags and owner != project:
+            taken.setdefault(owner, []).append(job_id)
+    if taken:
+        whose = "; ".join(f"of {owner}: {', '.join(ids)}" for owner, ids in sorted(taken.items()))
+        raise Refused(
+            f"On this server there are jobs with these ids already, {whose}; nothing was rolled out.",
+            hint="Give the jobs here other ids, or remove them from that project.",
+        )
 
 
 def _step(

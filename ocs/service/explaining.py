@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ocs.errors import NotFound
 from ocs.rules.why import Line, Past, lines, not_followed
-from ocs.rules.wording import utc
+from ocs.rules.wording import local, utc
 from ocs.service import session
 
 if TYPE_CHECKING:
@@ -17,6 +18,30 @@ MOST = 1000
 """So many past occurrences are told of, the newest."""
 COMING = 7 * 24 * 60
 """So many occurrences to come: those of a week, a minute apart."""
+
+
+async def chosen_job(given: str) -> Job:
+    """The job that is meant. Of one whose file is gone it is said what is on record: whoever asks has it in mind.
+
+    Raises:
+        NotFound: there is none.
+        InvalidJob: its file is not valid.
+    """
+    try:
+        return session.job_of(session.catalogue(), given)
+    except NotFound:
+        if not session.has_store():
+            raise
+    from ocs.store import queries
+
+    async with session.store() as store:
+        job_id = session.pick(given, [*session.catalogue_ids(), *await queries.known_jobs(store)])
+        (last,) = await queries.runs(store, job=job_id, limit=1)
+    raise NotFound(
+        f'"{job_id}" has no file any more, so its schedule is not known here. It began last {local(last.started_at)} '
+        f"({last.status}). As long as it is rolled out it goes on.",
+        hint=f"Remove what is rolled out: ocs deploy --prune   What it did: ocs runs list --job {job_id}",
+    )
 
 
 async def told_of(jobs: Sequence[Job], begins: datetime, ends: datetime, now: datetime) -> dict[str, list[Line]]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
+from ocs.rules.dispatch import DispatchKind, RunStatus
+from ocs.store import open_store
+from ocs.store.tables import Run
 from tests.cli.command import Ocs
 
 HOURLY = 'id: tidy\nschedule: "0 * * * *"\nrun: echo hello\n'
@@ -65,3 +69,21 @@ def test_of_a_week_to_come_nothing_is_left_out(ocs: Ocs) -> None:
     ocs.write("often", 'id: often\nschedule: "*/5 * * * *"\nrun: echo hello\n')
     (job,) = ocs.json("calendar", "often", "--week", "1")["jobs"]
     assert [day["counts"] for day in job["days"]] == [{"coming": 24 * 12}] * 7
+
+
+async def test_of_a_job_whose_file_is_gone_it_is_told_what_is_on_record(ocs: Ocs) -> None:
+    began = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+    when = {"scheduled_for": began, "started_at": began, "finished_at": began}
+    run = Run(job_id="gone", flow_run_id=uuid4(), kind=DispatchKind.SCHEDULED, status=RunStatus.OK, **when)
+    store = open_store(f"sqlite+aiosqlite:///{ocs.home / 'store.db'}")
+    try:
+        await store.migrate()
+        async with store.transaction() as session:
+            session.add(run)
+    finally:
+        await store.close()
+    error = ocs.json("why", "gone", status=1)["error"]
+    assert error["code"] == "not_found"
+    assert '"gone" has no file any more' in error["message"]
+    assert "ocs deploy --prune" in error["hint"]
+    assert 'No job "other"' in ocs.json("why", "other", status=1)["error"]["message"]

@@ -14,7 +14,7 @@ from ocs.errors import UsageError
 from ocs.rules.why import Line, What
 from ocs.rules.wording import SHORT, first_line, local, utc
 from ocs.service import session
-from ocs.service.explaining import MOST, is_cut, line_view, told_of
+from ocs.service.explaining import MOST, chosen_job, is_cut, line_view, told_of
 from ocs.service.incidents import in_words, incident_views
 from ocs.service.job_views import schedule_text
 
@@ -41,7 +41,7 @@ def why(
     """
     if at is not None and since is not None:
         raise UsageError("Say --at or --since, not both.")
-    chosen = session.job_of(session.catalogue(), job)
+    chosen = session.run(chosen_job(job))
     now = session.now()
     moment = _moment(at) if at else None
     begins, ends = (moment - AROUND, moment + AROUND) if moment else (moment_of(since or "1d") or now - DAY, now)

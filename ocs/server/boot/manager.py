@@ -137,6 +137,7 @@ class Systemd:
         return Standing(True, file, found.get("UnitFileState") or "unknown", active, pid, None, lingers)
 
     def logs(self, service: Service, lines: int, *, follow: bool) -> list[str]:
+        _installed(self.file(service))
         if (program := shutil.which("journalctl")) is None:
             raise NotFound("journalctl is not installed.", hint=f"Server and worker have theirs in {service.home}/logs")
         unit = self._unit(service)
