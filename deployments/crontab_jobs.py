@@ -73,7 +73,29 @@ class Here:
     overlap: Overlap = "allow"
 
 
-def jobs_of(entries: Sequence[Entry], here: Here, *, known: Mapping[str, str], taken: Sequence[str]) -> list[Imported]:
+DIGEST_END = len(ORIGIN) + DIGEST
+LONGEST_ORIGIN = 256
+
+
+def placed(origin: str, place: str) -> str:
+    """An origin that says where the line stood; without it where that is too long to be kept."""
+    whole = f"{origin} {place}"
+    return whole if len(whole) <= LONGEST_ORIGIN and place.isprintable() else origin
+
+
+def bare(origin: str) -> str:
+    """An origin without its place."""
+    return origin[:DIGEST_END]
+
+
+def place_of(origin: str) -> str | None:
+    """Where the line stood; None of a job that was imported before that was kept."""
+    return origin[DIGEST_END + 1 :] or None
+
+
+def jobs_of(
+    entries: Sequence[Entry], here: Here, *, known: Mapping[str, str], taken: Sequence[str], place: str = ""
+) -> list[Imported]:
     """A disabled job for each entry. `known` maps origins that the catalogue has to job ids, `taken` are its ids."""
     used = set(taken)
     found: dict[str, Imported] = {}
@@ -87,7 +109,7 @@ def jobs_of(entries: Sequence[Entry], here: Here, *, known: Mapping[str, str], t
             continue
         job_id = _free(readable_id(entry.command, entry.comment), used)
         used.add(job_id)
-        document = {"id": job_id, **_document(entry, origin, here)}
+        document = {"id": job_id, **_document(entry, placed(origin, place) if place else origin, here)}
         found[origin] = Imported(entry, job_id, document, _comments(document), tuple(_hints(entry, document, here)))
     return list(found.values())
 
@@ -137,7 +159,7 @@ def _shell(entry: Entry) -> dict[str, Any]:
     given = {name: value for name, value in entry.environment.items() if name not in NOT_FOR_THE_JOB}
     interpreter = entry.environment.get("SHELL") or DEFAULT_SHELL
     return {
-        "command": _command(entry),
+        "command": command_of(entry),
         "cwd": given.get("HOME") or HOME,
         "env": {"PATH": DEFAULT_PATH, "SHELL": interpreter, **given},
         "interpreter": interpreter,
@@ -164,7 +186,7 @@ def _comments(document: Mapping[str, Any]) -> dict[str, str]:
     return {path: comment for path, comment in CRONS_OWN.items() if said.get(path, True)}
 
 
-def _command(entry: Entry) -> str:
+def command_of(entry: Entry) -> str:
     """With cron's standard input, which the shell gives it here."""
     if not entry.stdin:
         return entry.command

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from deployments.crontab_jobs import place_of
 from deployments.importing import automations, crontab_lines, scheduler
 from deployments.importing.foreign import STAYS_OFF, Found, Source
 from ocs.errors import Refused
@@ -53,6 +54,14 @@ def taken_over(source: Source, jobs: Iterable[Job]) -> list[Job]:
         and STAYS_OFF not in job.tags
         and (job.id in pairs or job.schedule is None or job.schedule.at is None)
     ]
+
+
+def is_from(source: Source, job: Job) -> bool | None:
+    """Whether a job that the source does not have came from there; None where that is not known."""
+    if source.program != crontab_lines.PROGRAM:
+        return None  # another database lacks it just as well as the one that has let go of it
+    place = place_of(job.origin or "")
+    return None if place is None else place == crontab_lines.place(source.where)
 
 
 def theirs(found: Found, now: datetime, count: int) -> list[datetime]:
@@ -109,14 +118,35 @@ def how_to_stop(source: Source, pairs: Sequence[Twin]) -> str:
     """The command with which a person takes the jobs away from the other program."""
     begun = [twin.found for twin in pairs if twin.is_begun_there]
     if source.program == crontab_lines.PROGRAM:
-        lines = " ".join(f"-e {shlex.quote(found.name)}" for found in begun)
+        lines = " ".join(f"-e {_word(found.name)}" for found in begun)
         if source.where == crontab_lines.OWN:
             return f"crontab -l | grep -vxF {lines} | crontab -"
-        file, kept = shlex.quote(source.where), shlex.quote(f"{source.where}.kept")
-        return f"grep -vxF {lines} {file} > {kept}; cat {kept} > {file} && rm {kept}"
-    ids = " ".join(shlex.quote(found.source_id) for found in begun)
+        file, kept = _word(source.where), _word(f"{source.where}.kept~")
+        before = _word(f"{source.where}.before~")
+        # No cron reads names that end in ~, also in cron.d. The copy has the file's owner and mode,
+        # and takes its place in one step: a failed write leaves the file.
+        return (
+            f"cp -p {file} {before} && cp -p {file} {kept} && "
+            f"{{ grep -vxF {lines} {before} > {kept} || [ $? -eq 1 ]; }} && mv {kept} {file}"
+        )
+    ids = " ".join(_word(found.source_id) for found in begun)
     where = Path(source.where).absolute()
     if source.program == automations.PROGRAM:
         return f'for id in {ids}; do openclaw automations disable "$id"; done'
-    named = "" if where == scheduler.place().absolute() else f"SCHEDULER_DB={shlex.quote(str(where))} "
+    named = "" if where == scheduler.place().absolute() else f"SCHEDULER_DB={_word(str(where))} "
     return f'for id in {ids}; do {named}openclaw-scheduler jobs disable "$id"; done'
+
+
+def _word(text: str) -> str:
+    """A word of a shell. What a screen would not show, or show elsewhere, is escaped as bash and zsh read it."""
+    if text.isprintable():
+        return shlex.quote(text)
+    said = "".join(
+        "\\" + each
+        if each in "\\'"
+        else each
+        if each.isprintable()
+        else "".join(f"\\{byte:03o}" for byte in each.encode("utf-8", "surrogateescape"))
+        for each in text
+    )
+    return f"$'{said}'"

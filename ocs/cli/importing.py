@@ -106,6 +106,12 @@ def tell_targets(targets: Sequence[dict[str, Any]]) -> None:
                 tell(
                     f"Target {target['name']}: no server runs, so make it later: ocs targets add {target['name']} {how}"
                 )
+            case "no address":
+                how = f"ocs targets add {target['name']} --webhook -"
+                tell(
+                    f"Target {target['name']}: nothing can be sent to its address. Left out; add it: {how}",
+                    style="yellow",
+                )
             case "elsewhere":
                 there = f"it would go to {target['where']}"
                 tell(
@@ -116,13 +122,19 @@ def tell_targets(targets: Sequence[dict[str, Any]]) -> None:
 
 
 async def _made(addresses: Sequence[Address], *, dry_run: bool) -> dict[str, str]:
+    from pydantic import ValidationError
+
     from blocks.targets import all_targets
 
     states: dict[str, str] = {}
     async with session.server() as client:
         there = await all_targets(client)
         for address in addresses:
-            wanted = _target(address)
+            try:
+                wanted = _target(address)
+            except ValidationError:  # its text may hold a secret
+                states[address.name] = "no address"
+                continue
             if address.name in there:
                 states[address.name] = "there already" if there[address.name] == wanted else "elsewhere"
                 continue

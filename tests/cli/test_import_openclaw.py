@@ -191,7 +191,24 @@ def test_the_doctor_sees_a_line_that_is_still_in_the_crontab(ocs: Ocs, tmp_path:
     assert found["mend"] == "crontab -l | grep -vxF -e '0 3 * * * tidy.sh' | crontab -"
     (tmp_path / "tab").write_text("0 3 * * * tidy.sh\n")
     told = ocs.json("jobs", "switch", "crontab", str(tmp_path / "tab"), status=1)["error"]["message"]
-    assert f"grep -vxF -e '0 3 * * * tidy.sh' {tmp_path / 'tab'} >" in told  # that file, and nobody's own crontab
+    # That file, and nobody's own crontab.
+    assert f"grep -vxF -e '0 3 * * * tidy.sh' '{tmp_path / 'tab'}.before~' >" in told
     program.write_text("#!/bin/sh\ntrue\n")
     (found,) = [check for check in ocs("doctor", "--json").json["checks"] if check["name"] == "others"]
     assert found["state"] == "ok"
+
+
+def test_a_crontab_that_jobs_did_not_come_from_has_not_let_go_of_them(ocs: Ocs, tmp_path: Path) -> None:
+    (tmp_path / "a.tab").write_text("0 3 * * * tidy.sh\n")
+    (tmp_path / "other").write_text("0 4 * * * other.sh\n")
+    said = ocs("jobs", "import", "crontab", str(tmp_path / "a.tab")).out
+    assert f"ocs jobs switch crontab {tmp_path / 'a.tab'}" in said
+    error = ocs.json("jobs", "switch", "crontab", str(tmp_path / "other"), status=1)["error"]
+    assert (error["code"], str(tmp_path / "a.tab") in error["message"]) == ("still_there", True)
+
+
+def test_another_database_without_the_jobs_has_not_let_go_of_them(ocs: Ocs, database: Path, tmp_path: Path) -> None:
+    ocs.json("jobs", "import", "openclaw-scheduler", str(database))
+    empty = scheduler_database(tmp_path / "empty.db", [])
+    error = ocs.json("jobs", "switch", "openclaw-scheduler", str(empty), status=1)["error"]
+    assert (error["code"], "--stopped" in error["hint"]) == ("still_there", True)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
 
 from deployments.catalogue import Catalogue
 from deployments.crontab import parse as parse_crontab
-from deployments.crontab_jobs import origin_of
+from deployments.crontab_jobs import origin_of, placed
 from deployments.importing import automations, crontab_lines, scheduler
 from deployments.importing.foreign import Found, Source, Standing
 from deployments.importing.settle import settle
-from deployments.importing.twins import Twin, difference, how_to_stop, owed, taken_over, theirs, twins
+from deployments.importing.twins import Twin, difference, how_to_stop, is_from, owed, taken_over, theirs, twins
 from ocs.errors import Refused
 from ocs.rules.dispatch import DispatchKind
 from ocs.spec import Job, parse
@@ -204,3 +205,56 @@ def test_a_run_counts_as_at_work_until_its_time_is_long_over(tmp_path: Path) -> 
     path = scheduler_database(tmp_path / "a.db", [shell("a", "a"), shell("b", "b")], more={"runs": runs})
     busy = {job.source_id: job.standing.busy for job in scheduler.read(path, NOW).jobs}
     assert busy == {"a": "it runs since 12:06:00 UTC", "b": None}
+
+
+def crontab_job(text: str, place: str | None = None, *, with_user: bool = False) -> Job:
+    (entry,) = parse_crontab(text, with_user=with_user).entries
+    origin = origin_of(entry)
+    said = {"origin": placed(origin, place) if place else origin, "tags": ["crontab"]}
+    return parse(
+        {"id": "a", **said, "run": {"shell": {"command": entry.command}}, "schedule": {"cron": entry.schedule}}
+    )
+
+
+@pytest.mark.parametrize("text", ["0 3 * * * tidy\n", "LANG=C\n0 3 * * * tidy\n", "0 3 * * * root tidy\n"])
+def test_a_line_is_a_jobs_whatever_stands_above_it_and_in_either_form(text: str) -> None:
+    job = crontab_job("0 3 * * * tidy")
+    assert [found.source_id for found in crontab_lines.read(text, "x", [job], "UTC").jobs] == ["a"]
+
+
+def test_only_the_crontab_that_a_job_came_from_can_have_let_go_of_it() -> None:
+    job = crontab_job("0 3 * * * tidy", "/tabs/a.tab")
+    assert is_from(Source("crontab", "/tabs/a.tab"), job) is True
+    assert is_from(Source("crontab", "crontab -l"), job) is False
+    assert is_from(Source("crontab", "/tabs/a.tab"), crontab_job("0 3 * * * tidy")) is None
+    assert is_from(Source("openclaw-scheduler", "/other.db"), job) is None
+
+
+@pytest.mark.parametrize(("text", "left"), [("1 3 * * * b\n0 3 * * * a\n", "1 3 * * * b\n"), ("0 3 * * * a\n", "")])
+def test_the_printed_line_takes_the_lines_out_and_keeps_a_copy(tmp_path: Path, text: str, left: str) -> None:
+    file = tmp_path / "a tab"
+    file.write_text(text)
+    file.chmod(0o640)
+    job = crontab_job("0 3 * * * a")
+    source = crontab_lines.read(text, str(file), [job], "UTC")
+    assert run(["sh", "-c", how_to_stop(source, twins(source, [job]))], check=False).returncode == 0
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (left, 0o640)
+    assert (tmp_path / "a tab.before~").read_text() == text
+
+
+@pytest.mark.parametrize("blocked", ["a.tab.before~", "a.tab.kept~"])
+def test_the_printed_line_loses_nothing_when_a_copy_cannot_be_written(tmp_path: Path, blocked: str) -> None:
+    file = tmp_path / "a.tab"
+    file.write_text("0 3 * * * a\n")
+    (tmp_path / blocked / "a.tab").mkdir(parents=True)
+    job = crontab_job("0 3 * * * a")
+    source = crontab_lines.read(file.read_text(), str(file), [job], "UTC")
+    assert run(["sh", "-c", how_to_stop(source, twins(source, [job]))], check=False, capture_output=True).returncode
+    assert file.read_text() == "0 3 * * * a\n"
+
+
+def test_what_a_screen_would_show_elsewhere_is_escaped(tmp_path: Path) -> None:
+    source = scheduler.read(scheduler_database(tmp_path / "a.db", [shell("x\u202ey", "a")]), NOW)
+    said = how_to_stop(source, twins(source, ours(source)))
+    assert "\u202e" not in said
+    assert "$'x\\342\\200\\256y'" in said

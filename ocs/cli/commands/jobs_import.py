@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -99,17 +100,18 @@ def crontab(
 
 
 def _read(sources: Sequence[Source], found: Catalogue, timezone: str | None, overlap: Overlap) -> Read:
-    from deployments.crontab_jobs import ORIGIN, Here, jobs_of, origin_of
+    from deployments.crontab_jobs import ORIGIN, Here, bare, jobs_of, origin_of
+    from deployments.importing.crontab_lines import place
 
     read = Read()
     parsed = [(source.name, _parsed(source, read.hints)) for source in sources]
     mailed = any(entry.environment.get("MAILTO") for _, each in parsed for entry in each.entries)
     here = Here(timezone or local_zone(), session.user(), _mail_targets() if mailed else {}, overlap)
-    known = {job.origin: job.id for job in found.jobs.values() if job.origin and job.origin.startswith(ORIGIN)}
+    known = {bare(job.origin): job.id for job in found.jobs.values() if job.origin and job.origin.startswith(ORIGIN)}
     taken = list(found.jobs)
     for name, each in parsed:
         read.left += [(name, line) for line in each.left]
-        jobs = jobs_of(each.entries, here, known=known, taken=taken)
+        jobs = jobs_of(each.entries, here, known=known, taken=taken, place=place(name))
         read.imported += [(name, job) for job in jobs]
         known |= {origin_of(job.entry): job.job_id for job in jobs}
         taken += [job.job_id for job in jobs]
@@ -199,8 +201,8 @@ def _tell(read: Read, *, dry_run: bool) -> None:
             tell(f"Not carried over: {line['file']}:{line['line']}  {line['text']}\n    {line['why']}", style="yellow")
         for hint in hints:
             tell(hint)
-        new = [job["job"] for job in shown if job["state"] == "new"]
-        _say_next(new, dry_run=dry_run)
+        new = [job for job in shown if job["state"] == "new"]
+        _say_next([job["job"] for job in new], list(dict.fromkeys(job["file"] for job in new)), dry_run=dry_run)
 
     answer({"dry_run": dry_run, "imported": shown, "not_carried_over": lines, "hints": hints}, people)
 
@@ -218,13 +220,15 @@ def _from(job: Mapping[str, Any]) -> str:
     return f"{job['file']}:{job['line']}"
 
 
-def _say_next(new: Sequence[object], *, dry_run: bool) -> None:
+def _say_next(new: Sequence[object], files: Sequence[str], *, dry_run: bool) -> None:
     if dry_run:
         say(f"Would write {count_of(len(new), 'job')}; nothing was changed.")
     elif new:
         say(f"Wrote {count_of(len(new), 'job')}, disabled. One by one: take the line out of the crontab, and then")
         say(f"  ocs jobs enable {new[0]}")
-        say("All at once: ocs jobs switch crontab")
+        for name in files:
+            named = "" if name == OWN else " FILE --stopped" if name == "-" else f" {quote(name)}"
+            say(f"All at once: ocs jobs switch crontab{named}")
     else:
         say("All of them are there already; nothing was changed.")
 

@@ -69,6 +69,7 @@ def switch(
     jobs = twins.taken_over(source, found.jobs.values())
     if not jobs:
         raise NotFound(f"No job of this project is from {program}.", hint=f"Import them: ocs jobs import {program}")
+    jobs = _from_there(source, jobs, stopped=stopped)
     chosen = {job.id for job in jobs}
     pairs = [twin for twin in twins.twins(source, found.jobs.values()) if twin.job.id in chosen]
     stop = twins.how_to_stop(source, pairs) if any(twin.is_begun_there for twin in pairs) else None
@@ -77,6 +78,36 @@ def switch(
     targets = importing.make_targets(source.addresses)
     carried = session.run(_switched(found, source, jobs, pairs))
     _tell(source, [job for job in jobs if not job.enabled], targets, carried, stop)
+
+
+def _from_there(source: Source, jobs: Sequence[Job], *, stopped: bool) -> list[Job]:
+    """Without those that came from elsewhere, which may still run them.
+
+    Raises:
+        StillThere: none is from there, or of some it is not known whether the source that they came from lacks them.
+    """
+    from deployments.crontab_jobs import place_of
+    from deployments.importing.twins import is_from
+
+    had = {found.source_id for found in source.jobs}
+    there = {job.id for job in jobs if had & {job.id, *job.aliases}}
+    ours = [job for job in jobs if job.enabled or job.id in there or is_from(source, job) is not False]
+    if not ours:
+        places = sorted({place_of(job.origin or "") or "" for job in jobs})[:NAMED]
+        commands = "".join(f"\n  {importing.switch_command(replace(source, where=place))}" for place in places)
+        raise StillThere(
+            f"No job of this project came from {source.where}; nothing was changed. "
+            f"Name where they came from:{commands}"
+        )
+    unknown = [job.id for job in ours if not job.enabled and job.id not in there and is_from(source, job) is None]
+    if unknown and not stopped:
+        named = ", ".join(unknown[:NAMED]) + (" and others" if len(unknown) > NAMED else "")
+        raise StillThere(
+            f"{source.where} does not have {count_of(len(unknown), 'job')} ({named}), and it is not known that they "
+            "came from there; nothing was changed.",
+            hint="Name the file they came from. If nothing runs them any more, say so: --stopped",
+        )
+    return ours
 
 
 def _refuse_both(source: Source, pairs: Sequence[Twin], stop: str | None) -> None:
