@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,15 @@ def kept(ocs: Ocs) -> Path:
     return Path(ocs.json("backup", "create")["backup"]["file"])
 
 
-def started(ocs: Ocs, script: str, argument: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", script, str(argument)],
-        cwd=ocs.folder,
-        env=ocs.environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+@contextmanager
+def started(ocs: Ocs, script: str, argument: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that is gone in the end, also where a test fails."""
+    command = [sys.executable, "-c", script, str(argument)]
+    with subprocess.Popen(command, cwd=ocs.folder, env=ocs.environment(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def jobs_of(ocs: Ocs) -> Path:
