@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import run
@@ -258,3 +259,21 @@ def test_what_a_screen_would_show_elsewhere_is_escaped(tmp_path: Path) -> None:
     said = how_to_stop(source, twins(source, ours(source)))
     assert "\u202e" not in said
     assert "$'x\\342\\200\\256y'" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a disk")
+def test_the_printed_line_loses_nothing_on_a_full_disk(tmp_path: Path) -> None:
+    if run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(tmp_path)], check=False, capture_output=True
+    ).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        file, text = tmp_path / "a.tab", "0 3 * * * a\n" + "# a comment of some length\n" * 1000
+        file.write_text(text)
+        source = crontab_lines.read(text, str(file), [job := crontab_job("0 3 * * * a")], "UTC")
+        line = how_to_stop(source, twins(source, [job]))
+        ended = run(["sh", "-c", line], check=False, capture_output=True)
+        assert ended.returncode != 0
+        assert file.read_text() == text
+    finally:
+        run(["umount", str(tmp_path)], check=True)
