@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.command import Ocs
 from tests.cli.live import eventually
-from tests.foreign import child, ledger_key, scheduler_database, shell
+from tests.foreign import automation, automations_file, child, ledger_key, scheduler_database, shell
 
 pytestmark = pytest.mark.e2e
 FORM = "%Y-%m-%d %H:%M:%S"
@@ -74,3 +74,12 @@ def test_nothing_runs_twice_and_nothing_that_was_due_is_lost(up: Ocs, tmp_path: 
     for job in ("leaf", "late", "owed", "once", "had", "well"):
         up.json("jobs", "remove", job)
     up.json("targets", "remove", "switchers")
+
+
+def test_an_address_to_which_nothing_can_be_sent_is_left_out_by_its_name(up: Ocs, tmp_path: Path) -> None:
+    delivery = {"mode": "webhook", "to": "example.com/hook"}
+    command = {"kind": "command", "argv": ["df"]}
+    job = automation("sw-hook", "hooked", {"kind": "cron", "expr": "@daily"}, command, delivery=delivery)
+    answer = up.json("jobs", "import", "openclaw", str(automations_file(tmp_path / "a.json", [job])))
+    assert [target["state"] for target in answer["targets"]] == ["no address"]
+    up.json("jobs", "remove", "hooked")
