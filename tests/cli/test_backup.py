@@ -291,3 +291,10 @@ def test_no_link_is_made_or_followed(ocs: Ocs, kept: Path, tmp_path: Path) -> No
     assert not list((outside / "jobs").iterdir())
     assert not list(links(ocs.folder / "deployments"))
     assert (ocs.folder / "deployments" / "jobs" / "hello.yaml").read_text() == HELLO
+
+
+def test_a_folder_on_a_disk_that_is_not_there_is_not_made(ocs: Ocs, tmp_path: Path) -> None:
+    ocs.write("hello", "id: hello\nrun: echo hello\n")
+    error = ocs.json("backup", "create", "--folder", str(tmp_path / "disk" / "kept"), status=1)["error"]
+    assert ("there is no folder" in error["message"], "mkdir -p" in error["hint"]) == (True, True)
+    assert not (tmp_path / "disk").exists()

@@ -84,7 +84,7 @@ async def test_runs_outlive_the_gateway_and_each_is_done_once(
     gateway.kill()
     gateway.start()
     run = await ocs.ended_run("broken")
-    assert (run.status, run.stdout) == (RunStatus.OK, f"{word} is done")
+    assert (run.status, run.error, run.stdout) == (RunStatus.OK, None, f"{word} is done")
     assert len(model.prompts(f"[[once: {word}")) == 2
 
 

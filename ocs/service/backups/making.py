@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -196,7 +197,12 @@ async def _known_run(given: str) -> UUID | None:
 
 @contextmanager
 def _writable(within: Path) -> Generator[None]:
-    """What the disk has against it is told as that."""
+    """What the disk has against it is told as that. Only one folder is made: a disk that is not there is missed."""
+    if not within.parent.exists():
+        raise Refused(
+            f"The backup cannot be written in {within}: there is no folder {within.parent}.",
+            hint=f"Is a disk not mounted? Else make it: mkdir -p {shlex.quote(str(within.parent))}",
+        )
     try:
         make_folder(within)
         yield
