@@ -294,7 +294,7 @@ def test_no_link_is_made_or_followed(ocs: Ocs, kept: Path, tmp_path: Path) -> No
 
 
 def test_a_folder_on_a_disk_that_is_not_there_is_not_made(ocs: Ocs, tmp_path: Path) -> None:
-    ocs.write("hello", "id: hello\nrun: echo hello\n")
+    ocs("runs", "list")
     error = ocs.json("backup", "create", "--folder", str(tmp_path / "disk" / "kept"), status=1)["error"]
     assert ("there is no folder" in error["message"], "mkdir -p" in error["hint"]) == (True, True)
     assert not (tmp_path / "disk").exists()
