@@ -99,6 +99,7 @@ class Conversation:
     _sign_of_life: float = field(default=0.0, init=False)
     _seen: int = field(default=0, init=False)
     _had_help: bool = field(default=False, init=False)
+    _has_spoken: bool = field(default=False, init=False)
     _usage: list[object] = field(default_factory=list[object], init=False)
     _others: Collection[str] | None = field(default=(), init=False)
 
@@ -177,12 +178,19 @@ class Conversation:
             try:
                 await self._listen(replace(self.turn, message=message))
             except GatewayError as broken:
-                if not broken.cut_off or taken_up == TAKE_OVERS:
+                # The gateway looks after what its end has cut off, and may do so just when it is asked.
+                not_begun = broken.turn_failed and taken_up > 0 and not self._has_spoken
+                if taken_up == TAKE_OVERS or not (broken.cut_off or not_begun):
                     raise
-                await self._back(broken)
+                await (self._back(broken) if broken.cut_off else self._ready(broken))
                 message = prompt.taken_up(asked)
             else:
                 return
+
+    async def _ready(self, refused: GatewayError) -> None:
+        """Give a gateway that has just come back some time."""
+        self.note(f"{refused.message}. It was not begun, and is asked for again.")
+        await asyncio.sleep(timing().rest_look.total_seconds())
 
     async def _back(self, broken: GatewayError) -> None:
         """Wait for the gateway.
@@ -211,13 +219,13 @@ class Conversation:
 
     async def _hear(self, turn: ChatTurn) -> list[ToolCall]:
         self._anew()
-        before, self.begun = self.begun, True
+        before, self.begun, self._has_spoken = self.begun, True, False
         told: list[object] = []
         calls = Calls()
         try:
             async with aclosing(self.gateway.chat(turn, told.append, calls)) as pieces:
                 while (piece := await self._next(pieces)) is not None:
-                    before = True
+                    before = self._has_spoken = True
                     self.said.feed(piece.encode())
         except GatewayError:
             self.begun = before  # what it refused without a word it has not begun

@@ -217,6 +217,9 @@ class Gateway:
 
     async def _turn(self, connection: Connection, say: str) -> None:
         await connection.stream()
+        if say.startswith("error: "):
+            await connection.event({"error": {"message": say.removeprefix("error: ")}})
+            return
         await connection.say(say.removesuffix("..."))
         if say.endswith("...?"):
             await connection.is_left()
@@ -249,6 +252,16 @@ async def test_a_turn_that_is_cut_off_goes_on_in_the_same_session(turns: Turns) 
         "The gateway is back; the turn goes on where it was.",
         "It is done.",
     ]
+
+
+async def test_a_gateway_that_is_back_and_not_ready_is_asked_again(turns: Turns) -> None:
+    """It looks after what its end has cut off, and refuses a session that changes while a turn begins."""
+    turns.fake.answer = Gateway("First I ...", "error: internal error", "It is done.")
+    result = await turns.run()
+    assert (result.status, result.content) == (RunStatus.OK, "It is done.")
+    assert turns.lines[3] == "The turn failed in the gateway: internal error. It was not begun, and is asked for again."
+    turns.fake.answer = Gateway("error: internal error")
+    assert (await turns.run()).error == "The turn failed in the gateway: internal error"
 
 
 async def test_a_turn_that_is_cut_off_again_and_again_is_a_failure_and_what_it_said_is_kept(turns: Turns) -> None:
