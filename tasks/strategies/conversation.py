@@ -225,7 +225,7 @@ class Conversation:
         try:
             async with aclosing(self.gateway.chat(turn, told.append, calls)) as pieces:
                 while (piece := await self._next(pieces)) is not None:
-                    before = self._has_spoken = True
+                    before, self._has_spoken = True, self._has_spoken or bool(piece)
                     self.said.feed(piece.encode())
         except GatewayError:
             self.begun = before  # what it refused without a word it has not begun

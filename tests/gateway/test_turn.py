@@ -218,6 +218,7 @@ class Gateway:
     async def _turn(self, connection: Connection, say: str) -> None:
         await connection.stream()
         if say.startswith("error: "):
+            await connection.say("")
             await connection.event({"error": {"message": say.removeprefix("error: ")}})
             return
         await connection.say(say.removesuffix("..."))
