@@ -55,7 +55,7 @@ def read(path: Path, timezone: str) -> Source:
         except NotCarriedOver as refused:
             left.append(Left(*about, str(refused)))
             continue
-        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as wrong:
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError, OSError) as wrong:
             left.append(Left(*about, f"is not of the form that is known: {on_a_line(wrong)}"))
             continue
         found.append(_with_target(one, where, addresses))

@@ -21,6 +21,8 @@ WRITE_AHEAD = 2
 """What the header's bytes 18 and 19 say of a file that is written with a log beside it."""
 LONGEST_VALUE = 2**20
 MOST_ROWS = 10_000
+LARGEST_RESULT = 64 * 2**20
+"""What all rows of a query may hold together: each value alone may be as large as a job's."""
 LARGEST_COPY = 2 * 2**30
 PATIENCE = 5.0
 LONGEST_QUERY = 30.0
@@ -52,7 +54,16 @@ class Database:
         return found
 
     def _query(self, query: str, parameters: Sequence[Any]) -> list[Mapping[str, Any]]:
-        return [dict(row) for row in self._connection.execute(query, parameters).fetchmany(MOST_ROWS + 1)]
+        found: list[Mapping[str, Any]] = []
+        size = 0
+        for row in self._connection.execute(query, parameters):
+            size += sum(len(value) for value in row if isinstance(value, str | bytes))
+            if size > LARGEST_RESULT:
+                raise unreadable(self._shown, f"holds more than {format_size(LARGEST_RESULT)} where jobs stand")
+            found.append(dict(row))
+            if len(found) > MOST_ROWS:
+                break
+        return found
 
 
 @contextmanager
@@ -101,6 +112,9 @@ def _readable(path: Path, header: bytes) -> Generator[str]:
     of both. Without a log there is nothing to come.
     """
     log, index = (path.with_name(path.name + end) for end in ("-wal", "-shm"))
+    for beside in (log, index, path.with_name(path.name + "-journal")):
+        if beside.exists() and not beside.is_file():
+            raise unreadable(str(path), f"cannot be read: {beside.name} beside it is no regular file")
     address = path.resolve().as_uri()
     if WRITE_AHEAD not in header[18:20] or index.exists():
         yield f"{address}?mode=ro"

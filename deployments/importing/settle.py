@@ -51,11 +51,13 @@ class Settlement:
 def settle(source: Source, catalogue: Catalogue, *, replace_them: bool = False) -> Settlement:
     """Decide it. A job is known again by its alias, whatever it is called now; new ones are disabled."""
     known = {alias: job.id for job in catalogue.jobs.values() for alias in job.aliases}
-    ids = _ids(source.jobs, known, catalogue)
-    left: list[Left] = list(source.left)
-    gone = {each.source_id: each.name for each in left}
+    once: dict[str, Found] = {}
+    again = [found for found in source.jobs if once.setdefault(found.source_id, found) is not found]
+    left = [*source.left, *(Left(each.source_id, each.name, "has the id of another job before it") for each in again)]
+    ids = _ids(once.values(), known, catalogue)
+    gone = {each.source_id: each.name for each in source.left}
     good: dict[str, tuple[Found, Job]] = {}
-    for found in source.jobs:
+    for found in once.values():
         try:
             good[found.source_id] = _valid(found, ids, gone)
         except ValueError as wrong:

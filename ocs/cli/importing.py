@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
+import time
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 from uuid import UUID
 
 import typer
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from deployments.importing.foreign import Address, Source
 
 CRONTAB, SCHEDULER, OPENCLAW = "crontab", "openclaw-scheduler", "openclaw"
+CRONTAB_SECONDS = 10.0
+CRONTAB_BYTES = 1_000_000
 PROGRAMS = (CRONTAB, SCHEDULER, OPENCLAW)
 Disabled = Annotated[
     bool, typer.Option("--disabled", help="All of them wait until you switch over, which is so in any case.")
@@ -71,17 +77,44 @@ def own_crontab() -> str:
 
     Raises:
         NotFound: there is no such program, or no crontab.
+        InvalidJob: it does not end, says more than a file may hold, or no text.
     """
-    from deployments.reading import decoded
+    from deployments.reading import decoded, unreadable
 
     program = shutil.which("crontab")
     if program is None:
         raise NotFound("There is no program crontab on this machine.", hint="Name a file instead.")
-    ended = subprocess.run([program, "-l"], capture_output=True, check=False)
-    if ended.returncode != 0:
-        why = ended.stderr.decode("utf-8", errors="replace").strip()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        code = _ended(program, out, err)
+        out.seek(0)
+        err.seek(0)
+        text, why = out.read(CRONTAB_BYTES + 1), err.read(1000).decode("utf-8", errors="replace").strip()
+    if code is None or len(text) > CRONTAB_BYTES:
+        why = f"does not end within {CRONTAB_SECONDS:.0f} s, or says more than {CRONTAB_BYTES:,} bytes"
+        raise unreadable("crontab -l", why)
+    if code != 0:
         raise NotFound(f"crontab -l: {why}", hint="Is there a crontab of yours?")
-    return decoded(ended.stdout, "crontab -l")
+    return decoded(text, "crontab -l")
+
+
+def _ended(program: str, out: IO[bytes], err: IO[bytes]) -> int | None:
+    """How `crontab -l` ended; none when it was killed, since it took too long or said too much.
+
+    However this ends, by Ctrl-C too, nothing of its group runs on.
+    """
+    ends = time.monotonic() + CRONTAB_SECONDS
+    running = subprocess.Popen(
+        [program, "-l"], stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+    )
+    try:
+        while time.monotonic() < ends and max(os.fstat(each.fileno()).st_size for each in (out, err)) <= CRONTAB_BYTES:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return running.wait(timeout=0.05)
+        return None
+    finally:
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
 
 
 def make_targets(addresses: Sequence[Address], *, dry_run: bool = False) -> list[dict[str, Any]]:

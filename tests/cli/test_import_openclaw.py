@@ -196,6 +196,9 @@ def test_the_doctor_sees_a_line_that_is_still_in_the_crontab(ocs: Ocs, tmp_path:
     program.write_text("#!/bin/sh\ntrue\n")
     (found,) = [check for check in ocs("doctor", "--json").json["checks"] if check["name"] == "others"]
     assert found["state"] == "ok"
+    program.write_text("#!/bin/sh\nprintf '\\374'\n")
+    (found,) = [check for check in ocs("doctor", "--json").json["checks"] if check["name"] == "others"]
+    assert (found["state"], "crontab -l" in found["finding"]) == ("problem", True)
 
 
 def test_a_crontab_that_jobs_did_not_come_from_has_not_let_go_of_them(ocs: Ocs, tmp_path: Path) -> None:

@@ -104,6 +104,16 @@ def test_too_much_is_refused(tmp_path: Path) -> None:
     assert "holds a value larger than 1MiB" in said(path)
     path = scheduler_database(tmp_path / "many.db", [shell(str(n), f"job {n}") for n in range(10_001)])
     assert "more than 10,000 rows" in said(path)
+    large = [shell(str(n), f"job {n}", payload_message="x" * 1_000_000) for n in range(70)]
+    assert "holds more than 64MiB" in said(scheduler_database(tmp_path / "together.db", large))
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_what_stands_beside_a_database_is_a_file_too(tmp_path: Path, end: str) -> None:
+    """SQLite would open a pipe and wait for whoever writes to it."""
+    path = scheduler_database(tmp_path / "scheduler.db", [shell("1", "one")])
+    os.mkfifo(tmp_path / f"scheduler.db{end}")
+    assert f"scheduler.db{end} beside it is no regular file" in said(path)
 
 
 def test_a_running_programs_database_is_read_with_what_is_in_its_log_only(tmp_path: Path) -> None:

@@ -116,6 +116,8 @@ def test_a_webhook_becomes_a_target_and_its_address_is_not_shown(tmp_path: Path)
         (automation("1", "a", {"kind": "lunar"}, TURN), 'of the kind "lunar"'),
         (automation("1", "a", CRON, {"kind": "telepathy"}), 'of the kind "telepathy"'),
         (automation("1", "a", {"kind": "at", "at": "soon"}, TURN), '"soon" cannot be read'),
+        (automation("1", "a", {"kind": "at", "atMs": 10**17}, TURN), "not of the form that is known"),
+        (automation("1", "a", {"kind": "at", "atMs": 10**20}, TURN), "not of the form that is known"),
         (automation("1", "a", {"kind": "every", "everyMs": 10}, TURN), "at least 1s"),
         (automation("1", "a", {"kind": "every"}, TURN), "not of the form that is known"),
         (automation("1", "a", {**CRON, "expr": "0 9 15 * +1"}, TURN), "cron"),
@@ -135,6 +137,12 @@ def test_what_cannot_be_a_job_is_left_with_its_reason(tmp_path: Path, job: Any, 
     assert [each.job_id for each in found.jobs] == ["good"]
     (left,) = found.left
     assert why in left.why
+
+
+def test_of_two_with_one_id_the_first_becomes_a_job_and_the_second_is_named(tmp_path: Path) -> None:
+    found = settled(tmp_path, automation("1", "First", CRON, COMMAND), automation("1", "Second", CRON, COMMAND))
+    assert [(each.job_id, each.found.name) for each in found.jobs] == [("first", "First")]
+    assert [(each.name, each.why) for each in found.left] == [("Second", "has the id of another job before it")]
 
 
 @pytest.mark.parametrize(

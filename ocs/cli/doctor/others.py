@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocs.cli import importing
-from ocs.cli.doctor.project import Finding, State
-from ocs.errors import NotFound
+from ocs.cli.doctor.project import Finding, State, failure
+from ocs.errors import InvalidJob, NotFound
 from ocs.service import session
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ def _of(program: str, place: Path | None, jobs: Collection[Job]) -> Iterator[Fin
     try:
         source = importing.read(program, place)
     except NotFound:  # it is not there any more
+        return
+    except InvalidJob as wrong:  # the other schedulers are still examined
+        yield failure("others", wrong)
         return
     both = [twin for twin in twins(source, jobs) if twin.job.enabled and twin.is_begun_there]
     if not both:
