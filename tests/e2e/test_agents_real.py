@@ -85,7 +85,8 @@ async def test_runs_outlive_the_gateway_and_each_is_done_once(
     gateway.start()
     run = await ocs.ended_run("broken")
     assert (run.status, run.error, run.stdout) == (RunStatus.OK, None, f"{word} is done")
-    assert len(model.prompts(f"[[once: {word}")) == 2
+    # Where the gateway's own recovery is quicker, ours is told to go on after what that has done, in the same session.
+    assert len(model.prompts(f"[[once: {word}")) in (2, 3)
 
 
 async def test_a_message_is_in_the_prompt_of_the_next_turn_and_not_in_the_one_after(
