@@ -8,11 +8,12 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import chain, count, pairwise
+from itertools import pairwise
 from typing import Any, Literal
 
 from deployments.crontab import Entry
 from deployments.crontab_names import readable_id
+from deployments.importing.naming import Names
 from ocs.rules.occurrences import occurrences
 from ocs.spec import Schedule
 
@@ -97,7 +98,7 @@ def jobs_of(
     entries: Sequence[Entry], here: Here, *, known: Mapping[str, str], taken: Sequence[str], place: str = ""
 ) -> list[Imported]:
     """A disabled job for each entry. `known` maps origins that the catalogue has to job ids, `taken` are its ids."""
-    used = set(taken)
+    names = Names(taken)
     found: dict[str, Imported] = {}
     for entry in entries:
         origin = origin_of(entry)
@@ -107,8 +108,7 @@ def jobs_of(
         if origin in known:
             found[origin] = Imported(entry, known[origin])
             continue
-        job_id = _free(readable_id(entry.command, entry.comment), used)
-        used.add(job_id)
+        job_id = names.free(readable_id(entry.command, entry.comment))
         document = {"id": job_id, **_document(entry, placed(origin, place) if place else origin, here)}
         found[origin] = Imported(entry, job_id, document, _comments(document), tuple(_hints(entry, document, here)))
     return list(found.values())
@@ -123,11 +123,6 @@ def origin_of(entry: Entry) -> str:
     """What makes two entries the same: all that cron would do differently."""
     said = (entry.schedule, entry.command, entry.stdin, entry.user, sorted(entry.environment.items()))
     return ORIGIN + hashlib.sha256(repr(said).encode()).hexdigest()[:DIGEST]
-
-
-def _free(job_id: str, used: set[str]) -> str:
-    names = chain([job_id], (f"{job_id}-{number}" for number in count(2)))
-    return next(name for name in names if name not in used)
 
 
 def _document(entry: Entry, origin: str, here: Here) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from deployments.importing import database
 from deployments.importing.automation_job import NotCarriedOver, Where, job_of
 from deployments.importing.foreign import Address, Found, Left, Source
-from deployments.importing.naming import free, slug
+from deployments.importing.naming import Names, slug
 from deployments.reading import decoded, read_bytes, unreadable
 from ocs.errors import NotFound
 from ocs.spec.written import on_a_line
@@ -48,6 +48,7 @@ def read(path: Path, timezone: str) -> Source:
     found: list[Found] = []
     left: list[Left] = []
     addresses: dict[str, Address] = {}
+    names = Names()
     for job in jobs:
         about = (on_a_line(job.get("id", "")), on_a_line(job.get("displayName") or job.get("name") or ""))
         try:
@@ -58,7 +59,7 @@ def read(path: Path, timezone: str) -> Source:
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError, OSError) as wrong:
             left.append(Left(*about, f"is not of the form that is known: {on_a_line(wrong)}"))
             continue
-        found.append(_with_target(one, where, addresses))
+        found.append(_with_target(one, where, addresses, names))
     hints = (IN_THE_GATEWAY,) if any("shell" in job.document["run"] for job in found) else ()
     return Source(PROGRAM, str(path), tuple(found), tuple(left), tuple(addresses.values()), hints)
 
@@ -110,12 +111,12 @@ def _json(text: str, path: Path) -> object:
         raise unreadable(str(path), f"is not JSON: {on_a_line(wrong)}") from wrong
 
 
-def _with_target(found: Found, where: Where | None, addresses: dict[str, Address]) -> Found:
+def _with_target(found: Found, where: Where | None, addresses: dict[str, Address], names: Names) -> Found:
     """A webhook's address is kept in a target, which the job names."""
     if where is None:
         return found
     if where.url not in addresses:
-        name = free(slug(found.name, "webhook"), [address.name for address in addresses.values()])
+        name = names.free(slug(found.name, "webhook"))
         addresses[where.url] = Address(name, where.shown, url=where.url)
     deliver = {**found.document["deliver"], "to": addresses[where.url].name}
     return replace(found, document={**found.document, "deliver": deliver})

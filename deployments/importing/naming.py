@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container
-from itertools import chain, count
+from collections.abc import Iterable
 
 LONGEST = 48
 
@@ -17,7 +16,18 @@ def slug(name: str, otherwise: str) -> str:
     return made or re.sub(r"[^a-z0-9]+", "-", otherwise.lower()).strip("-")[:LONGEST].strip("-") or "job"
 
 
-def free(wanted: str, taken: Container[str]) -> str:
-    """`wanted`, or wanted-2, wanted-3 and so on."""
-    names = chain([wanted], (f"{wanted}-{number}" for number in count(2)))
-    return next(name for name in names if name not in taken)
+class Names:
+    """Names that are given once each. Where each number goes on is kept: thousands may want the same name."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._numbers: dict[str, int] = {}
+
+    def free(self, wanted: str) -> str:
+        """`wanted`, or wanted-2, wanted-3 and so on; it is taken from then on."""
+        name = wanted
+        while name in self._taken:
+            number = self._numbers[wanted] = self._numbers.get(wanted, 1) + 1
+            name = f"{wanted}-{number}"
+        self._taken.add(name)
+        return name

@@ -12,7 +12,7 @@ from typing import Any
 from deployments.importing import database
 from deployments.importing.database import Database
 from deployments.importing.foreign import Address, Found, Left, Loss, Source, Standing
-from deployments.importing.naming import free, slug
+from deployments.importing.naming import Names, slug
 from deployments.importing.scheduler_history import had_by, ledger, queue
 from deployments.importing.scheduler_job import KNOWN, NotCarriedOver, job_of, moment_of
 from deployments.reading import unreadable
@@ -104,11 +104,11 @@ def _addresses(opened: Database) -> dict[str, Address]:
     if not {"alias", "channel", "target"}.issubset(opened.columns("delivery_aliases")):
         return {}
     found: dict[str, Address] = {}
+    names = Names()
     for row in opened.rows("SELECT alias, channel, target FROM delivery_aliases ORDER BY alias LIMIT 10001"):
         alias, channel, recipient = (str(row[key] or "").strip() for key in ("alias", "channel", "target"))
         if channel and recipient:
-            name = free(slug(alias, "target"), [address.name for address in found.values()])
-            found[alias] = Address(name, f"{channel}:{recipient}", channel, recipient)
+            found[alias] = Address(names.free(slug(alias, "target")), f"{channel}:{recipient}", channel, recipient)
     return found
 
 

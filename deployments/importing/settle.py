@@ -10,7 +10,7 @@ from typing import Any, cast
 from deployments.buildable import not_built
 from deployments.catalogue import Catalogue
 from deployments.importing.foreign import Found, Left, Loss, Source
-from deployments.importing.naming import free, slug
+from deployments.importing.naming import Names, slug
 from ocs.spec import Job, check_catalogue, unsupported, violations
 
 SECTIONS = ("run.agent.",)
@@ -71,11 +71,11 @@ def settle(source: Source, catalogue: Catalogue, *, replace_them: bool = False) 
 
 def _ids(jobs: Iterable[Found], known: Mapping[str, str], catalogue: Catalogue) -> dict[str, str]:
     """An id for each, by its id over there."""
-    taken = {*catalogue.jobs, *known.values()}
+    names = Names([*catalogue.jobs, *known.values()])
     ids: dict[str, str] = {}
     for found in jobs:
-        ids[found.source_id] = known.get(found.source_id) or free(slug(found.name, f"job-{found.source_id[:8]}"), taken)
-        taken.add(ids[found.source_id])
+        there = known.get(found.source_id)
+        ids[found.source_id] = there or names.free(slug(found.name, f"job-{found.source_id[:8]}"))
     return ids
 
 

@@ -42,5 +42,5 @@ def replace_files(found: Catalogue, texts: Mapping[Path, str]) -> None:
         for path, was in before.items():
             path.unlink(missing_ok=True) if was is None else path.write_bytes(was)
         raise
-    if texts:
-        prefect_yaml.regenerate(catalogue.read(found.project))
+    # Without new files too: a process that was killed here before may have left it as it was.
+    prefect_yaml.regenerate(catalogue.read(found.project))

@@ -98,6 +98,20 @@ def test_again_changes_nothing(ocs: Ocs) -> None:
     assert "there already" in ocs("jobs", "import", "crontab", "-", "--partial", stdin=more).out
 
 
+def test_again_mends_the_prefect_yaml_of_an_import_that_was_killed(ocs: Ocs) -> None:
+    """Killed between its job files and prefect.yaml."""
+    generated = ocs.folder / "prefect.yaml"
+    before = generated.read_text()
+    ocs("jobs", "import", "crontab", "-", stdin="0 3 * * * tidy.sh\n")
+    whole = generated.read_text()
+    assert whole != before
+    generated.write_text(before)
+    assert ocs("jobs", "import", "crontab", "-", "--dry-run", stdin="0 3 * * * tidy.sh\n").status == 0
+    assert generated.read_text() == before
+    assert ocs("jobs", "import", "crontab", "-", stdin="0 3 * * * tidy.sh\n").status == 0
+    assert generated.read_text() == whole
+
+
 def test_a_dry_run_shows_a_table_and_writes_nothing(ocs: Ocs) -> None:
     before = files(ocs)
     said = ocs("jobs", "import", "crontab", "-", "--partial", "--dry-run", stdin=CRONTAB)

@@ -78,6 +78,18 @@ def test_again_changes_nothing_and_replace_only_what_was_imported(ocs: Ocs, data
     assert "1h" not in files(ocs)["nightly-backup-2.yaml"]
 
 
+def test_again_mends_the_prefect_yaml_of_an_import_that_was_killed(ocs: Ocs, database: Path) -> None:
+    """Killed between its job files and prefect.yaml."""
+    generated = ocs.folder / "prefect.yaml"
+    before = generated.read_text()
+    ocs.json("jobs", "import", "openclaw-scheduler", str(database))
+    whole = generated.read_text()
+    assert whole != before
+    generated.write_text(before)
+    assert "No job was changed" in ocs("jobs", "import", "openclaw-scheduler", str(database)).out
+    assert generated.read_text() == whole
+
+
 def test_automations_are_read_from_a_file(ocs: Ocs, tmp_path: Path) -> None:
     jobs = [
         automation("1", "Disk check", {"kind": "every", "everyMs": 900000}, {"kind": "command", "argv": ["df"]}),

@@ -162,12 +162,15 @@ def _mail_targets() -> dict[str, str]:
 
 
 def _write(found: Catalogue, new: Mapping[str, Imported], *, dry_run: bool) -> None:
-    """All files or none: each is checked before the first is written."""
+    """All files or none: each is checked before the first is written.
+
+    prefect.yaml without new ones too: an import that was killed may have left it as it was.
+    """
     from deployments import catalogue, prefect_yaml, yaml_text
 
     texts = {where: yaml_text.dump(job.document, job.comments) for where, job in new.items()}
     catalogue.read_files(texts).checked()
-    if dry_run or not new:
+    if dry_run:
         return
     for where, job in new.items():
         catalogue.replace_file(catalogue.path_of(found.project, job.job_id), texts[where])
@@ -230,7 +233,7 @@ def _say_next(new: Sequence[object], files: Sequence[str], *, dry_run: bool) -> 
             named = "" if name == OWN else " FILE --stopped" if name == "-" else f" {quote(name)}"
             say(f"All at once: ocs jobs switch crontab{named}")
     else:
-        say("All of them are there already; nothing was changed.")
+        say("All of them are there already; no job was changed.")
 
 
 def _system(etc: Path) -> list[Source]:

@@ -135,6 +135,6 @@ def _say_next(source: Source, settled: Settlement, *, dry_run: bool) -> None:
         say(f"  ocs jobs preview --against {source.program} --source {quote(source.where)}")
         say(f"  {importing.switch_command(source)}")
     else:
-        say(f"Nothing was changed: all of {count_of(len(settled.jobs), 'job')} are there already{behind}.")
+        say(f"No job was changed: all of {count_of(len(settled.jobs), 'job')} are there already{behind}.")
     if any(job.state == "there already, differs" for job in settled.jobs):
         say("Those that differ stay as they are here; write them anew with --replace.")
