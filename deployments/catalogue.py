@@ -17,7 +17,7 @@ from deployments import yaml_text
 from deployments.reading import read_beginning, read_text, unreadable
 from deployments.yaml_cache import Documents
 from ocs.errors import InvalidJob, NotFound, Problem
-from ocs.files import READABLE, make_folder, open_file
+from ocs.files import FOR_OWNER, READABLE, make_folder, open_file
 from ocs.rules.expectation import impossible
 from ocs.spec import Job, check_catalogue, contradictions, defaults_problems, format_size, violations, with_defaults
 
@@ -62,7 +62,7 @@ class Catalogue:
 
 def read(project: Path) -> Catalogue:
     """All jobs of a project, and what is wrong with them."""
-    return _examine(project, {path.name: path for path in _job_files(project)})
+    return _examine(project, {path.name: path for path in job_files(project)})
 
 
 def read_files(
@@ -126,7 +126,7 @@ def check_with(project: Path, job_id: str, text: str) -> Catalogue:
     Raises:
         InvalidJob: it would not be whole.
     """
-    files: dict[str, Path | str] = {found.name: found for found in _job_files(project)}
+    files: dict[str, Path | str] = {found.name: found for found in job_files(project)}
     return _examine(project, {**files, path_of(project, job_id).name: text}).checked()
 
 
@@ -150,7 +150,7 @@ def remove(project: Path, job_id: str) -> Catalogue:
         InvalidJob: jobs run after it; they are named and nothing was deleted.
     """
     path = path_of(project, job_id)
-    files = {found.name: found for found in _job_files(project) if found != path}
+    files = {found.name: found for found in job_files(project) if found != path}
     changed = _examine(project, files).checked()
     try:
         path.unlink()
@@ -159,7 +159,8 @@ def remove(project: Path, job_id: str) -> Catalogue:
     return changed
 
 
-def _job_files(project: Path) -> list[Path]:
+def job_files(project: Path) -> list[Path]:
+    """The files of a project's jobs, in order."""
     return sorted([*(project / JOBS).glob("*.yaml"), *(project / JOBS).glob("*.yml")])
 
 
@@ -254,17 +255,20 @@ def _project_name(project: Path) -> str:
     return project.resolve().name
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write a file so that a crash leaves the old or the new one, never half of it. A link stays one."""
+def replace_file(path: Path, text: str, mode: int = READABLE) -> None:
+    """Write a file so that a crash leaves the old or the new one, never half of it. A link stays one.
+
+    A file that was there keeps its mode; FOR_OWNER takes away what it gives others.
+    """
     path = path.resolve()
     make_folder(path.parent, READABLE)
     with _temporary_beside(path) as temporary:
-        with open_file(temporary, "x", READABLE, encoding="utf-8") as file:
+        with open_file(temporary, "x", mode, encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         if path.exists():
-            temporary.chmod(path.stat().st_mode & 0o777)
+            temporary.chmod(path.stat().st_mode & (0o700 if mode == FOR_OWNER else 0o777))
         temporary.replace(path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from deployments.crontab import Entry
 from deployments.crontab_names import readable_id
 from deployments.importing.naming import Names
+from deployments.secret_words import holds_secret, is_secret_name
 from ocs.rules.occurrences import occurrences
 from ocs.spec import Schedule
 
@@ -24,7 +24,6 @@ NOT_FOR_THE_JOB = frozenset({"SHELL", "LOGNAME", "USER", "MAILTO", "MAILFROM", "
 DEFAULT_SHELL = "/bin/sh"
 DEFAULT_PATH = "/usr/bin:/bin"
 HOME = "~"
-SECRET = re.compile(r"TOKEN|PASSW|SECRET|API_?KEY|CREDENTIAL", re.IGNORECASE)
 ENDLESS = "7d"
 """Cron ends nothing, however long it takes."""
 SOON = timedelta(hours=1)
@@ -200,8 +199,10 @@ def _hints(entry: Entry, document: Mapping[str, Any], here: Here) -> Iterator[st
             "To be told of failures: ocs targets add mail --apprise -  "
             "and then  ocs jobs edit JOB --set deliver.to=mail"
         )
-    if secrets := [name for name in environment if SECRET.search(name)]:
+    if secrets := [name for name in environment if is_secret_name(name)]:
         yield f"{', '.join(secrets)} looks secret; put it into a Secret block and run.shell.secrets."
+    if holds_secret(command_of(entry)):
+        yield "its command holds what looks secret; put it into a Secret block and run.shell.secrets."
     if zone := environment.get("TZ"):
         times = document["schedule"]["timezone"]
         yield f"TZ={zone} is a variable of its command; its times are in {times}, as cron's."

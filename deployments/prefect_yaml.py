@@ -11,8 +11,9 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from deployments import kept
-from deployments.catalogue import SETTINGS, Catalogue, replace_file
+from deployments.catalogue import SETTINGS, Catalogue, job_files, replace_file
 from deployments.compile import compile_job, compile_maintenance
+from ocs.files import FOR_OWNER, READABLE, is_private
 from ocs.spec import unsupported
 
 HEADER = """\
@@ -56,7 +57,7 @@ def _written(document: dict[str, Any]) -> str:
 
 
 def regenerate(catalogue: Catalogue) -> Path:
-    """Write the file if it is to change; returns its path.
+    """Write the file if it is to change; returns its path. It is for its owner alone where a job's file is.
 
     Writing the YAML of a thousand jobs takes seconds: what the file was made from is kept, with a digest of the file.
     """
@@ -65,10 +66,19 @@ def regenerate(catalogue: Catalogue) -> Path:
     made_from = kept.digest(f"{version('ruamel.yaml')}\n{HEADER}{json.dumps(document, default=repr)}")
     file = kept.file_of(catalogue.project, "prefect-yaml")
     there = path.read_text(encoding="utf-8") if path.exists() else ""
-    if kept.read(file) == {"made_from": made_from, "file": kept.digest(there)}:
+    mode = FOR_OWNER if any(map(_is_private, job_files(catalogue.project))) else READABLE
+    is_open = mode == FOR_OWNER and path.exists() and not _is_private(path)
+    if not is_open and kept.read(file) == {"made_from": made_from, "file": kept.digest(there)}:
         return path
     wanted = _written(document)
-    if there != wanted:
-        replace_file(path, wanted)
+    if is_open or there != wanted:
+        replace_file(path, wanted, mode)
     kept.write(file, {"made_from": made_from, "file": kept.digest(wanted)})
     return path
+
+
+def _is_private(path: Path) -> bool:
+    try:
+        return is_private(path.resolve())
+    except OSError:  # a link to nothing, or it went away just now
+        return False

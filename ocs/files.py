@@ -34,6 +34,14 @@ def is_private(path: Path) -> bool:
     return not path.lstat().st_mode & _OTHERS
 
 
+def is_hidden(path: Path) -> bool:
+    """Whether the mode of a file, or of what a link leads to, keeps those from reading it who are not of its group."""
+    try:
+        return not path.stat().st_mode & stat.S_IROTH
+    except OSError:  # it went away just now
+        return False
+
+
 def is_ours_alone(folder: Path) -> bool:
     """Whether it can be closed to others without a risk: not the home of a person, a disk, or a folder like /tmp."""
     known = folder.stat()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deployments.importing.foreign import STAYS_OFF, Found, Loss
+from deployments.secret_words import holds_secret
 from ocs.spec import format_duration
 from ocs.spec.values import LARGEST
 
@@ -21,7 +21,6 @@ CHANNEL = "telegram"
 NO_REASON = "openclaw-scheduler told nobody either"
 GUARDED = ("identity", "authorization", "evidence", "contract")
 """What the groups of columns are called that say by what right a job runs."""
-SECRET = re.compile(r"\b[A-Z0-9_]*(?:TOKEN|PASSW|SECRET|API_?KEY|CREDENTIAL)[A-Z0-9_]*=\S", re.IGNORECASE)
 RESERVED = ("subagent:", "cron:", "acp:")
 _NAMES = """
     id name enabled schedule_kind schedule_cron schedule_at schedule_tz session_target agent_id payload_kind
@@ -148,7 +147,7 @@ def _run(row: Row, names: Mapping[str, str], losses: list[Loss]) -> Document:
 
 def _shell(row: Row, losses: list[Loss]) -> Document:
     command = str(row["payload_message"])
-    if SECRET.search(command):
+    if holds_secret(command):
         losses.append(
             Loss("payload_message", "holds what looks secret; put it into a Secret block and run.shell.secrets")
         )

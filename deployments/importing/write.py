@@ -9,9 +9,10 @@ from deployments import catalogue, prefect_yaml, yaml_text
 from deployments.catalogue import Catalogue
 from deployments.importing.settle import Settled
 from deployments.reading import read_text
+from ocs.files import READABLE
 
 
-def write(found: Catalogue, jobs: Sequence[Settled]) -> None:
+def write(found: Catalogue, jobs: Sequence[Settled], mode: int = READABLE) -> None:
     """Write the files of new and replaced jobs, and the project's prefect.yaml.
 
     Raises:
@@ -20,6 +21,7 @@ def write(found: Catalogue, jobs: Sequence[Settled]) -> None:
     replace_files(
         found,
         {catalogue.path_of(found.project, job.job_id): yaml_text.dump(job.document) for job in jobs if job.is_written},
+        mode,
     )
 
 
@@ -30,14 +32,14 @@ def enable(found: Catalogue, job_ids: Sequence[str]) -> None:
     replace_files(found, texts)
 
 
-def replace_files(found: Catalogue, texts: Mapping[Path, str]) -> None:
+def replace_files(found: Catalogue, texts: Mapping[Path, str], mode: int = READABLE) -> None:
     """Write all of them or none."""
     catalogue.read_files({path.name: text for path, text in texts.items()}).checked()
     before: dict[Path, bytes | None] = {}
     try:
         for path, text in texts.items():
             before[path] = path.read_bytes() if path.exists() else None
-            catalogue.replace_file(path, text)
+            catalogue.replace_file(path, text, mode)
     except OSError:
         for path, was in before.items():
             path.unlink(missing_ok=True) if was is None else path.write_bytes(was)

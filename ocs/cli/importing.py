@@ -32,6 +32,7 @@ CRONTAB, SCHEDULER, OPENCLAW = "crontab", "openclaw-scheduler", "openclaw"
 CRONTAB_SECONDS = 10.0
 CRONTAB_BYTES = 1_000_000
 PROGRAMS = (CRONTAB, SCHEDULER, OPENCLAW)
+FOR_YOU_ONLY = "others cannot read {where}; so they cannot read the job files made of it, and prefect.yaml, either"
 Disabled = Annotated[
     bool, typer.Option("--disabled", help="All of them wait until you switch over, which is so in any case.")
 ]

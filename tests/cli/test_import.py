@@ -112,6 +112,25 @@ def test_again_mends_the_prefect_yaml_of_an_import_that_was_killed(ocs: Ocs) -> 
     assert generated.read_text() == whole
 
 
+def test_what_others_cannot_read_they_cannot_read_afterwards(ocs: Ocs, tmp_path: Path) -> None:
+    crontab, generated = tmp_path / "my.crontab", ocs.folder / "prefect.yaml"
+    generated.chmod(0o644)
+    crontab.write_text("0 3 * * * tidy.sh\n")
+    crontab.chmod(0o644)
+    assert ocs.json("jobs", "import", "crontab", str(crontab))["hints"] == []
+    crontab.write_text("0 4 * * * backup.sh\n")
+    crontab.chmod(0o600)
+    (hint,) = ocs.json("jobs", "import", "crontab", str(crontab))["hints"]
+    assert f"others cannot read {crontab}" in hint
+    jobs = ocs.folder / "deployments" / "jobs"
+    modes = [path.stat().st_mode & 0o077 for path in (jobs / "tidy.yaml", jobs / "backup.yaml", generated)]
+    assert modes == [0o044, 0, 0]
+    ocs.json("jobs", "edit", "backup", "--set", "run.timeout=1h", "--no-deploy")
+    generated.chmod(0o644)
+    ocs.json("jobs", "import", "crontab", str(crontab))
+    assert [path.stat().st_mode & 0o777 for path in (jobs / "backup.yaml", generated)] == [0o600, 0o600]
+
+
 def test_a_dry_run_shows_a_table_and_writes_nothing(ocs: Ocs) -> None:
     before = files(ocs)
     said = ocs("jobs", "import", "crontab", "-", "--partial", "--dry-run", stdin=CRONTAB)

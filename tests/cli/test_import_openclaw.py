@@ -90,6 +90,19 @@ def test_again_mends_the_prefect_yaml_of_an_import_that_was_killed(ocs: Ocs, dat
     assert generated.read_text() == whole
 
 
+def test_what_others_cannot_read_they_cannot_read_afterwards(ocs: Ocs, database: Path) -> None:
+    jobs = ocs.folder / "deployments" / "jobs"
+    database.chmod(0o644)
+    assert "others cannot read" not in str(ocs.json("jobs", "import", "openclaw-scheduler", str(database))["hints"])
+    assert (jobs / "nightly-backup.yaml").stat().st_mode & 0o077 == 0o044
+    database.chmod(0o600)
+    ocs.json("jobs", "edit", "nightly-backup", "--set", "run.timeout=1h", "--no-deploy")
+    answer = ocs.json("jobs", "import", "openclaw-scheduler", str(database), "--replace")
+    assert f"others cannot read {database}" in str(answer["hints"])
+    for path in (jobs / "nightly-backup.yaml", ocs.folder / "prefect.yaml"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_automations_are_read_from_a_file(ocs: Ocs, tmp_path: Path) -> None:
     jobs = [
         automation("1", "Disk check", {"kind": "every", "everyMs": 900000}, {"kind": "command", "argv": ["df"]}),

@@ -156,6 +156,20 @@ def test_the_circumstances_are_crons_own() -> None:
     assert "API_TOKEN looks secret" in job("API_TOKEN=1\n0 3 * * * a")[1].hints[0]
 
 
+@pytest.mark.parametrize(
+    "line", ["API_TOKEN=hunter22secret job", "PASSWORD=x pg_dump", "PGPASSWORD=x a%b", "a --api_key=x"]
+)
+def test_a_command_that_holds_what_looks_secret_is_told_and_the_secret_is_not_in_its_id(line: str) -> None:
+    _, made = job(f"0 3 * * * {line}")
+    assert any("its command holds what looks secret" in hint for hint in made.hints)
+    assert "hunter22secret" not in made.job_id + "".join(made.hints)
+
+
+@pytest.mark.parametrize("line", ["backup --token-file=x", "pg_dump db", "cat secrets.txt"])
+def test_a_command_without_a_value_for_it_is_not(line: str) -> None:
+    assert not any("secret" in hint for hint in job(f"0 3 * * * {line}")[1].hints)
+
+
 def test_what_cron_does_otherwise_is_written_out_with_the_default_it_replaces() -> None:
     made, imported = job("*/5 * * * * a.sh")
     assert made.run.timeout == timedelta(days=7)

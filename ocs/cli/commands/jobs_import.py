@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ocs.cli.commands.jobs import read_text
-from ocs.cli.importing import Disabled, local_zone, own_crontab
+from ocs.cli.importing import FOR_YOU_ONLY, Disabled, local_zone, own_crontab
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import NotFound, OcsError, Problem, ServerUnreachable, UsageError
+from ocs.files import FOR_OWNER, READABLE, is_hidden
 from ocs.rules.wording import count_of, first_line
 from ocs.service import session
 
@@ -36,11 +37,12 @@ Overlap = Literal["allow", "skip", "queue", "replace"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A crontab: where it is from, what it says, and in which form, where that is known."""
+    """A crontab: where it is from, what it says, in which form, where that is known, and whether others can read it."""
 
     name: str
     text: str
     form: Form | None = None
+    is_hidden: bool = False
 
 
 @dataclass(slots=True)
@@ -82,9 +84,10 @@ def crontab(
     if user == (file is not None or system):
         raise UsageError("Say which crontab: a file, --user, or --system.")
     if file is not None:
-        sources = [Source(file, read_text(file), "system" if system else None)]
+        hidden = file != "-" and is_hidden(Path(file))
+        sources = [Source(file, read_text(file), "system" if system else None, hidden)]
     else:
-        sources = [Source(OWN, own_crontab(), "own")] if user else _system(root / "etc")
+        sources = [Source(OWN, own_crontab(), "own", is_hidden=True)] if user else _system(root / "etc")
     found = session.catalogue().checked()
     read = _read(sources, found, timezone, overlap)
     if read.left and not partial:
@@ -95,7 +98,9 @@ def crontab(
             problems=problems,
         )
     new = {f"{name}:{job.entry.line}": job for name, job in read.imported if job.document}
-    _write(found, new, dry_run=dry_run)
+    hidden = [source.name for source in sources if source.is_hidden] if new else []
+    read.hints += [f"{FOR_YOU_ONLY.format(where=name)}." for name in hidden]
+    _write(found, new, FOR_OWNER if hidden else READABLE, dry_run=dry_run)
     _tell(read, dry_run=dry_run)
 
 
@@ -161,7 +166,7 @@ def _mail_targets() -> dict[str, str]:
     return {}
 
 
-def _write(found: Catalogue, new: Mapping[str, Imported], *, dry_run: bool) -> None:
+def _write(found: Catalogue, new: Mapping[str, Imported], mode: int, *, dry_run: bool) -> None:
     """All files or none: each is checked before the first is written.
 
     prefect.yaml without new ones too: an import that was killed may have left it as it was.
@@ -173,7 +178,7 @@ def _write(found: Catalogue, new: Mapping[str, Imported], *, dry_run: bool) -> N
     if dry_run:
         return
     for where, job in new.items():
-        catalogue.replace_file(catalogue.path_of(found.project, job.job_id), texts[where])
+        catalogue.replace_file(catalogue.path_of(found.project, job.job_id), texts[where], mode)
     prefect_yaml.regenerate(catalogue.read(found.project))
 
 
@@ -249,4 +254,4 @@ def _system(etc: Path) -> list[Source]:
         raise NotFound(f"{failed.filename} cannot be read: {failed.strerror}.", hint="Who may read it?") from failed
     if not files:
         raise NotFound(f"There is no crontab in {etc}.")
-    return [Source(str(path), read_text(str(path)), "system") for path in files]
+    return [Source(str(path), read_text(str(path)), "system", is_hidden(path)) for path in files]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as changed
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ import typer
 
 from ocs.cli import importing
 from ocs.cli.render.output import answer, say, table, tell
+from ocs.files import FOR_OWNER, READABLE, is_hidden
 from ocs.rules.wording import SHORT, count_of
 from ocs.service import session
 from ocs.service.job_views import schedule_text
@@ -41,7 +43,7 @@ def openclaw_scheduler(
     disabled: importing.Disabled = True,  # noqa: ARG001  there is no other way
 ) -> None:
     """Make a job of each job of openclaw-scheduler, and name what cannot be carried over. Again, it changes nothing."""
-    _import(importing.read(importing.SCHEDULER, database), dry_run=dry_run, replace=replace)
+    _import(importing.read(importing.SCHEDULER, database), dry_run=dry_run, replace_them=replace)
 
 
 @app.command(importing.OPENCLAW, epilog="Example:  ocs jobs import openclaw automations.json --dry-run")
@@ -60,17 +62,20 @@ def openclaw(
     disabled: importing.Disabled = True,  # noqa: ARG001  there is no other way
 ) -> None:
     """Make a job of each automation of OpenClaw, and name what cannot be carried over. Again, it changes nothing."""
-    _import(importing.read(importing.OPENCLAW, place, timezone), dry_run=dry_run, replace=replace)
+    _import(importing.read(importing.OPENCLAW, place, timezone), dry_run=dry_run, replace_them=replace)
 
 
-def _import(source: Source, *, dry_run: bool, replace: bool) -> None:
+def _import(source: Source, *, dry_run: bool, replace_them: bool) -> None:
     from deployments.importing.settle import settle
     from deployments.importing.write import write
 
     found = session.catalogue().checked()
-    settled = settle(source, found, replace_them=replace)
+    settled = settle(source, found, replace_them=replace_them)
+    mode = FOR_OWNER if is_hidden(Path(source.where)) else READABLE
+    if mode == FOR_OWNER and any(job.is_written for job in settled.jobs):
+        source = changed(source, hints=(*source.hints, importing.FOR_YOU_ONLY.format(where=source.where)))
     if not dry_run:
-        write(found, settled.jobs)
+        write(found, settled.jobs, mode)
     targets = importing.make_targets(source.addresses, dry_run=dry_run)
     _tell(source, settled, targets, dry_run=dry_run)
 
