@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Literal
 
-from deployments.crontab import Entry
+from deployments.crontab import Entry, Left
 from deployments.crontab_names import readable_id
 from deployments.importing.naming import Names
 from deployments.secret_words import holds_secret, is_secret_name
 from ocs.rules.occurrences import occurrences
-from ocs.spec import Schedule
+from ocs.spec import Schedule, violations
 
 TAG = "crontab"
 ORIGIN = "crontab:"
@@ -113,6 +113,18 @@ def jobs_of(
     return list(found.values())
 
 
+def valid(jobs: Iterable[Imported]) -> tuple[list[Imported], list[Left]]:
+    """Those whose documents keep the rules, and the lines of the others: a zone that is not known, a delay too long."""
+    good: list[Imported] = []
+    left: list[Left] = []
+    for job in jobs:
+        if problems := violations(job.document) if job.document else []:
+            left.append(Left(job.entry.line, job.entry.text, "; ".join(map(str, problems))))
+        else:
+            good.append(job)
+    return good, left
+
+
 def _twin(first: Imported, entry: Entry) -> Imported:
     said = f"runs once where cron runs twice: line {entry.line} says the same as line {first.entry.line}"
     return replace(first, hints=(*first.hints, said))
@@ -144,8 +156,9 @@ def _schedule(entry: Entry, timezone: str) -> dict[str, Any]:
     """CRON_TZ is the zone of its times; TZ is a variable of the command alone."""
     zone = entry.environment.get("CRON_TZ") or timezone
     schedule = {"cron": entry.schedule, "timezone": zone}
-    if (delay := entry.environment.get("RANDOM_DELAY", "")).isdigit() and int(delay):
-        schedule["jitter"] = f"{int(delay)}m"
+    delay = entry.environment.get("RANDOM_DELAY", "")
+    if delay.isascii() and delay.isdecimal() and (minutes := delay.lstrip("0")):
+        schedule["jitter"] = f"{minutes}m"
     return {**schedule, "misfire": "skip"}
 
 

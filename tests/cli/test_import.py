@@ -207,5 +207,16 @@ def test_a_job_that_would_not_be_valid_stops_all_of_them(ocs: Ocs) -> None:
     said = ocs("jobs", "import", "crontab", "-", "--json", stdin=text)
     assert said.status == 1
     assert "Nowhere/Land" in said.json["errors"][0]["message"]
-    assert said.json["errors"][0]["file"] == "-:3"
+    assert [(error["file"], error["line"]) for error in said.json["errors"]] == [("-", 3)]
     assert files(ocs) == {}
+
+
+@pytest.mark.parametrize("above", ["CRON_TZ=Nowhere/Land", "RANDOM_DELAY=99999999", f"RANDOM_DELAY={'9' * 5000}"])
+def test_partial_leaves_out_the_entries_below_what_is_no_value_and_takes_the_others(ocs: Ocs, above: str) -> None:
+    name = above.partition("=")[0]
+    good_again = f"{name}={'UTC' if name == 'CRON_TZ' else 5}"
+    text = f"0 3 * * * good\n{above}\n0 4 * * * bad\n0 5 * * * worse\n{good_again}\n0 6 * * * better\n"
+    answer = ocs("jobs", "import", "crontab", "-", "--partial", "--json", stdin=text).json
+    assert [(job["job"], job["state"]) for job in answer["imported"]] == [("good", "new"), ("better", "new")]
+    assert [line["line"] for line in answer["not_carried_over"]] == [3, 4]
+    assert set(files(ocs)) == {"good.yaml", "better.yaml"}

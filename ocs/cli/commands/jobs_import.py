@@ -105,7 +105,7 @@ def crontab(
 
 
 def _read(sources: Sequence[Source], found: Catalogue, timezone: str | None, overlap: Overlap) -> Read:
-    from deployments.crontab_jobs import ORIGIN, Here, bare, jobs_of, origin_of
+    from deployments.crontab_jobs import ORIGIN, Here, bare, jobs_of, origin_of, valid
     from deployments.importing.crontab_lines import place
 
     read = Read()
@@ -115,8 +115,8 @@ def _read(sources: Sequence[Source], found: Catalogue, timezone: str | None, ove
     known = {bare(job.origin): job.id for job in found.jobs.values() if job.origin and job.origin.startswith(ORIGIN)}
     taken = list(found.jobs)
     for name, each in parsed:
-        read.left += [(name, line) for line in each.left]
-        jobs = jobs_of(each.entries, here, known=known, taken=taken, place=place(name))
+        jobs, refused = valid(jobs_of(each.entries, here, known=known, taken=taken, place=place(name)))
+        read.left += [(name, line) for line in sorted((*each.left, *refused), key=lambda line: line.line)]
         read.imported += [(name, job) for job in jobs]
         known |= {origin_of(job.entry): job.job_id for job in jobs}
         taken += [job.job_id for job in jobs]
