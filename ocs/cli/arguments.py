@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 OFFERED = 50
+YEARS = range(1971, 2200)
+"""Of moments that people type: schedules are counted some years beyond them."""
 
 
 def _beginning(incomplete: str, names: Callable[[], Iterable[str]]) -> Iterator[str]:
@@ -245,9 +247,22 @@ def _moment(option: str, text: str, direction: int) -> datetime:
     except (ValueError, OverflowError):
         pass
     try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
+        return checked_moment(option, text)
+    except ValueError:
         raise UsageError(f'{option} "{text}": write 2h, 7d or a moment such as 2026-11-24T08:00') from None
+
+
+def checked_moment(option: str, text: str) -> datetime:
+    """A moment as it is typed, of a year in which calendars can be counted with.
+
+    Raises:
+        ValueError: it is none.
+        UsageError: it is too far away.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.year not in YEARS:
+        raise UsageError(f'{option} "{text}": write a moment of the years {YEARS[0]} to {YEARS[-1]}.')
+    return moment.astimezone()
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -86,6 +86,16 @@ def test_a_project_is_not_overwritten(outside: Ocs) -> None:
     assert files(outside) == before
 
 
+@pytest.mark.parametrize("name", ["prefect.yaml", "deployments/defaults.yaml", ".gitignore"])
+def test_init_writes_through_no_link(outside: Ocs, tmp_path: Path, name: str) -> None:
+    mine = tmp_path / "mine"
+    link = outside.folder / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(mine)
+    outside.json("init", status=0 if name == ".gitignore" else 1)
+    assert (mine.exists(), link.is_symlink()) == (False, True)
+
+
 def test_init_where_nobody_may_write(outside: Ocs) -> None:
     (outside.folder / "file").write_text("")
     assert "cannot be written" in outside.json("init", "file/project", status=1)["error"]["message"]

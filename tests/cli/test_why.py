@@ -45,7 +45,18 @@ def test_a_job_without_times_says_when_it_runs(ocs: Ocs) -> None:
     assert "it runs after tidy (success)" in ocs("why", "after").out
 
 
-@pytest.mark.parametrize("arguments", [("--at", "soon"), ("--since", "soon"), ("--at", "2026-11-24", "--since", "1d")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--at", "soon"),
+        ("--since", "soon"),
+        ("--at", "2026-11-24", "--since", "1d"),
+        ("--at", "9999-12-31"),
+        ("--since", "9999-12-31T23:59:59"),
+        ("--since", "0001-01-02"),
+        ("--since", "9000000d"),
+    ],
+)
 def test_what_is_no_moment_is_wrong_usage(ocs: Ocs, arguments: tuple[str, ...]) -> None:
     ocs.write("tidy", HOURLY)
     assert ocs.json("why", "tidy", *arguments, status=2)["error"]["code"] == "usage"

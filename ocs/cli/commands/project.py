@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -78,12 +79,13 @@ def init(
         root / catalogue.DEFAULTS: DEFAULTS.format(zone=local_zone()),
         root / catalogue.SETTINGS: yaml_text.dump({"name": root.name}),
     }
-    if not (root / ".gitignore").exists():
+    if not os.path.lexists(root / ".gitignore"):
         files[root / ".gitignore"] = IGNORE
+    _refuse_what_is_there(files)
     try:
         make_folder(jobs, READABLE)
         for path, text in files.items():
-            with open_file(path, "w", READABLE, encoding="utf-8") as file:
+            with open_file(path, "x", READABLE, encoding="utf-8") as file:
                 file.write(text)
     except OSError as failed:
         raise Refused(f"{root} cannot be written to: {failed.strerror}.", hint="Name another folder.") from failed
@@ -104,6 +106,16 @@ def init(
         say(f"Next:  {away}ocs up --detach{first}")
 
     answer({"project": str(root), "files": made}, people)
+
+
+def _refuse_what_is_there(files: Iterable[Path]) -> None:
+    """A link counts, too, wherever it leads: what is behind it belongs to somebody."""
+    there = [path for path in files if os.path.lexists(path)]
+    if there:
+        raise Refused(
+            f"{', '.join(map(str, there))} is there already; nothing was written.",
+            hint="Take it away, or name another folder.",
+        )
 
 
 def schema_text() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli.arguments import JobId, SomeJobId, moment_of
+from ocs.cli.arguments import JobId, SomeJobId, checked_moment, moment_of
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import UsageError
 from ocs.rules.why import Line, What
@@ -84,8 +84,8 @@ def calendar(
 
 def _moment(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return checked_moment("--at", text).astimezone(UTC)
+    except ValueError:
         raise UsageError(f'--at "{text}": write a moment such as 2026-11-24T03:00') from None
 
 
