@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
 import re
 import shutil
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ocs.errors import Refused
-from ocs.server.boot import launchd, of_this_home, systemd
+from ocs.server.boot import launchd, manager, of_this_home, systemd
 from ocs.server.boot.service import MASKED, Service, name_of
 from ocs.timing import timing
 
@@ -110,17 +111,30 @@ def test_what_a_shell_has_set_is_carried_over_and_passwords_are_not_shown(
     monkeypatch.setenv("OCS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OCS_STORE_URL", "postgresql+asyncpg://ann:geheim@db/ocs")
     monkeypatch.setenv("OCS_TIMING_DRAIN", "20")
+    monkeypatch.setenv("PATH", "relative/bin::/usr/bin:.:/bin")
     monkeypatch.setenv("PREFECT_SERVER_ENCRYPTION_KEY", "geheim")
     monkeypatch.setenv("OCS_RUN_ID", "of a job")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim")
     service = of_this_home(port=4300, metrics="127.0.0.1:9464")
     assert {"OCS_STORE_URL", "PREFECT_SERVER_ENCRYPTION_KEY", "PATH", "OCS_SERVICE"} <= service.environment.keys()
+    assert service.environment["PATH"] == "/usr/bin:/bin"
     assert not {"OCS_RUN_ID", "AWS_SECRET_ACCESS_KEY"} & service.environment.keys()
     assert "geheim" in systemd.unit(service)
     assert "geheim" not in systemd.unit(service.shown())
     assert service.shown().environment["OCS_STORE_URL"] == MASKED
     assert service.shown().environment["OCS_TIMING_DRAIN"] == "20"
     assert service.command[1:] == ("up", "--port", "4300", "--limit", "50", "--metrics", "127.0.0.1:9464")
+
+
+def test_a_manager_that_says_nothing_is_told_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(manager, "ANSWERS", 0.2)
+    assert "systemctl has said nothing" in str(manager.Systemd().standing(PLAIN).manager)
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "ends with a backslash\\", "ends with a space "])

@@ -19,6 +19,8 @@ from ocs.server.boot.service import Service
 
 LINGER = Path("/var/lib/systemd/linger")
 PATIENCE = 30
+ANSWERS = 10.0
+"""Seconds within which a manager says how a service stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,9 @@ class Systemd:
 
     @staticmethod
     def _ask(*words: str) -> subprocess.CompletedProcess[str]:
-        return _run(["systemctl", "--user", "--no-pager", *words])
+        # Only what is started or stopped may take long: its runs are waited for.
+        within = ANSWERS if words[0] == "show" else PATIENCE + 600
+        return _run(["systemctl", "--user", "--no-pager", *words], within)
 
     @staticmethod
     def _unit(service: Service) -> str:
@@ -206,7 +210,7 @@ class Launchd:
 
     def standing(self, service: Service) -> Standing:
         file = self.file(service)
-        asked = _run(["launchctl", "print", self._target(service)])
+        asked = _run(["launchctl", "print", self._target(service)], ANSWERS)
         found = _pairs(asked.stdout, " = ")
         pid = found.get("pid", "")
         active = found.get("state", "not loaded")
@@ -260,8 +264,10 @@ def _write(file: Path, text: str) -> None:
         raise Refused(f"{file} cannot be written: {failed.strerror}.") from failed
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str], within: float = PATIENCE + 600) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE + 600, check=False)
-    except (OSError, subprocess.TimeoutExpired) as failed:
+        return subprocess.run(command, capture_output=True, text=True, timeout=within, check=False)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 127, "", f"{command[0]} has said nothing for {within:.0f} seconds")
+    except OSError as failed:
         return subprocess.CompletedProcess(command, 127, "", str(failed))

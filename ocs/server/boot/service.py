@@ -105,6 +105,8 @@ def _environment(home: Path, name: str) -> dict[str, str]:
         for variable, value in os.environ.items()
         if (variable.startswith(CARRIED) or variable in CARRIED_NAMES) and variable not in NOT_CARRIED and value
     }
+    if "PATH" in carried:  # what is relative or empty is another folder wherever one stands
+        carried["PATH"] = ":".join(part for part in carried["PATH"].split(":") if part.startswith("/"))
     return dict(sorted({**carried, "OCS_HOME": str(home), SERVICE: name}.items()))
 
 
