@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +21,14 @@ PLAIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def environment(shell: Shell, secrets: Mapping[str, str]) -> dict[str, str]:
     """The defaults, the worker's own when the job inherits it, then `env`, then the secrets.
 
-    A worker with an OCS_HOME of its own says so: what calls `ocs` in a job means the installation that runs it.
+    A worker with an OCS_HOME of its own says so: what calls `ocs` in a job means the installation that runs it. Its
+    program is found, too, in an environment that nobody has activated; as the last one: no other is another by it.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     base = inherited if shell.inherit_env else {name: inherited[name] for name in ALWAYS if name in inherited}
     here = {"OCS_HOME": str(settings.home())} if os.environ.get("OCS_HOME") else {}
-    return {**_defaults(), **base, **here, **shell.env, **secrets}
+    found = {**_defaults(), **base, **here}
+    return {**found, "PATH": _with_ocs(found["PATH"]), **shell.env, **secrets}
 
 
 def home() -> str:
@@ -39,6 +42,11 @@ def folder_of(shell: Shell, project: Path | None) -> Path:
     Where this host has no such project, it is the user's home.
     """
     return (project or Path(home())) / Path(shell.cwd or "").expanduser()
+
+
+def _with_ocs(path: str) -> str:
+    ours = Path(sys.executable).with_name("ocs")
+    return f"{path}:{ours.parent}" if ours.exists() and str(ours.parent) not in path.split(":") else path
 
 
 def _defaults() -> dict[str, str]:

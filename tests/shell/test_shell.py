@@ -177,6 +177,10 @@ async def test_a_job_that_calls_ocs_means_the_installation_that_runs_it(
     assert (await bench.run('echo "$OCS_HOME"', env={"OCS_HOME": "/elsewhere"})).stdout.text == "/elsewhere"
     monkeypatch.delenv("OCS_HOME")
     assert (await bench.run('echo "${OCS_HOME-none}"')).stdout.text == "none"
+    monkeypatch.setenv("PATH", "/nowhere:/usr/bin:/bin")  # an environment that nobody has activated
+    folders = (await bench.run('echo "$PATH"')).stdout.text.split(":")
+    assert folders == ["/nowhere", "/usr/bin", "/bin", str(Path(sys.executable).parent)]
+    assert (await bench.run('echo "$PATH"', env={"PATH": "/bin"})).stdout.text == "/bin"
 
 
 async def test_a_secret_reaches_the_job_and_nobody_else(bench: Bench) -> None:
