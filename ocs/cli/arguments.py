@@ -12,6 +12,7 @@ import typer
 from ocs import settings
 from ocs.errors import UsageError
 from ocs.service import session
+from ocs.service.moments import moment
 from ocs.spec import parse_duration
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 OFFERED = 50
-YEARS = range(1971, 2200)
-"""Of moments that people type: schedules are counted some years beyond them."""
 
 
 def _beginning(incomplete: str, names: Callable[[], Iterable[str]]) -> Iterator[str]:
@@ -68,9 +67,14 @@ def _pools(incomplete: str) -> Iterator[str]:
     yield from _beginning(incomplete, pools)
 
 
+def _explained(incomplete: str, read: Callable[[Store], Awaitable[list[tuple[str, str]]]]) -> Iterator[tuple[str, str]]:
+    """As `_beginning`, of what comes with an explanation."""
+    with contextlib.suppress(Exception):
+        yield from (offer for offer in session.run(_in_store(read)) if offer[0].startswith(incomplete))
+
+
 def _run_ids(incomplete: str) -> Iterator[tuple[str, str]]:
-    with contextlib.suppress(Exception):  # as _beginning does, of what comes with an explanation
-        yield from (offer for offer in session.run(_in_store(_newest_runs)) if offer[0].startswith(incomplete))
+    yield from _explained(incomplete, _newest_runs)
 
 
 async def _newest_runs(store: Store) -> list[tuple[str, str]]:
@@ -130,8 +134,7 @@ async def _token_names(store: Store) -> list[str]:
 
 
 def _proposals(incomplete: str) -> Iterator[tuple[str, str]]:
-    with contextlib.suppress(Exception):  # as _beginning does, of what comes with an explanation
-        yield from (offer for offer in session.run(_in_store(_open_proposals)) if offer[0].startswith(incomplete))
+    yield from _explained(incomplete, _open_proposals)
 
 
 async def _open_proposals(store: Store) -> list[tuple[str, str]]:
@@ -199,7 +202,7 @@ def moment_of(since: str | None) -> datetime | None:
     Raises:
         UsageError: it is neither.
     """
-    return _moment("--since", since, -1) if since is not None else None
+    return moment("--since", since, -1) if since is not None else None
 
 
 def end_of(expires: str | None) -> datetime | None:
@@ -208,7 +211,7 @@ def end_of(expires: str | None) -> datetime | None:
     Raises:
         UsageError: it is neither.
     """
-    return _moment("--expires", expires, 1) if expires is not None else None
+    return moment("--expires", expires, 1) if expires is not None else None
 
 
 def ack_of(within: str | None) -> datetime | None:
@@ -217,7 +220,7 @@ def ack_of(within: str | None) -> datetime | None:
     Raises:
         UsageError: it is neither.
     """
-    return _moment("--ack-within", within, 1) if within is not None else None
+    return moment("--ack-within", within, 1) if within is not None else None
 
 
 def duration_of(option: str, text: str) -> timedelta:
@@ -238,31 +241,7 @@ def lost_of(lost_at: str | None) -> datetime | None:
     Raises:
         UsageError: it is neither.
     """
-    return _moment("--lost-at", lost_at, -1) if lost_at is not None else None
-
-
-def _moment(option: str, text: str, direction: int) -> datetime:
-    try:
-        return session.now() + direction * parse_duration(text)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return checked_moment(option, text)
-    except ValueError:
-        raise UsageError(f'{option} "{text}": write 2h, 7d or a moment such as 2026-11-24T08:00') from None
-
-
-def checked_moment(option: str, text: str) -> datetime:
-    """A moment as it is typed, of a year in which calendars can be counted with.
-
-    Raises:
-        ValueError: it is none.
-        UsageError: it is too far away.
-    """
-    moment = datetime.fromisoformat(text)
-    if moment.year not in YEARS:
-        raise UsageError(f'{option} "{text}": write a moment of the years {YEARS[0]} to {YEARS[-1]}.')
-    return moment.astimezone()
+    return moment("--lost-at", lost_at, -1) if lost_at is not None else None
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -7,9 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ocs.errors import UsageError
-from ocs.service import session
-from ocs.spec import parse_duration
+from ocs.service.moments import moment
 
 LONGEST_ID = 200
 LONGEST_TEXT = 500_000
@@ -33,13 +31,6 @@ def since(text: str) -> datetime:
     """A moment, given as such or as so long ago.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is neither, or too far away.
     """
-    try:
-        return session.now() - parse_duration(text)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        raise UsageError(f'since "{text[:100]}": write 2h, 7d or a moment such as 2026-11-24T08:00') from None
+    return moment("since", text, -1)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from pydantic import SecretStr
 
+from blocks.gateway import BLOCK, OpenClawGateway
 from tests.e2e.system import RunningSystem, our_worker, running_system, worker_process
+from tests.gateway.server import Server, serving
 from tests.otlp import Collector, collecting
 
 
@@ -35,3 +39,12 @@ def worker(prefect_server: str, worker_home: Path, extension: Path, collector: C
 async def ocs(prefect_server: str, worker: None, worker_home: Path, tmp_path: Path) -> AsyncIterator[RunningSystem]:
     async with running_system(prefect_server, worker_home, tmp_path / "project") as system:
         yield system
+
+
+@pytest.fixture
+async def server(ocs: RunningSystem) -> AsyncIterator[Server]:
+    """A gateway of our own, where the worker finds it."""
+    async with serving() as running:
+        block = OpenClawGateway(url=running.url, token=SecretStr("token"))
+        await cast("Any", block.save(BLOCK, overwrite=True))
+        yield running

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from blocks.gateway import BLOCK, OpenClawGateway
 from ocs.rules.prompt import AGAIN, NOT_REPORTED
 from ocs.store import audit, inbox
 from tests.cli.command import OCS, Ocs
 from tests.cli.forked import Mother
 from tests.e2e.system import RunningSystem
-from tests.gateway.server import CHAT, INVOKE, Connection, Server, serving, well
+from tests.gateway.server import CHAT, INVOKE, Connection, Server, well
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
-
-
-@pytest.fixture
-async def server(ocs: RunningSystem) -> AsyncIterator[Server]:
-    async with serving() as running:
-        block = OpenClawGateway(url=running.url, token=SecretStr("token"))
-        await cast("Any", block.save(BLOCK, overwrite=True))
-        yield running
 
 
 @pytest.fixture

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from mcp import Client, StdioServerParameters
-from pydantic import SecretStr
 
-from blocks.gateway import BLOCK, OpenClawGateway
 from ocs.store import audit
 from tests.cli.command import OCS, Ocs
 from tests.e2e.system import RunningSystem
-from tests.gateway.server import CHAT, Connection, Server, serving, well
+from tests.gateway.server import CHAT, Connection, Server, well
 from tests.mcp.asking import Answer, ask
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
-
-
-@pytest.fixture
-async def server(ocs: RunningSystem) -> AsyncIterator[Server]:
-    async with serving() as running:
-        block = OpenClawGateway(url=running.url, token=SecretStr("token"))
-        await cast("Any", block.save(BLOCK, overwrite=True))
-        yield running
 
 
 async def test_an_agent_hands_on_tasks_hears_their_results_and_ends_one(

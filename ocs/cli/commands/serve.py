@@ -166,11 +166,10 @@ def _roll_out(found: Catalogue, state: UpState) -> Plan | None:
 
 def _await_worker(state: UpState) -> None:
     """Nothing runs before there is a worker; one that does not come is told, and may still come."""
-    from ocs.server import running
     from ocs.service.workers import wait_until_online
 
     def has_ended() -> bool:
-        return (found := running()) is None or found.pid != state.pid
+        return not _still_runs(state)
 
     async def wait() -> bool:
         async with session.server(state.api_url) as client:
@@ -214,12 +213,18 @@ def _say_ready(state: UpState, planned: Plan | None, *, detach: bool, no_auth: b
         tell(f"PREFECT_API_URL is set: other ocs commands talk to {other}.", style="yellow")
 
 
+def _still_runs(state: UpState) -> bool:
+    from ocs.server import running
+
+    return (found := running()) is not None and found.pid == state.pid
+
+
 def _stay(state: UpState) -> None:
     """Wait until Ctrl-C or SIGTERM, or until somebody ends the server."""
-    from ocs.server import ended_with, running
+    from ocs.server import ended_with
 
     signal.signal(signal.SIGTERM, _as_interrupt)
-    while (found := running()) is not None and found.pid == state.pid:
+    while _still_runs(state):
         time.sleep(LOOK_AGAIN)
     if (status := ended_with(state)) not in (None, 0):
         raise OcsError(f"The server has ended by itself (status {status}).", hint=f"See {settings.home()}/logs/up.log")

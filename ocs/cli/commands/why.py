@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocs.cli.arguments import JobId, SomeJobId, checked_moment, moment_of
+from ocs.cli.arguments import JobId, SomeJobId, moment_of
 from ocs.cli.render.output import answer, say, table, tell
 from ocs.errors import UsageError
 from ocs.rules.why import Line, What
@@ -17,6 +17,7 @@ from ocs.service import session
 from ocs.service.explaining import MOST, chosen_job, is_cut, line_view, told_of
 from ocs.service.incidents import in_words, incident_views
 from ocs.service.job_views import schedule_text
+from ocs.service.moments import checked_moment
 
 if TYPE_CHECKING:
     from ocs.spec import Job
