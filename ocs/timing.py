@@ -57,11 +57,11 @@ class Timing:
     """A server that has lost its supervisor ends within this."""
     server_end: timedelta = timedelta(seconds=15)
     """The supervisor kills a server that has not ended so long after a signal."""
-    first_request: timedelta = timedelta(seconds=20)
-    """The server hangs up on a connection that has not said so long after it was made what it wants."""
     drain: timedelta = timedelta(seconds=30)
     """A service that its manager stops waits so long for running jobs to end by themselves, before it ends them; with
     `worker_end` and `server_end` less than the two minutes that systemd gives a user when the machine ends."""
+    first_request: timedelta = timedelta(seconds=20)
+    """The server hangs up on a connection that has not said so long after it was made what it wants."""
     server_start: timedelta = timedelta(seconds=180)
     """A server that does not answer by then has not started."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from ocs.rules.attribution import Attribution
 from ocs.rules.messages import checked_name
 from ocs.rules.scopes import Scope, in_order
+from ocs.rules.tokens import digest_of
 
 if TYPE_CHECKING:
     from ocs.store import Store
@@ -45,7 +45,7 @@ async def create(store: Store, name: str, scopes: frozenset[Scope], *, by: Attri
     from ocs.store import tokens
 
     said = f"{BEGINS}{secrets.token_urlsafe(32)}"
-    row = await tokens.add(store, checked_name("name", name), _digest(said), in_order(scopes), by=by)
+    row = await tokens.add(store, checked_name("name", name), digest_of(said), in_order(scopes), by=by)
     return _record(row), said
 
 
@@ -73,13 +73,8 @@ async def of_caller(store: Store, presented: str) -> Token | None:
 
     if not presented.startswith(BEGINS) or len(presented) > LONGEST:
         return None
-    row = await tokens.by_digest(store, _digest(presented))
+    row = await tokens.by_digest(store, digest_of(presented))
     return _record(row) if row is not None else None
-
-
-def _digest(token: str) -> str:
-    """It has 256 random bits: there is nothing to guess that a slower one would protect."""
-    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 def _record(row: McpToken) -> Token:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from ocs.rules.attribution import Attribution
 from ocs.rules.dispatch import RunStatus
 from ocs.rules.spawn import RUN_TOKEN, Asker, Counted, label_of, objections
 from ocs.rules.tasks import Wish
+from ocs.rules.tokens import digest_of
 from ocs.spec import Job, Spawn
 from ocs.store.audit import record
 from ocs.store.engine import Store
@@ -40,7 +40,7 @@ async def issue_token(store: Store, run_id: UUID, grant: Spawn, tells: Sequence[
     secret = secrets.token_urlsafe(32)
     may = grant.model_dump(mode="json", exclude_defaults=True)
     async with store.transaction() as session:
-        await session.merge(RunToken(run_id=run_id, token_hash=_hash(secret), may=may, tells=list(tells)))
+        await session.merge(RunToken(run_id=run_id, token_hash=digest_of(secret), may=may, tells=list(tells)))
     return f"{run_id.hex}.{secret}"
 
 
@@ -53,7 +53,7 @@ async def asker_by_token(store: Store, token: str) -> Asker:
     name, _, secret = token.partition(".")
     async with store.reading() as session:
         known = await session.get(RunToken, UUID(name)) if _is_id(name) else None
-        if known is None or not hmac.compare_digest(known.token_hash, _hash(secret)):
+        if known is None or not hmac.compare_digest(known.token_hash, digest_of(secret)):
             raise _not_known("is not the token of a run")
         run = await session.get_one(Run, known.run_id)
         if run.status is not RunStatus.RUNNING:
@@ -77,10 +77,6 @@ def _is_id(text: str) -> bool:
         return UUID(text).hex == text
     except ValueError:
         return False
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
 async def _asker(
